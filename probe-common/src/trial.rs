@@ -1,0 +1,4 @@
+//! Trials.
+
+/// Buckets of a cohort ring.
+pub const BUCKETS: usize = 64;

@@ -1,0 +1,235 @@
+//! What flows out of the core: commands, each with its reason.
+
+use core::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{PrefixId, ServiceId},
+    input::ProbeFailure,
+    level::Level,
+    time::Timestamp,
+};
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Make the route of `prefix` be at `level`.
+    SetLevel {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// The new level.
+        level: Level,
+        /// Why.
+        reason: Box<Reason>,
+    },
+    /// Launch `count` probes at once; answer each with `Input::Probe` and this `burst`.
+    Probe {
+        /// Whom to probe.
+        service: ServiceId,
+        /// Names this burst in the results.
+        burst: u64,
+        /// How many at once.
+        count: u32,
+        /// What for.
+        purpose: ProbePurpose,
+    },
+    /// Journal and log this.
+    Record(Event),
+}
+
+/// What a burst of probes is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbePurpose {
+    /// The service's regular probe.
+    Regular,
+    /// The second leg of a suspicion: three at once.
+    SecondLeg,
+}
+
+/// Something worth a line in the journal that changes no route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Enough good trials: the detector may now speak.
+    Armed {
+        /// Which service.
+        service: ServiceId,
+        /// After so many trials.
+        trials: u64,
+        /// With this success ratio.
+        success_ratio: f64,
+    },
+    /// The detector's score reached its threshold.
+    Suspected {
+        /// Which service.
+        service: ServiceId,
+        /// The reason so far.
+        reason: Box<Reason>,
+    },
+    /// The suspicion is over without an action.
+    Cleared {
+        /// Which service.
+        service: ServiceId,
+        /// How long it stood.
+        stood: Duration,
+    },
+    /// The verdict about a service changed.
+    Verdict {
+        /// Which service.
+        service: ServiceId,
+        /// Whether it is held to be dead.
+        failed: bool,
+        /// Why.
+        reason: Box<Reason>,
+    },
+    /// A level change was due and a guard held it. Recorded once per cause.
+    Held {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// The level that was due.
+        level: Level,
+        /// Who held it.
+        guard: Guard,
+        /// Why it was due.
+        reason: Box<Reason>,
+    },
+    /// The regular probe changed its mind.
+    ProbeChanged {
+        /// Which service.
+        service: ServiceId,
+        /// Whether it passes now.
+        passes: bool,
+        /// The last failure, if it does not.
+        failure: Option<ProbeFailure>,
+    },
+    /// The sensor went blind or sees again.
+    Blind {
+        /// Whether it is blind now.
+        blind: bool,
+        /// Why, in words.
+        why: String,
+    },
+    /// The table did not hold what was decided (someone else changed it).
+    RouteDiffers {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// What should stand there.
+        wanted: Level,
+        /// What stands there.
+        observed: Level,
+    },
+}
+
+/// What holds a level change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guard {
+    /// Shadow mode: decide, do not act.
+    Observe,
+    /// The detector has not seen enough good trials.
+    NotArmed,
+    /// Passive evidence stands alone.
+    SecondLeg,
+    /// The sensor cannot be believed.
+    Blind,
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observe => "observe",
+            Self::NotArmed => "not_armed",
+            Self::SecondLeg => "second_leg",
+            Self::Blind => "blind",
+        })
+    }
+}
+
+/// What kind of finding led to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Live trials fail and a second leg agrees.
+    LiveTrials,
+    /// The active probe failed `fall` times in a row.
+    Probe,
+    /// The probes of all needed services pass: the first announcement.
+    FirstAnnouncement,
+    /// The probes passed for the whole hold.
+    Recovered,
+    /// One retry at the longest hold after a fault that the probes did not see.
+    Retry,
+}
+
+/// Everything that led to a command: enough to argue with it at 3 a.m.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What kind of finding.
+    pub cause: Cause,
+    /// The deciding service.
+    pub service: ServiceId,
+    /// Its name, for readers without the config.
+    pub service_name: String,
+    /// The live evidence at that moment.
+    pub trials: TrialEvidence,
+    /// The second leg, if one agreed.
+    pub second_leg: Option<SecondLeg>,
+    /// The probe's last failures in a row, and the last of them.
+    pub probe_failures: u32,
+    /// The last probe failure.
+    pub probe_failure: Option<ProbeFailure>,
+    /// When the first of the failed trials behind this started (bucket start), if any.
+    pub first_failure: Option<Timestamp>,
+    /// How long the suspicion stood, or the hold lasted.
+    pub stood: Duration,
+    /// The services of the prefix that are held to be dead.
+    pub failed_services: Vec<ServiceId>,
+}
+
+/// The detector's view at the moment of a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrialEvidence {
+    /// The score as a part of its threshold: 1 = alarm.
+    pub score_ratio: f64,
+    /// The score, in nats.
+    pub score: f64,
+    /// The threshold h, in nats.
+    pub threshold: f64,
+    /// The learned failure ratio (upper confidence bound).
+    pub p0: f64,
+    /// The failure ratio called broken.
+    pub p1: f64,
+    /// Failed at once since the suspicion's first failure.
+    pub failed: u64,
+    /// Late since the suspicion's first failure.
+    pub late: u64,
+    /// Succeeded since the suspicion's first failure.
+    pub succeeded: u64,
+    /// Learned trials per second.
+    pub trials_per_second: f64,
+    /// Whether the detector was armed.
+    pub armed: bool,
+}
+
+/// Which second leg agreed with the live trials.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecondLeg {
+    /// All of the probes launched at suspicion failed.
+    Probes {
+        /// How many.
+        failed: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// Successes fell below half of what is expected.
+    Rate {
+        /// Expected successes per second.
+        expected_per_second: f64,
+        /// The Poisson CUSUM as a part of its threshold.
+        score_ratio: f64,
+    },
+}

@@ -1,0 +1,191 @@
+//! What the operator wants, validated and resolved: no defaults left to fill in,
+//! no text left to parse. Reading TOML is the user side's work.
+
+use core::{fmt, net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Index of a service in [`Config::services`], in the kernel's tables and in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServiceId(pub u32);
+
+/// Index of a prefix in [`Config::prefixes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PrefixId(pub u32);
+
+/// The whole configuration of the core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Whether decisions change routes or are only recorded.
+    pub mode: Mode,
+    /// The false-alarm budget of the whole host: the mean time between two false
+    /// alarms of all passive detectors together is at least this long.
+    pub false_alarm_period: Duration,
+    /// How a withdrawn prefix returns.
+    pub recover: Recover,
+    /// Every measured service; the position is the [`ServiceId`].
+    pub services: Vec<Service>,
+    /// Every announced prefix; the position is the [`PrefixId`]. May be empty.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// Whether decisions change routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Decide and record, change nothing (shadow mode). The default.
+    #[default]
+    Observe,
+    /// Decide and act.
+    Enforce,
+}
+
+/// How a withdrawn prefix returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recover {
+    /// Probes must pass for this long before the first return; doubles per flap.
+    pub hold: Duration,
+    /// The longest hold; also the wait before the one retry after a fault that the
+    /// probes did not see.
+    pub hold_max: Duration,
+}
+
+/// A prefix and the services that must live behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// The announced network.
+    pub prefix: IpNet,
+    /// How many dead services withdraw it.
+    pub withdraw_when: WithdrawWhen,
+    /// Its services.
+    pub services: Vec<ServiceId>,
+}
+
+/// How many of a prefix's services must have failed before it is withdrawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawWhen {
+    /// One is enough. The default.
+    #[default]
+    Any,
+    /// Every one.
+    All,
+    /// At least so many.
+    AtLeast(u32),
+}
+
+/// One measured service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// The operator's name for it, unique on this host.
+    pub name: String,
+    /// Where it answers.
+    pub endpoint: Endpoint,
+    /// How its live trials are judged.
+    pub detect: Detect,
+    /// The active probe.
+    pub probe: Probe,
+}
+
+/// A service's address, port and IP protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The (anycast) address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The IP protocol.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{address}:{}/{}", self.port, self.protocol),
+            IpAddr::V6(address) => write!(f, "[{address}]:{}/{}", self.port, self.protocol),
+        }
+    }
+}
+
+/// The IP protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// RFC 9293.
+    Tcp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+/// How a service's live trials are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detect {
+    /// The failure ratio that the operator calls broken (p1), in (0.1, 1).
+    pub broken: f64,
+    /// How long a suspicion must stand before it acts. Zero in profile `fast`.
+    pub patience: Duration,
+    /// When an unanswered trial is late.
+    pub deadline: Duration,
+    /// Trials with a success ratio of at least 95 % that arm the detector.
+    pub arm_after: u32,
+    /// After a level change the rate leg is void for this long: traffic that has
+    /// left, or has not come back yet, is not failure.
+    pub settle: Duration,
+}
+
+/// The active probe of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// Time between two regular probes.
+    pub interval: Duration,
+    /// When an unanswered probe has failed.
+    pub timeout: Duration,
+    /// Successes in a row that make the service good again.
+    pub rise: u32,
+    /// Failures in a row that make the service bad.
+    pub fall: u32,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// A TCP handshake. Decides alone only where live trials cannot.
+    Tcp {
+        /// Whom to connect to; the service itself unless configured.
+        target: core::net::SocketAddr,
+    },
+    /// An HTTP/1.1 GET. An application probe: always decides by rise and fall.
+    Http {
+        /// Whom to connect to.
+        target: core::net::SocketAddr,
+        /// The Host header.
+        host: String,
+        /// The path and query.
+        path: String,
+        /// The expected status; any 2xx or 3xx if none.
+        status: Option<u16>,
+    },
+}
+
+impl ProbeKind {
+    /// Whether the probe exercises the application and not only the kernel's
+    /// accept queue.
+    pub fn is_application(&self) -> bool {
+        match self {
+            Self::Tcp { .. } => false,
+            Self::Http { .. } => true,
+        }
+    }
+}

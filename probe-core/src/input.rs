@@ -1,0 +1,117 @@
+//! What flows into the core: readings of the kernel's maps, probe results, route
+//! and sensor events. Inputs serialise, so an incident can be recorded and
+//! replayed to the same commands.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{PrefixId, ServiceId},
+    level::Level,
+};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The maps were read.
+    Reading(Reading),
+    /// A probe ended.
+    Probe(ProbeResult),
+    /// What the kernel's table holds for a prefix: at start, and after each change
+    /// by anybody.
+    Route {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// What stands in the table.
+        observed: Level,
+    },
+    /// The sensor gained or lost its eyes.
+    Sensor(Sensor),
+    /// The time of [`Engine::poll_timeout`](crate::Engine::poll_timeout) has come.
+    Wake,
+}
+
+/// One read of the kernel's maps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// One per service, in any order; a service that is not read keeps its values.
+    pub services: Vec<ServiceReading>,
+}
+
+/// One service's maps as they were read. All counters are cumulative and wrap.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceReading {
+    /// Which service.
+    pub service: ServiceId,
+    /// The cohort ring of the trial kind `connect`.
+    pub connect: CohortReading,
+    /// Verified handshakes by a hash of the client's network (/24, /48):
+    /// [`probe_common::service::NETWORK_BUCKETS`] of them.
+    pub verified: Vec<u32>,
+}
+
+/// A cohort ring as it was read: [`probe_common::trial::BUCKETS`] buckets, a trial
+/// belongs to bucket `(start_ns >> width_shift) % BUCKETS`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CohortReading {
+    /// Bucket width as a power of two of nanoseconds.
+    pub width_shift: u32,
+    /// The deadline the kernel used.
+    pub deadline: Duration,
+    /// Outcomes that came after the deadline and are in no bucket.
+    pub after_deadline: u32,
+    /// The buckets, by index.
+    pub buckets: Vec<Bucket>,
+}
+
+/// Trials that started in one bucket's span of time, on any lap: cumulative, wrapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Trials started.
+    pub started: u32,
+    /// ... of which succeeded in time.
+    pub succeeded: u32,
+    /// ... of which failed at once.
+    pub failed: u32,
+    /// ... of which nobody can say.
+    pub abandoned: u32,
+}
+
+/// The end of one active probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeResult {
+    /// Which service was asked.
+    pub service: ServiceId,
+    /// The burst it belongs to, from [`Command::Probe`](crate::Command::Probe).
+    pub burst: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed, if it did.
+    pub outcome: Result<(), ProbeFailure>,
+}
+
+/// Why a probe failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeFailure {
+    /// Nobody listens: RST.
+    Refused,
+    /// No answer within the timeout.
+    Timeout,
+    /// An HTTP status that was not expected.
+    Status(u16),
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Whether the sensor sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sensor {
+    /// Every configured interface has both hooks.
+    Attached,
+    /// A hook is missing or its maps cannot be read; why, in words.
+    Detached(String),
+}
