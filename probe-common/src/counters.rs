@@ -3,6 +3,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::verifier::bounded;
+
 /// The counters of one service on one CPU.
 ///
 /// "In" is towards the service, "out" from it. Bytes are those of the IP packet.
@@ -113,6 +115,12 @@ impl RstPhase {
         Self::Established,
         Self::Unmatched,
     ];
+
+    /// Its place in the counters.
+    #[inline(always)]
+    pub fn index(self) -> usize {
+        bounded(self as usize, Self::COUNT - 1)
+    }
 
     /// The name used in metrics.
     pub fn name(self) -> &'static str {

@@ -17,6 +17,7 @@ use crate::cell::Shared;
 use crate::{
     measure::Atomics,
     service::{Address, hash},
+    verifier::bounded,
 };
 
 /// Sets of the table.
@@ -58,6 +59,12 @@ impl State {
             5 => Phase::Closed,
             _ => Phase::Busy,
         }
+    }
+
+    /// Whether the entry has an owner and can be read.
+    #[inline(always)]
+    fn is_known(self) -> bool {
+        !matches!(self.phase(), Phase::Empty | Phase::Busy)
     }
 
     /// The same owner in another phase.
@@ -223,13 +230,9 @@ impl Handshake {
         if !A::compare_exchange(&self.state, seen.0, owner.0) {
             return Inserted::NoRoom;
         }
-        let inserted = if seen.phase() == Phase::Waiting {
-            Inserted::Evicting(Evicted {
-                ring: self.ring(),
-                syn_ns: self.syn_ns(),
-            })
-        } else {
-            Inserted::Free
+        let former = Evicted {
+            ring: self.ring(),
+            syn_ns: self.syn_ns(),
         };
         let words = &flow.key.client.0;
         self.service.store(flow.key.service);
@@ -245,7 +248,11 @@ impl Handshake {
         self.synack_ns.store(0);
         self.expires_ns.store(flow.expires_ns);
         self.state.store(owner.with(Phase::Waiting).0);
-        inserted
+        if seen.phase() == Phase::Waiting {
+            Inserted::Evicting(former)
+        } else {
+            Inserted::Free
+        }
     }
 
     #[inline(always)]
@@ -258,60 +265,77 @@ impl Handshake {
             && self.client[2].load() == key.client.0[2]
     }
 
-    /// How dear the entry is: lower gives way first. None must not be evicted: its
-    /// trial is undecided. Of equals the older one gives way.
+    /// How dear the entry is: the lower one gives way. At [`UNDECIDED`] or above it
+    /// holds an undecided trial and must stay. Of the same class the older gives way.
     ///
     /// A half-open entry has had its answer, so spoofed SYNs cannot hold the table.
     #[inline(always)]
-    fn worth(&self, now_ns: u64) -> Option<u64> {
-        const CLASS: u32 = 62;
+    fn worth(&self, now_ns: u64) -> u64 {
         let class: u64 = match self.state().phase() {
-            Phase::Empty => return Some(0),
+            Phase::Empty => 0,
             Phase::Closed => 1,
             Phase::HalfOpen => 2,
             Phase::Established => 3,
             Phase::Waiting if self.expires_ns.load() < now_ns => 1,
-            Phase::Waiting | Phase::Busy => return None,
+            Phase::Waiting | Phase::Busy => UNDECIDED >> CLASS_SHIFT,
         };
-        Some(class << CLASS | self.syn_ns() >> 2)
+        // Opaque, or the verifier would go on with each class on its own.
+        core::hint::black_box(class << CLASS_SHIFT | self.syn_ns() >> (64 - CLASS_SHIFT))
     }
 }
+
+const CLASS_SHIFT: u32 = 61;
+const UNDECIDED: u64 = 4 << CLASS_SHIFT;
 
 impl HandshakeSet {
     /// The flow's entry and the state in which it was found.
     #[inline(always)]
     pub fn find(&self, key: &FlowKey) -> Option<(&Handshake, State)> {
-        for entry in &self.entries {
-            let state = entry.state();
-            if entry.is_of(key) && !matches!(state.phase(), Phase::Empty | Phase::Busy) {
-                return Some((entry, state));
-            }
-        }
-        None
+        let found = |way: usize| {
+            let entry: &Handshake = &self.entries[way];
+            entry.is_of(key) && entry.state().is_known()
+        };
+        let way = if found(0) {
+            0
+        } else if found(1) {
+            1
+        } else if found(2) {
+            2
+        } else if found(3) {
+            3
+        } else {
+            return None;
+        };
+        let entry = &self.entries[bounded(way, WAYS - 1)];
+        Some((entry, entry.state()))
     }
 
     /// Takes an entry for a new flow: the one it has, else the least dear.
     #[inline(always)]
     pub fn insert<A: Atomics>(&self, own: Option<(&Handshake, State)>, flow: &NewFlow) -> Inserted {
-        if let Some((entry, seen)) = own {
-            return entry.take::<A>(seen, flow);
-        }
-        let mut victim: Option<(&Handshake, u64)> = None;
-        for entry in &self.entries {
-            if let Some(worth) = entry.worth(flow.syn_ns)
-                && victim.is_none_or(|(_, least)| worth < least)
-            {
-                victim = Some((entry, worth));
-            }
-        }
-        let Some((entry, _)) = victim else {
-            return Inserted::NoRoom;
+        let (entry, seen) = match own {
+            Some(own) => own,
+            None => match self.least_dear(flow.syn_ns) {
+                Some(entry) => (entry, entry.state()),
+                None => return Inserted::NoRoom,
+            },
         };
-        let seen = entry.state();
         // Another CPU may have begun to take it since it was weighed.
         if seen.phase() == Phase::Busy {
             return Inserted::NoRoom;
         }
         entry.take::<A>(seen, flow)
+    }
+
+    #[inline(always)]
+    fn least_dear(&self, now_ns: u64) -> Option<&Handshake> {
+        let (mut way, mut least) = (0, UNDECIDED);
+        for other in 0..WAYS {
+            let worth = self.entries[other].worth(now_ns);
+            if worth < least {
+                (way, least) = (other, worth);
+            }
+        }
+        (least < UNDECIDED).then(|| &self.entries[bounded(way, WAYS - 1)])
     }
 }

@@ -36,6 +36,7 @@ pub mod service;
 pub mod skip;
 pub mod tcp;
 pub mod trial;
+mod verifier;
 
 /// Version of every layout in this crate. It is part of the path under which maps
 /// and links are pinned, so that a daemon never adopts maps of another layout.

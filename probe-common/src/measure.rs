@@ -199,6 +199,10 @@ fn syn_in<T: Tables, P: Packet + ?Sized>(
     segment: &Segment,
 ) -> Option<()> {
     tables.count(flow.key.service, |counters| counters.syn += 1)?;
+    if !syn_deserves_answer(packet, segment, tables.checksum_rule()) {
+        tables.trace(TraceEvent::NotJudged, segment);
+        return tables.count(flow.key.service, |counters| counters.syn_not_judged += 1);
+    }
     let set = tables.handshakes(set_index(flow.hash))?;
     let own = set.find(&flow.key);
     if let Some((entry, state)) = own
@@ -209,10 +213,6 @@ fn syn_in<T: Tables, P: Packet + ?Sized>(
         return tables.count(flow.key.service, |counters| {
             counters.syn_retransmissions += 1;
         });
-    }
-    if !syn_deserves_answer(packet, segment, tables.checksum_rule()) {
-        tables.trace(TraceEvent::NotJudged, segment);
-        return tables.count(flow.key.service, |counters| counters.syn_not_judged += 1);
     }
     let ring = tables.ring(service.ring)?;
     let now_ns = tables.now_ns();
@@ -313,7 +313,7 @@ fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
     }
     tables.trace(TraceEvent::Reset, segment);
     tables.count(flow.key.service, |counters| {
-        counters.rst_in[phase as usize] += 1;
+        counters.rst_in[phase.index()] += 1;
     })
 }
 
@@ -339,11 +339,11 @@ fn rst_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> 
             }
         }
     }
-    if phase as usize != RstPhase::Refused as usize {
+    if phase != RstPhase::Refused {
         tables.trace(TraceEvent::Reset, segment);
     }
     tables.count(flow.key.service, |counters| {
-        counters.rst_out[phase as usize] += 1;
+        counters.rst_out[phase.index()] += 1;
     })
 }
 

@@ -7,7 +7,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::{packet::Packet, service::Address, skip::Skip, tcp::Flags};
+use crate::{packet::Packet, service::Address, skip::Skip, tcp::Flags, verifier::bounded};
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -26,6 +26,11 @@ const HEADER_DESTINATION_OPTIONS: u8 = 60;
 const ETHERNET_LENGTH: usize = 14;
 const VLAN_LENGTH: usize = 4;
 const IPV6_LENGTH: usize = 40;
+
+/// No sum of an Ethernet header and its tags exceeds it.
+const MAX_NETWORK_OFFSET: usize = 0x1f;
+/// No sum of the headers above comes near it.
+const MAX_TRANSPORT_OFFSET: usize = 0x3fff;
 
 /// More-fragments flag and fragment offset of IPv4; "don't fragment" is no matter.
 const IPV4_FRAGMENT_BITS: u16 = 0x3fff;
@@ -159,7 +164,7 @@ fn ethernet<P: Packet + ?Sized>(packet: &P) -> Result<(u16, usize), Skip> {
         ethertype = u16::from_be(tag[1]);
         offset += VLAN_LENGTH;
     }
-    Ok((ethertype, offset))
+    Ok((ethertype, bounded(offset, MAX_NETWORK_OFFSET)))
 }
 
 #[inline(always)]
@@ -193,7 +198,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Network, Skip> 
         }
         let extension: ExtensionHeader =
             packet.read(offset + header_length).ok_or(Skip::Truncated)?;
-        header_length += match next {
+        let length = match next {
             // Counted in units of 4 bytes, less 2 (RFC 4302 section 2.2).
             HEADER_AUTHENTICATION => (extension.length as usize + 2) * 4,
             HEADER_FRAGMENT => {
@@ -205,6 +210,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Network, Skip> 
             // Counted in units of 8 bytes, less 1 (RFC 8200 section 4.3).
             _ => (extension.length as usize + 1) * 8,
         };
+        header_length = bounded(header_length + length, MAX_TRANSPORT_OFFSET);
         next = extension.next_header;
     }
     if is_extension(next) {
@@ -234,9 +240,8 @@ fn is_extension(next_header: u8) -> bool {
 
 #[inline(always)]
 fn tcp<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Segment, Skip> {
-    let header: TcpHeader = packet
-        .read(network.transport_offset)
-        .ok_or(Skip::Truncated)?;
+    let offset = bounded(network.transport_offset, MAX_TRANSPORT_OFFSET);
+    let header: TcpHeader = packet.read(offset).ok_or(Skip::Truncated)?;
     let tcp_header_length = u32::from(header.data_offset >> 4) * 4;
     let headers_length = network.header_length + tcp_header_length;
     // A GSO packet above 64 KiB says 0 for its length (BIG TCP); the hook knows better.
@@ -253,7 +258,7 @@ fn tcp<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Segment, Ski
         flags: Flags(header.flags),
         ip_length: network.ip_length,
         headers_length,
-        tcp_offset: network.transport_offset,
+        tcp_offset: offset,
         tcp_header_length,
     })
 }

@@ -33,12 +33,12 @@ impl Flags {
 const PROTOCOL_TCP: u32 = 6;
 /// A TCP header has 5 to 15 words.
 const MAX_HEADER_WORDS: usize = 15;
-const MAX_OPTION_BYTES: usize = 40;
+const FIRST_OPTION_WORD: usize = 5;
 
-const OPTION_END: u8 = 0;
-const OPTION_NOP: u8 = 1;
-const OPTION_MD5: u8 = 19;
-const OPTION_AUTHENTICATION: u8 = 29;
+/// Kind and length of the TCP MD5 option (RFC 2385).
+const MD5_OPTION: u32 = 19 << 8 | 18;
+/// Kind and length of TCP-AO (RFC 5925) with the MACs of RFC 5926.
+const AUTHENTICATION_OPTION: u32 = 29 << 8 | 16;
 
 /// How a checksum may look at this hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,33 +64,33 @@ pub fn syn_deserves_answer<P: Packet + ?Sized>(
     segment: &Segment,
     rule: ChecksumRule,
 ) -> bool {
-    !segment.flags.any(Flags::FIN | Flags::RST)
-        && segment.payload_length() == 0
-        && checksum_is_right(packet, segment, rule)
-        && !is_signed(packet, segment)
-}
-
-/// RFC 9293 section 3.1, by RFC 1071's sum, which may be taken over words of any
-/// size and in either byte order. Only for segments without payload.
-#[inline(always)]
-fn checksum_is_right<P: Packet + ?Sized>(
-    packet: &P,
-    segment: &Segment,
-    rule: ChecksumRule,
-) -> bool {
-    // Protocol and length, as the last words of the pseudo-header, in wire order.
-    let mut pseudo = u64::from(PROTOCOL_TCP.to_be()) + u64::from(segment.tcp_header_length.to_be());
-    pseudo += segment.source.sum() + segment.destination.sum();
+    if segment.flags.any(Flags::FIN | Flags::RST) || segment.payload_length() != 0 {
+        return false;
+    }
+    // RFC 9293 section 3.1, by RFC 1071's sum, which may be taken over words of any
+    // size and in either byte order. One loop for sum and options, because the
+    // verifier walks every length that a header can have.
     let mut header = 0u64;
-    for word in 0..MAX_HEADER_WORDS {
-        if word * 4 >= segment.tcp_header_length as usize {
+    let mut last_byte = 0;
+    for index in 0..MAX_HEADER_WORDS {
+        if index * 4 >= segment.tcp_header_length as usize {
             break;
         }
-        match packet.read::<u32>(segment.tcp_offset + word * 4) {
-            Some(value) => header += u64::from(value),
-            None => return false,
+        let Some(word) = packet.read::<u32>(segment.tcp_offset + index * 4) else {
+            return false;
+        };
+        header += u64::from(word);
+        let word = u32::from_be(word);
+        if index >= FIRST_OPTION_WORD && holds_signature(last_byte, word) {
+            return false;
         }
+        last_byte = word & 0xff;
     }
+    // Protocol and length, as the last words of the pseudo-header, in wire order.
+    let pseudo = u64::from(PROTOCOL_TCP.to_be())
+        + u64::from(segment.tcp_header_length.to_be())
+        + segment.source.sum()
+        + segment.destination.sum();
     if fold(pseudo + header) == 0xffff {
         return true;
     }
@@ -102,6 +102,22 @@ fn checksum_is_right<P: Packet + ?Sized>(
     }
 }
 
+/// Whether kind and length of a signature option begin in the byte before `word` or
+/// in `word`.
+///
+/// This looks at every place, it does not walk from option to option: where a walk
+/// goes depends on the data, and the verifier would follow every way it could take.
+/// A timestamp that happens to look like such a pair (one SYN in some thousands)
+/// costs a trial, whatever its outcome.
+#[inline(always)]
+fn holds_signature(last_byte: u32, word: u32) -> bool {
+    let is_signature = |pair: u32| pair == MD5_OPTION || pair == AUTHENTICATION_OPTION;
+    is_signature(last_byte << 8 | word >> 24)
+        || is_signature(word >> 16)
+        || is_signature(word >> 8 & 0xffff)
+        || is_signature(word & 0xffff)
+}
+
 /// Folds a sum of words into 16 bits (RFC 1071 section 2).
 #[inline(always)]
 fn fold(sum: u64) -> u16 {
@@ -110,28 +126,4 @@ fn fold(sum: u64) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     sum as u16
-}
-
-/// Whether the options hold a signature that the kernel checks.
-#[inline(always)]
-fn is_signed<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> bool {
-    let length = segment.tcp_header_length.saturating_sub(20) as usize;
-    let mut position = 0;
-    for _ in 0..MAX_OPTION_BYTES {
-        if position >= length {
-            return false;
-        }
-        let Some([kind, size]) = packet.read::<[u8; 2]>(segment.tcp_offset + 20 + position) else {
-            return false;
-        };
-        match kind {
-            OPTION_END => return false,
-            OPTION_NOP => position += 1,
-            OPTION_MD5 | OPTION_AUTHENTICATION => return true,
-            // A size below 2 cannot be; the kernel stops reading options there.
-            _ if size < 2 => return false,
-            _ => position += size as usize,
-        }
-    }
-    false
 }

@@ -52,5 +52,8 @@ pub fn skip(reason: Skip) {
     };
     // SAFETY: as in `count`.
     let skips = unsafe { &mut *skips };
-    skips[reason as usize] += 1;
+    // The black box keeps the check for the verifier, which does not know the enum.
+    if let Some(count) = skips.get_mut(core::hint::black_box(reason as usize)) {
+        *count += 1;
+    }
 }

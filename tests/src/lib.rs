@@ -1,1 +1,3 @@
-//! x
+//! The lab and what its tests share.
+
+pub mod packets;

@@ -25,6 +25,7 @@ use probe_core::{Timestamp, config::Endpoint};
 
 pub use attach::detach;
 pub use load::Datapath;
+pub use slots::key;
 
 /// What to load and where to attach it.
 #[derive(Clone, Debug)]

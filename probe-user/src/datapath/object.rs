@@ -160,9 +160,24 @@ impl Object {
             .map_err(|source| program_error(name, source))
     }
 
-    /// A map of the object.
-    pub fn map(&self, name: &str) -> Option<&Map> {
-        self.ebpf.map(name)
+    /// The clock of an object that was loaded for replay, in nanoseconds.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn clock(&self) -> Result<Mapped<Shared<u64>>, Error> {
+        const NAME: &str = "CLOCK";
+        Mapped::new(map_fd(&self.ebpf, NAME)?, 1).map_err(|error| map_error(NAME, &error))
+    }
+
+    /// The cohort ring of a service.
+    pub fn ring(&self, service: usize) -> Option<&CohortRing> {
+        self.rings.get(self.places.get(service)?.ring as usize)
+    }
+
+    /// Verified handshakes of a service, of all networks.
+    pub fn verified(&self, service: usize) -> Option<u64> {
+        let networks = self.verified.get(self.places.get(service)?.id as usize)?;
+        Some(networks.iter().map(|count| u64::from(count.load())).sum())
     }
 }
 
