@@ -161,14 +161,14 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     for step in &steps {
         println!("\n══ {}: {}", step.name(), step.title());
         let begin = Instant::now();
-        perform(*step, workspace, &toolchain, &args.arguments).with_context(|| {
-            format!(
-                "step {} failed after {}\n  remedy:  {}\n",
+        if let Err(error) = perform(*step, workspace, &toolchain, &args.arguments) {
+            bail!(
+                "step {} failed after {}\n  {error:#}\n  remedy:  {}",
                 step.name(),
                 seconds(begin.elapsed()),
                 step.remedy()
-            )
-        })?;
+            );
+        }
         println!("══ {} ok in {}", step.name(), seconds(begin.elapsed()));
         done.push((*step, begin.elapsed()));
     }
@@ -232,7 +232,7 @@ fn perform(
         .status()
         .with_context(|| format!("cannot run {}", command::shown(&command)))?;
     if !status.success() {
-        bail!("{} ended with {status}", command::shown(&command));
+        bail!("command: {} ({status})", command::shown(&command));
     }
     Ok(())
 }
