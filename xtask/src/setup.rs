@@ -4,9 +4,12 @@
 //! ```text
 //! survey ─▶ all met? ──yes──▶ done
 //!   ▲          │ no
-//!   └── apt, bpf-linker ◀┘      (the LLVM to install is known for certain only
-//!                                once the compiler is there: hence the loop)
+//!   │          ▼
+//!   └── lists, packages, or bpf-linker
 //! ```
+//! One thing a round, because each may change what the next has to be: fresh
+//! package lists may bring a newer compiler, and the compiler decides which
+//! LLVM the linker needs.
 
 use std::time::{Duration, Instant};
 
@@ -33,9 +36,9 @@ pub struct Args {
 /// Both groups.
 const ALL: [Group; 2] = [Group::Build, Group::Lab];
 
-/// Rounds after which setup gives up: packages, then what they revealed, then
-/// one to spare.
-const ROUNDS: u32 = 3;
+/// Rounds after which setup gives up: the package lists, the packages, what
+/// these revealed, bpf-linker, and one to spare.
+const ROUNDS: u32 = 5;
 
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     let (toolchain, reason) = Toolchain::choose();
@@ -81,11 +84,14 @@ fn bring(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) -> Resu
         if !packages.is_empty() {
             require_apt()?;
             require_root(workspace, &needs, &packages)?;
-            if !lists_are_fresh {
+            if lists_are_fresh {
+                install_packages(&packages)?;
+            } else {
+                // Fresh lists may bring another compiler with another LLVM, so
+                // what to install is asked again.
                 update_lists();
                 lists_are_fresh = true;
             }
-            install_packages(&packages)?;
         } else if let Some(llvm) = needs::linker_to_build(&needs) {
             build_linker(workspace, llvm)?;
         } else {
