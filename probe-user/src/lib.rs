@@ -1,1 +1,3 @@
-//! x
+//! The lapwing daemon.
+
+pub mod datapath;
