@@ -114,6 +114,24 @@ pub fn shown(command: &Command) -> String {
         .join(" ")
 }
 
+/// The command as one would type it in another shell: with the variables it
+/// sets.
+pub fn shown_with_variables(command: &Command) -> String {
+    let variables: String = command
+        .get_envs()
+        .filter_map(|(name, value)| {
+            let value = quoted(&value?.to_string_lossy());
+            Some(format!("{}={value} ", name.to_string_lossy()))
+        })
+        .collect();
+    let shown = shown(command);
+    if variables.is_empty() {
+        shown
+    } else {
+        format!("env {variables}{shown}")
+    }
+}
+
 fn quoted(word: &str) -> String {
     let plain = |character: char| character.is_alphanumeric() || "-_./=:+,@%".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
@@ -153,6 +171,9 @@ mod tests {
             shown(&command),
             r#"apt-get install -y 'it'\''s' '--cfg=a="b"' ''"#
         );
+        assert_eq!(shown_with_variables(&command), shown(&command));
+        command.env("KEY", "two words").env_remove("OTHER");
+        assert!(shown_with_variables(&command).starts_with("env KEY='two words' apt-get install"));
     }
 
     #[test]

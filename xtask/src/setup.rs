@@ -132,19 +132,18 @@ fn require_root(workspace: &Workspace, needs: &[Need], packages: &[String]) -> R
     }
     println!("\nInstalling packages needs root. These commands do it:\n");
     println!("  sudo {}", command::shown(&apt::update()));
-    println!("  sudo {}", command::shown(&apt::install(packages)));
+    println!(
+        "  sudo {}",
+        command::shown_with_variables(&apt::install(packages))
+    );
     if let Some(disable) = apt::disable_services(packages) {
-        println!("  sudo systemctl stop bird nginx   # the lab runs its own");
         println!("  sudo {}", command::shown(&disable));
     }
     if let Some(llvm) = needs::linker_to_build(needs) {
         let install = bpf_linker::install_command(workspace, llvm)?;
-        println!(
-            "  LLVM_PREFIX=/usr/lib/llvm-{llvm} {}",
-            command::shown(&install)
-        );
+        println!("  {}", command::shown_with_variables(&install));
     }
-    println!("  cargo xtask setup                # the rest, and a last look");
+    println!("  cargo xtask setup    # a last look");
     bail!("not root, so nothing was installed")
 }
 
