@@ -1,17 +1,47 @@
-//! Embeds the eBPF object that `LAPWING_EBPF_OBJECT` names; without it the crate
-//! still builds, and `lapwing run` says what is missing.
-use std::{env, fs, path::PathBuf};
+//! Hands the eBPF object to the crate: in, the file that `LAPWING_EBPF_OBJECT`
+//! names (`cargo xtask build` sets it); out, `$OUT_DIR/lapwing-ebpf.o`.
+//!
+//! Without the variable the copy is empty, so that plain `cargo check`,
+//! `clippy` and `test` need no eBPF toolchain; the daemon then says at start
+//! that it was built without an object.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+const VARIABLE: &str = "LAPWING_EBPF_OBJECT";
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=LAPWING_EBPF_OBJECT");
-    let out =
-        PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("lapwing-ebpf.o");
-    match env::var_os("LAPWING_EBPF_OBJECT") {
-        Some(object) => {
-            println!("cargo::rerun-if-changed={}", object.display());
-            fs::copy(&object, &out)
-                .unwrap_or_else(|error| panic!("cannot copy {}: {error}", object.display()));
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed={VARIABLE}");
+    let object = env::var_os(VARIABLE)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
+    let image = match &object {
+        None => Vec::new(),
+        Some(path) => {
+            println!("cargo:rerun-if-changed={}", path.display());
+            match fs::read(path) {
+                Ok(image) => image,
+                Err(error) => {
+                    fail(&format!(
+                        "{VARIABLE} names {}, which cannot be read: {error}; `cargo xtask build` \
+                         makes it, or unset the variable to build without eBPF",
+                        path.display()
+                    ));
+                }
+            }
         }
-        None => fs::write(&out, []).expect("OUT_DIR is writable"),
+    };
+    let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else {
+        fail("OUT_DIR is not set: this is a build script, to be run by cargo");
+    };
+    let copy = out.join("lapwing-ebpf.o");
+    if let Err(error) = fs::write(&copy, image) {
+        fail(&format!("cannot write {}: {error}", copy.display()));
     }
+}
+
+fn fail(message: &str) -> ! {
+    println!("cargo::error={message}");
+    std::process::exit(1);
 }
