@@ -1,1 +1,3 @@
-fn main(){}
+//! The `lapwing` binary.
+
+fn main() {}
