@@ -2,7 +2,7 @@
 //! and sensor events. Inputs serialise, so an incident can be recorded and
 //! replayed to the same commands.
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,17 @@ pub enum ProbeFailure {
     Status(u16),
     /// Anything else, in words.
     Other(String),
+}
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Status(status) => write!(f, "HTTP status {status}"),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
 }
 
 /// Whether the sensor sees.

@@ -1,0 +1,183 @@
+//! A decision's reason in one plain sentence.
+
+use core::fmt;
+
+use crate::command::{Cause, Reason, SecondLeg, TrialEvidence};
+
+impl Reason {
+    /// One plain sentence with the numbers.
+    pub fn sentence(&self) -> String {
+        let name = &self.service_name;
+        match self.cause {
+            Cause::LiveTrials => format!(
+                "{name}: {}, {}",
+                Trials(&self.trials),
+                Leg(self.second_leg.as_ref())
+            ),
+            Cause::Probe => {
+                let times = match self.probe_failures {
+                    1 => "once".to_owned(),
+                    failures => format!("{failures} times in a row"),
+                };
+                match &self.probe_failure {
+                    Some(failure) => format!("{name}: the probe failed {times} ({failure})"),
+                    None => format!("{name}: the probe failed {times}"),
+                }
+            }
+            Cause::FirstAnnouncement => {
+                format!("{name}: the probes of all needed services pass, first announcement")
+            }
+            Cause::Recovered if self.stood.is_zero() => format!("{name}: good again"),
+            Cause::Recovered => {
+                format!(
+                    "{name}: the probes passed for the hold of {:.1?}",
+                    self.stood
+                )
+            }
+            Cause::Retry => format!(
+                "{name}: one retry {:.1?} after a fault that the probes did not see; they pass",
+                self.stood
+            ),
+        }
+    }
+}
+
+/// "7 of 7 new connections refused since the first failure (score ...)".
+struct Trials<'a>(&'a TrialEvidence);
+
+impl fmt::Display for Trials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TrialEvidence {
+            score,
+            threshold,
+            p0,
+            failed,
+            late,
+            succeeded,
+            ..
+        } = *self.0;
+        let judged = failed.saturating_add(late).saturating_add(succeeded);
+        match (failed, late) {
+            (_, 0) => write!(f, "{failed} of {judged} new connections refused")?,
+            (0, _) => write!(f, "{late} of {judged} new connections unanswered")?,
+            (_, _) => write!(
+                f,
+                "{failed} of {judged} new connections refused and {late} unanswered"
+            )?,
+        }
+        write!(
+            f,
+            " since the first failure (score {score:.1} of {threshold:.1}, normal {:.1} %)",
+            p0 * 100.0
+        )
+    }
+}
+
+struct Leg<'a>(Option<&'a SecondLeg>);
+
+impl fmt::Display for Leg<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(SecondLeg::Probes { failed, of }) => {
+                write!(f, "and {failed} of {of} probes failed")
+            }
+            Some(SecondLeg::Rate {
+                expected_per_second,
+                ..
+            }) => write!(
+                f,
+                "and successes fell below half of the expected {expected_per_second:.0} per second"
+            ),
+            None => f.write_str("and nothing else agrees yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{config::ServiceId, input::ProbeFailure};
+
+    fn reason(cause: Cause) -> Reason {
+        Reason {
+            cause,
+            service: ServiceId(0),
+            service_name: "web".into(),
+            trials: TrialEvidence {
+                score_ratio: 1.0,
+                score: 26.6,
+                threshold: 26.5,
+                p0: 0.005,
+                p1: 0.5,
+                failed: 7,
+                late: 0,
+                succeeded: 0,
+                trials_per_second: 1000.0,
+                armed: true,
+            },
+            second_leg: None,
+            probe_failures: 3,
+            probe_failure: Some(ProbeFailure::Status(503)),
+            first_failure: None,
+            stood: Duration::ZERO,
+            failed_services: vec![],
+        }
+    }
+
+    #[test]
+    fn sentences() {
+        let live = |failed, late, succeeded, second_leg| {
+            let mut reason = reason(Cause::LiveTrials);
+            reason.trials.failed = failed;
+            reason.trials.late = late;
+            reason.trials.succeeded = succeeded;
+            reason.second_leg = second_leg;
+            reason
+        };
+        let stood = |cause, seconds| Reason {
+            stood: Duration::from_secs(seconds),
+            ..reason(cause)
+        };
+        let probes = SecondLeg::Probes { failed: 3, of: 3 };
+        let rate = SecondLeg::Rate {
+            expected_per_second: 640.4,
+            score_ratio: 1.0,
+        };
+        let cases = [
+            (
+                live(7, 0, 0, Some(probes)),
+                "web: 7 of 7 new connections refused since the first failure (score 26.6 of 26.5, normal 0.5 %), and 3 of 3 probes failed",
+            ),
+            (
+                live(0, 9, 1, Some(rate)),
+                "web: 9 of 10 new connections unanswered since the first failure (score 26.6 of 26.5, normal 0.5 %), and successes fell below half of the expected 640 per second",
+            ),
+            (
+                live(4, 3, 0, None),
+                "web: 4 of 7 new connections refused and 3 unanswered since the first failure (score 26.6 of 26.5, normal 0.5 %), and nothing else agrees yet",
+            ),
+            (
+                reason(Cause::Probe),
+                "web: the probe failed 3 times in a row (HTTP status 503)",
+            ),
+            (
+                reason(Cause::FirstAnnouncement),
+                "web: the probes of all needed services pass, first announcement",
+            ),
+            (
+                stood(Cause::Recovered, 60),
+                "web: the probes passed for the hold of 60.0s",
+            ),
+            (stood(Cause::Recovered, 0), "web: good again"),
+            (
+                stood(Cause::Retry, 3600),
+                "web: one retry 3600.0s after a fault that the probes did not see; they pass",
+            ),
+        ];
+        for (reason, sentence) in cases {
+            assert_eq!(reason.sentence(), sentence);
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! A small world around the engine: a model of the kernel's cohort ring, probes that
+//! answer as the scenario says, and a clock that the test turns.
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use probe_common::{service::NETWORK_BUCKETS, trial::BUCKETS};
+use probe_core::{
+    Command, Config, Engine, Input, Level, Timestamp,
+    command::{Cause, Event, Guard, Reason},
+    config::{
+        Detect, Endpoint, Mode, Prefix, PrefixId, Probe, ProbeKind, Protocol, Recover, Service,
+        ServiceId, WithdrawWhen,
+    },
+    input::{Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, ServiceReading},
+    status::{PrefixStatus, ServiceState},
+};
+
+pub const MS: Duration = Duration::from_millis(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const WIDTH_SHIFT: u32 = 22;
+/// What the daemon's tick would be.
+pub const TICK: Duration = Duration::from_millis(2);
+
+pub fn service(name: &str, address: &str) -> Service {
+    let endpoint = Endpoint {
+        address: address.parse().unwrap(),
+        port: 443,
+        protocol: Protocol::Tcp,
+    };
+    Service {
+        name: name.into(),
+        endpoint,
+        detect: Detect {
+            broken: 0.5,
+            patience: Duration::ZERO,
+            deadline: 100 * MS,
+            arm_after: 200,
+            settle: 60 * SECOND,
+        },
+        probe: Probe {
+            kind: ProbeKind::Tcp {
+                target: (endpoint.address, endpoint.port).into(),
+            },
+            interval: SECOND,
+            timeout: SECOND,
+            rise: 2,
+            fall: 3,
+        },
+    }
+}
+
+/// So many services behind one IPv4 prefix, enforced, profile `fast`.
+pub fn config(services: u8) -> Config {
+    Config {
+        mode: Mode::Enforce,
+        false_alarm_period: Duration::from_secs(315_576_000),
+        recover: Recover {
+            hold: 60 * SECOND,
+            hold_max: 3600 * SECOND,
+        },
+        services: (0..services)
+            .map(|index| service(&format!("web{index}"), &format!("192.0.2.{}", 10 + index)))
+            .collect(),
+        prefixes: vec![Prefix {
+            prefix: "192.0.2.0/24".parse().unwrap(),
+            withdraw_when: WithdrawWhen::Any,
+            services: (0..u32::from(services)).map(ServiceId).collect(),
+        }],
+    }
+}
+
+pub fn http(config: &mut Config) {
+    for service in &mut config.services {
+        service.probe.kind = ProbeKind::Http {
+            target: (service.endpoint.address, service.endpoint.port).into(),
+            host: "www.example".into(),
+            path: "/".into(),
+            status: Some(200),
+        };
+    }
+}
+
+/// The kernel's view of one service.
+pub struct Kernel {
+    buckets: Vec<Bucket>,
+    verified: Vec<u32>,
+    deadline: Duration,
+    connections: usize,
+}
+
+/// How a service treats its clients' connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Accepts,
+    Refuses,
+    Silent,
+    /// The client takes its SYN back.
+    Aborted,
+    /// A SYN-ACK goes out, but the client never proves itself (a scan, a flood).
+    AcceptsUnverified,
+}
+
+impl Kernel {
+    fn new(deadline: Duration, initial: u32) -> Self {
+        let bucket = Bucket {
+            started: initial,
+            succeeded: initial,
+            failed: 0,
+            abandoned: 0,
+        };
+        Self {
+            buckets: vec![bucket; BUCKETS],
+            verified: vec![initial; NETWORK_BUCKETS],
+            deadline,
+            connections: 0,
+        }
+    }
+
+    pub fn connection(&mut self, at: Timestamp, answer: Answer) {
+        let bucket = usize::try_from(at.as_nanos() >> WIDTH_SHIFT).unwrap() % BUCKETS;
+        let bucket = &mut self.buckets[bucket];
+        let add = |counter: &mut u32| *counter = counter.wrapping_add(1);
+        add(&mut bucket.started);
+        match answer {
+            Answer::Accepts => {
+                add(&mut bucket.succeeded);
+                add(&mut self.verified[self.connections % NETWORK_BUCKETS]);
+                self.connections += 1;
+            }
+            Answer::AcceptsUnverified => add(&mut bucket.succeeded),
+            Answer::Refuses => add(&mut bucket.failed),
+            Answer::Silent => {}
+            Answer::Aborted => add(&mut bucket.abandoned),
+        }
+    }
+
+    fn reading(&self, service: ServiceId) -> ServiceReading {
+        ServiceReading {
+            service,
+            connect: CohortReading {
+                width_shift: WIDTH_SHIFT,
+                deadline: self.deadline,
+                after_deadline: 0,
+                buckets: self.buckets.clone(),
+            },
+            verified: self.verified.clone(),
+        }
+    }
+}
+
+/// How a service treats probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeAnswer {
+    Passes,
+    Fails(ProbeFailure, Duration),
+}
+
+impl ProbeAnswer {
+    pub fn refused() -> Self {
+        Self::Fails(ProbeFailure::Refused, Duration::ZERO)
+    }
+
+    pub fn timeout() -> Self {
+        Self::Fails(ProbeFailure::Timeout, SECOND)
+    }
+}
+
+/// One service and its clients.
+pub struct Client {
+    pub kernel: Kernel,
+    pub answer: Answer,
+    pub probe: ProbeAnswer,
+    /// Connections per second.
+    pub rate: u64,
+    connected: Timestamp,
+}
+
+/// The engine and the world around it.
+pub struct World {
+    pub engine: Engine,
+    pub now: Timestamp,
+    pub clients: Vec<Client>,
+    pub commands: Vec<(Timestamp, Command)>,
+    pub inputs: Vec<(Timestamp, Input)>,
+    /// Whether connections come while the prefix is withdrawn.
+    pub levels: Vec<Option<Level>>,
+    /// Results on their way, in the order of their arrival.
+    results: BTreeMap<(Timestamp, u64), ProbeResult>,
+    sent: u64,
+}
+
+impl World {
+    pub fn new(config: Config) -> Self {
+        let now = Timestamp::from_nanos(5_000_000_000_123);
+        let clients = config
+            .services
+            .iter()
+            .map(|service| Client {
+                kernel: Kernel::new(service.detect.deadline, u32::MAX - 100),
+                answer: Answer::Accepts,
+                probe: ProbeAnswer::Passes,
+                rate: 1000,
+                connected: now,
+            })
+            .collect();
+        let levels = vec![None; config.prefixes.len()];
+        Self {
+            engine: Engine::new(config, now),
+            now,
+            clients,
+            commands: Vec::new(),
+            inputs: Vec::new(),
+            levels,
+            results: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    /// A world whose prefixes are adopted as announced, and whose services are armed
+    /// and have learned for ten seconds.
+    pub fn healthy(config: Config) -> Self {
+        let prefixes = config.prefixes.len();
+        let mut world = Self::new(config);
+        for prefix in 0..prefixes {
+            world.route(prefix, Level::Full);
+        }
+        world.run(10 * SECOND);
+        let states: Vec<_> = world
+            .engine
+            .services()
+            .iter()
+            .map(|status| status.state)
+            .collect();
+        assert!(
+            states.iter().all(|state| *state == ServiceState::Armed),
+            "{states:?}"
+        );
+        assert_eq!(world.levels_set(), []);
+        world
+    }
+
+    pub fn route(&mut self, prefix: usize, observed: Level) {
+        self.levels[prefix] = Some(observed);
+        self.handle(Input::Route {
+            prefix: PrefixId(u32::try_from(prefix).unwrap()),
+            observed,
+        });
+    }
+
+    pub fn handle(&mut self, input: Input) {
+        self.inputs.push((self.now, input.clone()));
+        self.engine.handle(input, self.now);
+        let mut routes = Vec::new();
+        while let Some(command) = self.engine.next_command() {
+            match &command {
+                Command::Probe {
+                    service,
+                    burst,
+                    count,
+                    ..
+                } => self.launch(*service, *burst, *count),
+                Command::SetLevel { prefix, level, .. } => routes.push((*prefix, *level)),
+                Command::Record(_) => {}
+            }
+            self.commands.push((self.now, command));
+        }
+        for (prefix, level) in routes {
+            self.route(usize::try_from(prefix.0).unwrap(), level);
+        }
+    }
+
+    fn launch(&mut self, service: ServiceId, burst: u64, count: u32) {
+        let (took, outcome) = match &self.clients[usize::try_from(service.0).unwrap()].probe {
+            ProbeAnswer::Passes => (Duration::from_micros(300), Ok(())),
+            ProbeAnswer::Fails(failure, took) => (*took, Err(failure.clone())),
+        };
+        for _ in 0..count {
+            self.sent += 1;
+            let result = ProbeResult {
+                service,
+                burst,
+                took,
+                outcome: outcome.clone(),
+            };
+            self.results
+                .insert((self.now.after(took), self.sent), result);
+        }
+    }
+
+    /// Lets time pass: connections come evenly while the prefix is announced, maps
+    /// are read every tick, probes answer.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        while self.now < end {
+            let tick = self.now.after(TICK).min(end);
+            self.answer_until(tick);
+            self.now = tick;
+            self.connect();
+            self.read();
+        }
+    }
+
+    /// Runs until the level of a prefix changes, for at most `time`.
+    pub fn run_until_change(&mut self, time: Duration) -> Option<(Duration, Level, Reason)> {
+        let begin = self.now;
+        let before = self.levels_set().len();
+        while self.now.since(begin) < time {
+            self.run(TICK);
+            if let Some((at, _, level, reason)) = self.levels_set().get(before) {
+                return Some((at.since(begin), *level, reason.clone()));
+            }
+        }
+        None
+    }
+
+    fn answer_until(&mut self, until: Timestamp) {
+        while let Some(entry) = self.results.first_entry()
+            && entry.key().0 <= until
+        {
+            let ((at, _), result) = entry.remove_entry();
+            self.now = self.now.max(at);
+            self.handle(Input::Probe(result));
+        }
+    }
+
+    fn connect(&mut self) {
+        let announced = self.levels.iter().all(|level| *level == Some(Level::Full));
+        for client in &mut self.clients {
+            let Some(nanos) = 1_000_000_000_u64.checked_div(client.rate) else {
+                client.connected = self.now;
+                continue;
+            };
+            let gap = Duration::from_nanos(nanos);
+            while client.connected.after(gap) <= self.now {
+                client.connected = client.connected.after(gap);
+                if announced {
+                    client.kernel.connection(client.connected, client.answer);
+                }
+            }
+        }
+    }
+
+    pub fn read(&mut self) {
+        let services = (0..)
+            .zip(&self.clients)
+            .map(|(index, client)| client.kernel.reading(ServiceId(index)))
+            .collect();
+        self.handle(Input::Reading(Reading { services }));
+    }
+
+    pub fn fail(&mut self, service: usize, answer: Answer, probe: ProbeAnswer) {
+        self.clients[service].answer = answer;
+        self.clients[service].probe = probe;
+    }
+
+    pub fn heal(&mut self, service: usize) {
+        self.fail(service, Answer::Accepts, ProbeAnswer::Passes);
+    }
+
+    pub fn levels_set(&self) -> Vec<(Timestamp, PrefixId, Level, Reason)> {
+        self.commands
+            .iter()
+            .filter_map(|(at, command)| match command {
+                Command::SetLevel {
+                    prefix,
+                    level,
+                    reason,
+                } => Some((*at, *prefix, *level, (**reason).clone())),
+                Command::Probe { .. } | Command::Record(_) => None,
+            })
+            .collect()
+    }
+
+    pub fn causes(&self) -> Vec<(Level, Cause)> {
+        self.levels_set()
+            .into_iter()
+            .map(|(_, _, level, reason)| (level, reason.cause))
+            .collect()
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.commands
+            .iter()
+            .filter_map(|(_, command)| match command {
+                Command::Record(event) => Some(event.clone()),
+                Command::Probe { .. } | Command::SetLevel { .. } => None,
+            })
+            .collect()
+    }
+
+    pub fn holds(&self) -> Vec<Guard> {
+        self.events()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Held { guard, .. } => Some(guard),
+                Event::Armed { .. }
+                | Event::Suspected { .. }
+                | Event::Cleared { .. }
+                | Event::Verdict { .. }
+                | Event::ProbeChanged { .. }
+                | Event::Blind { .. }
+                | Event::RouteDiffers { .. } => None,
+            })
+            .collect()
+    }
+
+    pub fn prefix(&self) -> PrefixStatus {
+        self.engine.prefixes()[0].clone()
+    }
+
+    pub fn state(&self, service: usize) -> ServiceState {
+        self.engine.services()[service].state
+    }
+}
