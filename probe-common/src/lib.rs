@@ -1,8 +1,43 @@
 //! What the kernel side and the user side of Lapwing share.
+//!
+//! In flow packets, as bytes; out flow counters, handshake entries and trial
+//! outcomes in tables. The same code is compiled for bpf, where the tables are
+//! maps, and for the host, where tests and tools hold them in memory, so that what
+//! is tested is what runs in the kernel.
+//!
+//! ```text
+//! bytes ─▶ parse ─▶ Segment ─▶ measure ─┬─▶ service   (is it ours?)
+//!                                       ├─▶ counters  (every packet)
+//!                                       ├─▶ gate      (is this ACK worth a look-up?)
+//!                                       ├─▶ handshake (SYN, SYN-ACK, RST, verifying ACK)
+//!                                       └─▶ trial     (outcome into the cohort ring)
+//! ```
 #![cfg_attr(not(test), no_std)]
+#![allow(
+    clippy::inline_always,
+    reason = "a call in bpf costs registers and stack, and hides bounds from the verifier"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "casts here keep the bits that a mask or a protocol field has room for"
+)]
 
+pub mod cell;
 pub mod counters;
+pub mod gate;
+pub mod handshake;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod latency;
+pub mod measure;
+pub mod packet;
+pub mod parse;
 pub mod service;
 pub mod skip;
+pub mod tcp;
 pub mod trial;
+
+/// Version of every layout in this crate. It is part of the path under which maps
+/// and links are pinned, so that a daemon never adopts maps of another layout.
+/// Count it up with every change of a layout or of a field's meaning.
+pub const ABI_VERSION: u32 = 1;

@@ -1,3 +1,6 @@
-//! x
+//! The `lapwing` daemon around the decision core: each concern of the outside world
+//! is a module that turns it into the core's inputs, or the core's commands into
+//! deeds.
 
 pub mod config;
+pub mod datapath;

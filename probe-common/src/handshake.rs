@@ -1,0 +1,317 @@
+//! The handshake table: a fixed 4-way set-associative array of flow entries,
+//! shared by all services and touched only by SYN, SYN-ACK, RST and gated packets.
+//!
+//! ```text
+//!              SYN                SYN-ACK               ACK of it
+//!   Empty ───────────▶ Waiting ───────────▶ HalfOpen ───────────▶ Established
+//!                         │ RST either way     │ RST                  │ RST
+//!                         └────────────────────┴──────────▶ Closed ◀──┘
+//! ```
+//!
+//! Ingress and egress run on different CPUs, so every transition is one
+//! compare-exchange on the state word, which carries a generation: whoever loses
+//! the race, or finds that the entry was taken over in between, does nothing.
+
+use crate::cell::Shared;
+
+use crate::{
+    measure::Atomics,
+    service::{Address, hash},
+};
+
+/// Sets of the table.
+pub const SETS: usize = 1 << 15;
+/// Entries of a set.
+pub const WAYS: usize = 4;
+
+/// How far a handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Never used.
+    Empty,
+    /// Being written by another CPU.
+    Busy,
+    /// SYN seen: the trial `connect` is undecided.
+    Waiting,
+    /// SYN-ACK seen.
+    HalfOpen,
+    /// The client's ACK matched our SYN-ACK: verified.
+    Established,
+    /// Ended by a RST.
+    Closed,
+}
+
+/// An entry's state word: the phase in the lowest byte, above it a generation that
+/// changes with each owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State(u32);
+
+impl State {
+    /// The phase in this word.
+    #[inline(always)]
+    pub fn phase(self) -> Phase {
+        match self.0 & 0xff {
+            0 => Phase::Empty,
+            2 => Phase::Waiting,
+            3 => Phase::HalfOpen,
+            4 => Phase::Established,
+            5 => Phase::Closed,
+            _ => Phase::Busy,
+        }
+    }
+
+    /// The same owner in another phase.
+    #[inline(always)]
+    fn with(self, phase: Phase) -> Self {
+        Self(self.0 & !0xff | phase as u32)
+    }
+
+    /// The next owner, still writing.
+    #[inline(always)]
+    fn next_owner(self) -> Self {
+        Self(self.0.wrapping_add(0x100)).with(Phase::Busy)
+    }
+}
+
+/// What names a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowKey {
+    /// The client's address.
+    pub client: Address,
+    /// The client's port.
+    pub client_port: u16,
+    /// Index of the service.
+    pub service: u32,
+}
+
+impl FlowKey {
+    /// The flow's hash: its set, and its place in the gate.
+    #[inline(always)]
+    pub fn hash(&self, seed: u64) -> u64 {
+        hash(
+            seed,
+            &self.client,
+            u64::from(self.client_port) << 32 | u64::from(self.service),
+        )
+    }
+}
+
+/// One flow's handshake: one cache line.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Handshake {
+    state: Shared<u32>,
+    service: Shared<u32>,
+    client: [Shared<u32>; 4],
+    client_port: Shared<u32>,
+    /// Initial sequence number of the client.
+    isn: Shared<u32>,
+    /// Initial sequence number of the service.
+    iss: Shared<u32>,
+    ring: Shared<u32>,
+    syn_ns: Shared<u64>,
+    synack_ns: Shared<u64>,
+    expires_ns: Shared<u64>,
+}
+
+const _: () = assert!(size_of::<Handshake>() == 64);
+
+/// The set of a flow.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct HandshakeSet {
+    /// Its entries.
+    pub entries: [Handshake; WAYS],
+}
+
+const _: () = assert!(size_of::<HandshakeSet>() == 64 * WAYS);
+
+/// The index of the set of a flow with this hash.
+#[inline(always)]
+pub fn set_index(hash: u64) -> usize {
+    (hash >> 40) as usize & (SETS - 1)
+}
+
+/// What a SYN writes into its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFlow {
+    /// Whose flow.
+    pub key: FlowKey,
+    /// Initial sequence number of the client.
+    pub isn: u32,
+    /// The cohort ring of its trial.
+    pub ring: u32,
+    /// When the SYN came.
+    pub syn_ns: u64,
+    /// When the trial is late.
+    pub expires_ns: u64,
+}
+
+/// A trial that ended undecided because its entry was needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evicted {
+    /// Its cohort ring.
+    pub ring: u32,
+    /// When it started.
+    pub syn_ns: u64,
+}
+
+/// Whether a new flow found room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// Every entry of its set holds an undecided trial, or another CPU was first.
+    NoRoom,
+    /// It has an entry that nobody needed.
+    Free,
+    /// It has an entry whose trial was undecided.
+    Evicting(Evicted),
+}
+
+impl Handshake {
+    /// The state word as it is now.
+    #[inline(always)]
+    pub fn state(&self) -> State {
+        State(self.state.load())
+    }
+
+    /// The client's initial sequence number.
+    #[inline(always)]
+    pub fn isn(&self) -> u32 {
+        self.isn.load()
+    }
+
+    /// The service's initial sequence number.
+    #[inline(always)]
+    pub fn iss(&self) -> u32 {
+        self.iss.load()
+    }
+
+    /// The cohort ring of its trial.
+    #[inline(always)]
+    pub fn ring(&self) -> u32 {
+        self.ring.load()
+    }
+
+    /// When its SYN came.
+    #[inline(always)]
+    pub fn syn_ns(&self) -> u64 {
+        self.syn_ns.load()
+    }
+
+    /// Moves from the state that was seen to `phase`; false if another CPU was first.
+    #[inline(always)]
+    pub fn advance<A: Atomics>(&self, seen: State, phase: Phase) -> bool {
+        A::compare_exchange(&self.state, seen.0, seen.with(phase).0)
+    }
+
+    /// SYN-ACK out: from Waiting to `HalfOpen`.
+    #[inline(always)]
+    pub fn answer<A: Atomics>(&self, seen: State, iss: u32, now_ns: u64) -> bool {
+        if !self.advance::<A>(seen, Phase::Busy) {
+            return false;
+        }
+        self.iss.store(iss);
+        self.synack_ns.store(now_ns);
+        self.state.store(seen.with(Phase::HalfOpen).0);
+        true
+    }
+
+    /// Takes the entry for a new flow.
+    #[inline(always)]
+    fn take<A: Atomics>(&self, seen: State, flow: &NewFlow) -> Inserted {
+        let owner = seen.next_owner();
+        if !A::compare_exchange(&self.state, seen.0, owner.0) {
+            return Inserted::NoRoom;
+        }
+        let inserted = if seen.phase() == Phase::Waiting {
+            Inserted::Evicting(Evicted {
+                ring: self.ring(),
+                syn_ns: self.syn_ns(),
+            })
+        } else {
+            Inserted::Free
+        };
+        let words = &flow.key.client.0;
+        self.service.store(flow.key.service);
+        self.client[0].store(words[0]);
+        self.client[1].store(words[1]);
+        self.client[2].store(words[2]);
+        self.client[3].store(words[3]);
+        self.client_port.store(u32::from(flow.key.client_port));
+        self.isn.store(flow.isn);
+        self.iss.store(0);
+        self.ring.store(flow.ring);
+        self.syn_ns.store(flow.syn_ns);
+        self.synack_ns.store(0);
+        self.expires_ns.store(flow.expires_ns);
+        self.state.store(owner.with(Phase::Waiting).0);
+        inserted
+    }
+
+    #[inline(always)]
+    fn is_of(&self, key: &FlowKey) -> bool {
+        self.client[3].load() == key.client.0[3]
+            && self.client_port.load() == u32::from(key.client_port)
+            && self.service.load() == key.service
+            && self.client[0].load() == key.client.0[0]
+            && self.client[1].load() == key.client.0[1]
+            && self.client[2].load() == key.client.0[2]
+    }
+
+    /// How dear the entry is: lower gives way first. None must not be evicted: its
+    /// trial is undecided. Of equals the older one gives way.
+    ///
+    /// A half-open entry has had its answer, so spoofed SYNs cannot hold the table.
+    #[inline(always)]
+    fn worth(&self, now_ns: u64) -> Option<u64> {
+        const CLASS: u32 = 62;
+        let class: u64 = match self.state().phase() {
+            Phase::Empty => return Some(0),
+            Phase::Closed => 1,
+            Phase::HalfOpen => 2,
+            Phase::Established => 3,
+            Phase::Waiting if self.expires_ns.load() < now_ns => 1,
+            Phase::Waiting | Phase::Busy => return None,
+        };
+        Some(class << CLASS | self.syn_ns() >> 2)
+    }
+}
+
+impl HandshakeSet {
+    /// The flow's entry and the state in which it was found.
+    #[inline(always)]
+    pub fn find(&self, key: &FlowKey) -> Option<(&Handshake, State)> {
+        for entry in &self.entries {
+            let state = entry.state();
+            if entry.is_of(key) && !matches!(state.phase(), Phase::Empty | Phase::Busy) {
+                return Some((entry, state));
+            }
+        }
+        None
+    }
+
+    /// Takes an entry for a new flow: the one it has, else the least dear.
+    #[inline(always)]
+    pub fn insert<A: Atomics>(&self, own: Option<(&Handshake, State)>, flow: &NewFlow) -> Inserted {
+        if let Some((entry, seen)) = own {
+            return entry.take::<A>(seen, flow);
+        }
+        let mut victim: Option<(&Handshake, u64)> = None;
+        for entry in &self.entries {
+            if let Some(worth) = entry.worth(flow.syn_ns)
+                && victim.is_none_or(|(_, least)| worth < least)
+            {
+                victim = Some((entry, worth));
+            }
+        }
+        let Some((entry, _)) = victim else {
+            return Inserted::NoRoom;
+        };
+        let seen = entry.state();
+        // Another CPU may have begun to take it since it was weighed.
+        if seen.phase() == Phase::Busy {
+            return Inserted::NoRoom;
+        }
+        entry.take::<A>(seen, flow)
+    }
+}

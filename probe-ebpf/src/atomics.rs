@@ -1,0 +1,28 @@
+//! Read-modify-write on memory that CPUs share.
+
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+
+use probe_common::cell::Shared;
+
+/// `lock xadd`; the old value is not wanted, so kernels from 4.x on take it.
+#[inline(always)]
+pub fn add(cell: &Shared<u32>, value: u32) {
+    // SAFETY: the pointer is that of a live word.
+    unsafe {
+        atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(cell.as_ptr(), value);
+    }
+}
+
+/// `lock cmpxchg`, from kernel 5.12 on.
+#[inline(always)]
+pub fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool {
+    // SAFETY: the pointer is that of a live word.
+    let (_, done) = unsafe {
+        atomic_cxchg::<u32, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+            cell.as_ptr(),
+            expected,
+            new,
+        )
+    };
+    done
+}

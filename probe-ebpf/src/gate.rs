@@ -1,0 +1,13 @@
+//! The gate's memory.
+
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use probe_common::gate::Gate;
+
+#[btf_map]
+static GATE: Array<Gate, 1> = Array::new();
+
+/// The gate.
+#[inline(always)]
+pub fn gate() -> Option<&'static Gate> {
+    GATE.get(0)
+}

@@ -1,0 +1,13 @@
+//! The handshake table's memory.
+
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use probe_common::handshake::{HandshakeSet, SETS};
+
+#[btf_map]
+static HANDSHAKES: Array<HandshakeSet, SETS> = Array::new();
+
+/// A set of the table.
+#[inline(always)]
+pub fn set(index: usize) -> Option<&'static HandshakeSet> {
+    HANDSHAKES.get(index as u32)
+}

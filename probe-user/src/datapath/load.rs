@@ -1,0 +1,110 @@
+//! The data plane as a whole: the object, where it is attached, and what it says.
+
+use aya_log::EbpfLogger;
+use probe_common::{counters::Counters, latency::Histogram, skip::Skip};
+use probe_core::input::{Reading, Sensor};
+
+use super::{
+    Attachment, Error, Options, ProgramRuns,
+    attach::Hooks,
+    driver,
+    object::{EMBEDDED, LoadFlags, Object},
+    pins::Pins,
+};
+
+/// The data plane of this host.
+pub struct Datapath {
+    object: Object,
+    hooks: Hooks,
+}
+
+impl Datapath {
+    /// Loads the programs, adopts or creates their maps, and publishes the services.
+    /// Nothing is attached yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses something; each error says what to do about it.
+    pub fn load(options: &Options) -> Result<Self, Error> {
+        for interface in &options.interfaces {
+            nix::net::if_::if_nametoindex(interface.as_str()).map_err(|_| Error::NoInterface {
+                interface: interface.clone(),
+            })?;
+        }
+        if EMBEDDED.is_empty() {
+            return Err(Error::NoObject);
+        }
+        let pins = Pins::create(&options.pin_dir)?;
+        let flags = LoadFlags {
+            trace: options.trace,
+            replay: false,
+            partial_checksums: options
+                .interfaces
+                .iter()
+                .any(|interface| driver::is_virtual(interface)),
+        };
+        let object = Object::load(EMBEDDED, &options.services, flags, Some(&pins))?;
+        let hooks = Hooks::new(pins, options.interfaces.clone(), options.attach);
+        Ok(Self { object, hooks })
+    }
+
+    /// Attaches to every interface, or replaces the programs that are attached from
+    /// an earlier start; in both cases the links are pinned. May be repeated: what
+    /// is in place stays.
+    ///
+    /// # Errors
+    /// When a hook is refused; what could be attached stays attached.
+    pub fn attach(&mut self) -> Result<(), Error> {
+        self.hooks.attach(&mut self.object)
+    }
+
+    /// Where the programs are attached.
+    pub fn attachments(&self) -> Vec<Attachment> {
+        self.hooks.attachments()
+    }
+
+    /// Whether all hooks are still in place.
+    pub fn sensor(&mut self) -> Sensor {
+        self.hooks.sensor()
+    }
+
+    /// One walk over the maps that decisions need.
+    pub fn read(&mut self) -> Reading {
+        self.object.read()
+    }
+
+    /// Every service's counters.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn counters(&self) -> Result<Vec<Counters>, Error> {
+        self.object.counters()
+    }
+
+    /// Every service's latencies from SYN to SYN-ACK.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn connect_latency(&self) -> Result<Vec<Histogram>, Error> {
+        self.object.connect_latency()
+    }
+
+    /// Packets that were not measured, by reason.
+    ///
+    /// # Errors
+    /// When the map cannot be read.
+    pub fn skips(&self) -> Result<[u64; Skip::COUNT], Error> {
+        self.object.skips()
+    }
+
+    /// Runs and run time of the programs.
+    pub fn program_runs(&self) -> Vec<ProgramRuns> {
+        self.object.program_runs()
+    }
+
+    /// The reader of the traces; none if it cannot be had (or was taken before).
+    pub fn take_log(&mut self) -> Option<EbpfLogger<&'static dyn log::Log>> {
+        EbpfLogger::init(&mut self.object.ebpf)
+            .inspect_err(|error| tracing::warn!(%error, "no traces"))
+            .ok()
+    }
+}

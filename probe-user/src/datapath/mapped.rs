@@ -1,0 +1,76 @@
+//! Map values mapped into our memory: reading them is a memory walk, without a
+//! system call per key.
+
+use std::{io, marker::PhantomData, num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+/// The values of an array map with `BPF_F_MMAPABLE`.
+///
+/// `T` must be made of [`probe_common::cell::Shared`] words wherever the kernel
+/// side writes while we read.
+pub struct Mapped<T> {
+    start: NonNull<T>,
+    length: usize,
+    bytes: NonZeroUsize,
+    values: PhantomData<T>,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread.
+unsafe impl<T: Send> Send for Mapped<T> {}
+
+impl<T> Mapped<T> {
+    /// Maps `length` values of the map behind `map`.
+    pub fn new(map: impl AsFd, length: usize) -> io::Result<Self> {
+        // The kernel lays array values out at multiples of eight bytes.
+        assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8);
+        let bytes = NonZeroUsize::new(size_of::<T>() * length)
+            .ok_or_else(|| io::Error::other("an empty map"))?;
+        // SAFETY: a new mapping at an address of the kernel's choice; the kernel
+        // checks that the map is as long as we say.
+        let start = unsafe {
+            mmap(
+                None,
+                bytes,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+                map,
+                0,
+            )
+        }?;
+        Ok(Self {
+            start: start.cast(),
+            length,
+            bytes,
+            values: PhantomData,
+        })
+    }
+
+    /// The value at `index`.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        (index < self.length).then(|| {
+            // SAFETY: inside the mapping, which lives as long as `self`; map memory
+            // is initialised by the kernel.
+            unsafe { self.start.add(index).as_ref() }
+        })
+    }
+
+    /// The value at `index`, to be written.
+    ///
+    /// The caller must only write parts that the kernel side does not use at the
+    /// time; [`probe_common::service::ServiceTable`] has two copies for that.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        (index < self.length).then(|| {
+            // SAFETY: as in `get`, and `&mut self` keeps our own side out.
+            unsafe { self.start.add(index).as_mut() }
+        })
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`, unmapped once. An error would mean
+        // that it is not mapped, and then there is nothing left to do.
+        let _ = unsafe { munmap(self.start.cast(), self.bytes.get()) };
+    }
+}

@@ -1,0 +1,212 @@
+//! The kernel side, as the daemon sees it: load the object, attach its programs,
+//! read its maps.
+//!
+//! Maps and links are pinned under a directory that carries the ABI version, so
+//! that counting goes on while the daemon is down, and the next start continues
+//! where it was.
+//!
+//! ```text
+//! PIN_DIR/v1/maps/RINGS ...            adopted if layout and size fit
+//! PIN_DIR/v1/links/eth0.ingress.native adopted and updated in place
+//! ```
+
+mod attach;
+mod driver;
+mod load;
+pub mod mapped;
+pub mod object;
+pub mod pins;
+mod read;
+mod slots;
+
+use std::{io, path::PathBuf, time::Duration};
+
+use probe_core::{Timestamp, config::Endpoint};
+
+pub use attach::detach;
+pub use load::Datapath;
+
+/// What to load and where to attach it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directory in bpffs for pins.
+    pub pin_dir: PathBuf,
+    /// Interfaces to watch.
+    pub interfaces: Vec<String>,
+    /// Which ingress hook to use.
+    pub attach: AttachMode,
+    /// The services, by service id.
+    pub services: Vec<ServiceSpec>,
+    /// Whether control segments are traced.
+    pub trace: bool,
+}
+
+/// A service to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceSpec {
+    /// Where it answers.
+    pub endpoint: Endpoint,
+    /// When an unanswered trial is late.
+    pub deadline: Duration,
+}
+
+/// Which ingress hook to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttachMode {
+    /// Native XDP, else generic XDP, else tc.
+    #[default]
+    Auto,
+    /// Native XDP or nothing.
+    Native,
+    /// Generic XDP or nothing.
+    Generic,
+    /// tc ingress.
+    Tc,
+}
+
+/// Direction of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Towards the host.
+    Ingress,
+    /// From the host.
+    Egress,
+}
+
+impl Hook {
+    /// The name used in metrics and pins.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// How a program is attached to a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the network stack: slower, works everywhere.
+    Generic,
+    /// tc by a link (kernel 6.6 and later).
+    Tcx,
+    /// tc by a filter of the clsact qdisc.
+    Clsact,
+}
+
+impl Mode {
+    /// The name used in metrics and pins.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+/// One program on one hook of one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The interface.
+    pub interface: String,
+    /// The hook.
+    pub hook: Hook,
+    /// How.
+    pub mode: Mode,
+}
+
+/// Runs and run time of one program, as the kernel counts them while
+/// `kernel.bpf_stats_enabled` is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramRuns {
+    /// The program's name.
+    pub program: &'static str,
+    /// How often it ran.
+    pub runs: u64,
+    /// For how long altogether.
+    pub run_time: Duration,
+}
+
+/// What can go wrong between us and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary was built without its eBPF object.
+    #[error(
+        "this lapwing was built without its eBPF object; build it with `cargo xtask build`, \
+         which embeds it"
+    )]
+    NoObject,
+    /// The pin directory is not usable.
+    #[error(
+        "cannot use {path} for pins: {source}; it must lie in a bpffs \
+         (mount -t bpf bpf /sys/fs/bpf) and be writable"
+    )]
+    PinDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The object was refused.
+    #[error(
+        "the kernel refuses the eBPF object: {source}; Lapwing needs kernel 5.12 or later \
+         and CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (or root)"
+    )]
+    Load {
+        /// What aya said.
+        source: Box<aya::EbpfError>,
+    },
+    /// A program was refused.
+    #[error("the kernel refuses program {program}: {source}")]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What aya said.
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// A map is missing, of another kind, or cannot be read.
+    #[error("map {map} cannot be used: {why}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// An interface does not exist.
+    #[error("interface {interface} does not exist; `ip link` lists those that do")]
+    NoInterface {
+        /// Its name.
+        interface: String,
+    },
+    /// A hook was refused.
+    #[error("cannot attach to {hook} of {interface}: {why}")]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// The hook.
+        hook: &'static str,
+        /// What is wrong, and the remedy.
+        why: String,
+    },
+    /// More services than the table has room for.
+    #[error("{count} services are more than the {limit} that one host can have")]
+    TooManyServices {
+        /// How many were asked for.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+}
+
+/// The present time of `CLOCK_MONOTONIC`, the clock of `bpf_ktime_get_ns`.
+pub fn now() -> Timestamp {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .expect("every Linux has CLOCK_MONOTONIC");
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
+    Timestamp::from_nanos(seconds * 1_000_000_000 + nanoseconds)
+}
