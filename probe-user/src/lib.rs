@@ -1,1 +1,4 @@
-//! x
+//! The IO around the decision core: everything of the `lapwing` daemon that
+//! touches the host.
+
+pub mod announce;
