@@ -2,3 +2,4 @@
 //! touches the host.
 
 pub mod announce;
+pub mod probe;
