@@ -2,5 +2,7 @@
 //! is a module that turns it into the core's inputs, or the core's commands into
 //! deeds.
 
+pub mod announce;
 pub mod config;
 pub mod datapath;
+pub mod probe;
