@@ -3,6 +3,12 @@
 //! deeds.
 
 pub mod announce;
+pub mod check;
 pub mod config;
+pub mod control;
 pub mod datapath;
+pub mod discover;
+pub mod journal;
+pub mod logging;
 pub mod probe;
+pub mod status;
