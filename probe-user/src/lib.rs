@@ -4,11 +4,15 @@
 
 pub mod announce;
 pub mod check;
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod datapath;
 pub mod discover;
+pub mod http;
 pub mod journal;
 pub mod logging;
+pub mod metrics;
 pub mod probe;
 pub mod status;

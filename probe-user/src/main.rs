@@ -1,3 +1,7 @@
-//! The `lapwing` binary.
+//! The `lapwing` binary; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    probe_user::cli::main()
+}

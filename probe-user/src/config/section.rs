@@ -36,6 +36,8 @@ pub struct Section<'a> {
     name: &'static str,
     place: Range<usize>,
     table: Option<&'a DeTable<'a>>,
+    /// Keys that were meant by unknown ones: wrong, but not missing.
+    misspelt: Vec<String>,
     findings: &'a Findings,
 }
 
@@ -48,15 +50,20 @@ impl<'a> Section<'a> {
         keys: &[&str],
         findings: &'a Findings,
     ) -> Self {
+        let mut misspelt = Vec::new();
         for key in table.keys() {
-            if !keys.contains(&key.get_ref().as_ref()) {
-                findings.push(unknown_key(name, key, keys));
+            let written: &str = key.get_ref();
+            if !keys.contains(&written) {
+                let meant = nearest(written, keys);
+                findings.push(unknown_key(name, key, meant, keys));
+                misspelt.extend(meant.map(ToOwned::to_owned));
             }
         }
         Self {
             name,
             place,
             table: Some(table),
+            misspelt,
             findings,
         }
     }
@@ -67,6 +74,7 @@ impl<'a> Section<'a> {
             name,
             place: self.place.clone(),
             table: None,
+            misspelt: Vec::new(),
             findings: self.findings,
         };
         let Some(value) = self.table.and_then(|table| table.get(key)) else {
@@ -173,7 +181,7 @@ impl<'a> Section<'a> {
         example: &str,
         parse: impl FnOnce(Value<'_>) -> Result<T, Fault>,
     ) -> Option<Spanned<T>> {
-        if !self.has(key) {
+        if !self.has(key) && !self.misspelt.iter().any(|meant| meant == key) {
             self.findings.push(Finding::new(
                 self.place.clone(),
                 format!("`{key}` is missing in {}", self.name),
@@ -185,9 +193,14 @@ impl<'a> Section<'a> {
     }
 }
 
-fn unknown_key(section: &str, key: &Spanned<impl AsRef<str>>, keys: &[&str]) -> Finding {
+fn unknown_key(
+    section: &str,
+    key: &Spanned<impl AsRef<str>>,
+    meant: Option<&str>,
+    keys: &[&str],
+) -> Finding {
     let written = key.get_ref().as_ref();
-    let help = match nearest(written, keys) {
+    let help = match meant {
         Some(known) => format!("did you mean `{known}`?"),
         None => format!("{section} knows {}", list(keys)),
     };

@@ -183,6 +183,12 @@ fn unknown_key() {
 }
 
 #[test]
+fn a_misspelt_key_is_not_missing_as_well() {
+    let report = parse(&with("address = \"192.0.2.10\"", "adress = \"192.0.2.10\"")).unwrap_err();
+    assert_eq!(report.count(), 1, "{report}");
+}
+
+#[test]
 fn missing_key() {
     assert_mistake(
         &with("port = 443\n\n", "\n"),
