@@ -2,4 +2,6 @@
 //! touches the host.
 
 pub mod announce;
+pub mod http;
+pub mod metrics;
 pub mod probe;
