@@ -3,6 +3,10 @@
 //!
 //! Each test runs in a thread that has left the host's network namespace for a
 //! fresh one; the announcer's thread and the `ip` processes inherit it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's helpers may panic like its tests"
+)]
 
 use std::{
     future::Future,
@@ -505,16 +509,14 @@ fn a_fight_is_limited_reported_and_won_in_the_end() {
 fn a_burst_of_other_routes_does_not_hide_a_deletion() {
     in_namespace(async || {
         let (_announcer, mut observations) = start_announced().await;
-        let mut batch = String::new();
-        for index in 0..10_000u32 {
-            let address = IpAddr::from((0x0a00_0000 + index).to_be_bytes());
-            batch.push_str(&format!(
-                "route add blackhole {address} table 4242 proto static\n"
-            ));
-            if index == 5_000 {
-                batch.push_str(&format!("route del {NET4} table 4242\n"));
-            }
-        }
+        let mut batch: Vec<String> = (0..10_000u32)
+            .map(|index| {
+                let address = IpAddr::from((0x0a00_0000 + index).to_be_bytes());
+                format!("route add blackhole {address} table 4242 proto static")
+            })
+            .collect();
+        batch.insert(5_000, format!("route del {NET4} table 4242"));
+        let batch = batch.join("\n");
         let mut child = Command::new("ip")
             .args(["-batch", "-"])
             .stdin(Stdio::piped())

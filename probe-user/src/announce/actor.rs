@@ -21,7 +21,8 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Error, Observation, Options, Request,
     netlink::{Event, Kernel},
-    reconcile::{Change, Own, Plan, Reconciler, Route},
+    reconcile::{Change, Plan, Route},
+    tracked::Tracked,
 };
 
 /// The table is read at least so often.
@@ -30,23 +31,6 @@ const DUMP_INTERVAL: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// A wish is tried so often when the table turns out to be other than known.
 const SET_ATTEMPTS: usize = 4;
-/// The metric of an IPv6 route that is added with metric 0.
-const IPV6_DEFAULT_METRIC: u32 = 1024;
-
-/// One prefix.
-struct Tracked {
-    net: IpNet,
-    reconciler: Reconciler,
-    /// The level that was observed last.
-    told: Option<Level>,
-    /// Why the last attempt failed.
-    refusal: Option<String>,
-    /// Whether another program changes it faster than repairs are allowed.
-    contended: bool,
-    /// When to try again.
-    retry_at: Option<Timestamp>,
-}
-
 enum Occurrence {
     Request(Request),
     Event(Option<Event>, Timestamp),
@@ -77,20 +61,7 @@ impl Actor {
         let tracked: Vec<Tracked> = options
             .prefixes
             .iter()
-            .map(|net| Tracked {
-                net: net.trunc(),
-                reconciler: Reconciler::new(Own {
-                    protocol: options.protocol_full,
-                    metric: match (net, options.metric) {
-                        (IpNet::V6(_), 0) => IPV6_DEFAULT_METRIC,
-                        (_, metric) => metric,
-                    },
-                }),
-                told: None,
-                refusal: None,
-                contended: false,
-                retry_at: None,
-            })
+            .map(|net| Tracked::new(net.trunc(), options))
             .collect();
         let index = tracked
             .iter()
@@ -396,53 +367,11 @@ impl Actor {
 
     /// Lists what stands against the wanted levels, and logs what is new in it.
     fn publish_conflicts(&mut self) {
-        let mut all = Vec::new();
-        for tracked in &self.tracked {
-            let (net, table) = (tracked.net, self.table);
-            let blocked = match tracked.reconciler.plan() {
-                Plan::Blocked(route) => Some(route),
-                Plan::Rest | Plan::Make(_) | Plan::Wait(_) => None,
-            };
-            if let Some(route) = blocked {
-                let prefix = net;
-                all.push(
-                    Error::Foreign {
-                        prefix,
-                        table,
-                        route,
-                    }
-                    .to_string(),
-                );
-            }
-            all.extend(
-                tracked
-                    .reconciler
-                    .hiding()
-                    .filter(|route| Some(*route) != blocked)
-                    .map(|route| {
-                        format!(
-                            "another program's {route} for {net} in routing table {table} hides \
-                             lapwing's from BIRD, which takes the lowest metric: remove it (ip \
-                             route del {net} table {table} metric {metric})",
-                            metric = route.metric
-                        )
-                    }),
-            );
-            if tracked.contended
-                && let Some(level) = tracked.reconciler.wanted()
-            {
-                let prefix = net;
-                all.push(
-                    Error::Contended {
-                        prefix,
-                        table,
-                        level,
-                    }
-                    .to_string(),
-                );
-            }
-            all.extend(tracked.refusal.clone());
-        }
+        let mut all: Vec<String> = self
+            .tracked
+            .iter()
+            .flat_map(|tracked| tracked.conflicts(self.table))
+            .collect();
         self.conflicts.send_if_modified(|published| {
             if **published == all {
                 return false;

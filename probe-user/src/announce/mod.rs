@@ -19,6 +19,7 @@
 mod actor;
 mod netlink;
 pub mod reconcile;
+mod tracked;
 
 use core::time::Duration;
 use std::{io, sync::Arc, thread};

@@ -31,16 +31,16 @@ pub(super) async fn ask(
         .header(header::ACCEPT, "*/*")
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| other(&"the request cannot be built", &error))?;
+        .map_err(|error| other("the request cannot be built", &error))?;
     let stream = super::connect(target).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| other(&"no HTTP", &error))?;
+        .map_err(|error| other("no HTTP", &error))?;
     let exchange = Box::pin(async move {
         let response = sender
             .send_request(request)
             .await
-            .map_err(|error| other(&"no HTTP response", &error))?;
+            .map_err(|error| other("no HTTP response", &error))?;
         let answered = response.status().as_u16();
         let expected = match status {
             Some(status) => answered == status,
@@ -66,7 +66,7 @@ async fn read_some(mut body: Incoming) -> Result<(), ProbeFailure> {
         let Some(frame) = body.frame().await else {
             break;
         };
-        let frame = frame.map_err(|error| other(&"the response breaks off", &error))?;
+        let frame = frame.map_err(|error| other("the response breaks off", &error))?;
         read += frame.data_ref().map_or(0, Bytes::len);
     }
     Ok(())
