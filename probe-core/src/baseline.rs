@@ -6,7 +6,11 @@
 //! a vestibule until the detector's score is back at zero, and are thrown away when
 //! it reaches the threshold instead: a fault never dilutes its own evidence.
 
-use crate::{detector::P0_UNFIT, exact, window::Outcomes};
+use crate::{
+    detector::{P0_FLOOR, P0_UNFIT},
+    exact,
+    window::Outcomes,
+};
 
 /// Per second: half of the counts are forgotten in an hour.
 const MEMORY_PER_SECOND: f64 = 0.999_807_477_651;
@@ -181,9 +185,10 @@ impl Baseline {
         self.armed
     }
 
-    /// Upper confidence bound of the normal failure ratio; 1 if nothing is known.
+    /// Upper confidence bound of the normal failure ratio, not below its floor; 1 if
+    /// nothing is known.
     pub fn p0(&self) -> f64 {
-        self.learned.upper_bound()
+        self.learned.upper_bound().max(P0_FLOOR)
     }
 
     /// Judged trials per second while healthy.

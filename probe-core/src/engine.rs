@@ -32,6 +32,8 @@ pub struct Engine {
     false_alarm_seconds: f64,
     watches: Vec<Watch>,
     announcements: Vec<Announcement>,
+    /// The positions of each service's prefixes.
+    memberships: Vec<Vec<usize>>,
     /// Why the sensor is detached, if it is.
     detached: Option<String>,
     /// Why the last reading told nothing, if it did not.
@@ -50,6 +52,10 @@ impl Engine {
         let count = u32::try_from(config.services.len())
             .unwrap_or(u32::MAX)
             .max(1);
+        let memberships = (0..)
+            .zip(&config.services)
+            .map(|(index, _)| prefixes_of(ServiceId(index), &config.prefixes))
+            .collect();
         let watches = (0..)
             .zip(config.services)
             .map(|(index, service)| {
@@ -71,6 +77,7 @@ impl Engine {
             false_alarm_seconds,
             watches,
             announcements,
+            memberships,
             detached: None,
             unread: None,
             blind_recorded: false,
@@ -240,16 +247,15 @@ impl Engine {
     }
 
     fn moment(&self, service: ServiceId) -> Moment {
-        let mut prefixes = self
-            .announcements
-            .iter()
-            .filter(|announcement| announcement.services().contains(&service))
-            .peekable();
+        let index = usize::try_from(service.0).unwrap_or(usize::MAX);
+        let prefixes = self.memberships.get(index).map_or(&[][..], Vec::as_slice);
         Moment {
             now: self.now,
             live: self.mode == Mode::Observe
-                || prefixes.peek().is_none()
-                || prefixes.any(Announcement::is_live),
+                || prefixes.is_empty()
+                || prefixes
+                    .iter()
+                    .any(|prefix| self.announcements[*prefix].is_live()),
             blind: self.is_blind(),
         }
     }
@@ -257,4 +263,12 @@ impl Engine {
 
 fn watch_mut(watches: &mut [Watch], service: ServiceId) -> Option<&mut Watch> {
     watches.get_mut(usize::try_from(service.0).ok()?)
+}
+
+fn prefixes_of(service: ServiceId, prefixes: &[Prefix]) -> Vec<usize> {
+    (0..)
+        .zip(prefixes)
+        .filter(|(_, prefix)| prefix.services.contains(&service))
+        .map(|(index, _)| index)
+        .collect()
 }

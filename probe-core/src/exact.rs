@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn logarithm_is_that_of_the_maths_library_to_fourteen_digits() {
-        for x in [1e-9, 0.005, 0.5, 0.99, 1.0, 1.4142, 2.0, 10.0, 3.15e8, 1e15] {
+        for x in [1e-9, 0.005, 0.5, 0.99, 1.0, 1.4, 2.0, 10.0, 3.15e8, 1e15] {
             let error = (ln(x) - x.ln()).abs();
             assert!(error <= 1e-14 * x.ln().abs().max(1.0), "ln {x}: {error}");
         }

@@ -236,7 +236,7 @@ impl Announcement {
         let hold = self.flaps.hold_after(healthy, &self.recover);
         self.withdrawals += 1;
         let absence = Absence::after_withdraw(now, hold, self.recover.hold_max, sights);
-        self.change(Level::Withdrawn, Phase::Withdrawn(absence), reason, out)
+        Some(self.change(Level::Withdrawn, Phase::Withdrawn(absence), reason, out))
     }
 
     /// Whether the probe sees the fault that live trials found; none if they found
@@ -312,16 +312,10 @@ impl Announcement {
         if cause == Cause::Retry {
             self.last_retry = Some(now);
         }
-        self.change(Level::Full, Phase::Announced { since: now }, reason, out)
+        Some(self.change(Level::Full, Phase::Announced { since: now }, reason, out))
     }
 
-    fn change(
-        &mut self,
-        level: Level,
-        phase: Phase,
-        reason: Reason,
-        out: &mut Outbox,
-    ) -> Option<Level> {
+    fn change(&mut self, level: Level, phase: Phase, reason: Reason, out: &mut Outbox) -> Level {
         self.phase = phase;
         self.wanted = Some(level);
         self.in_place = false;
@@ -331,7 +325,7 @@ impl Announcement {
             level,
             reason: Box::new(reason),
         });
-        Some(level)
+        level
     }
 
     fn hold(&mut self, held: Held, guard: Guard, level: Level, reason: Reason, out: &mut Outbox) {

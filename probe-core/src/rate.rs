@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(clients.leg.expected_per_second(), None);
         clients
             .leg
-            .void_until(clients.now.after(Duration::from_secs(60)));
+            .void_until(clients.now.after(Duration::from_mins(1)));
         clients.seconds(59, 10, true);
         assert_eq!(clients.leg.expected_per_second(), None);
     }
@@ -302,7 +302,7 @@ mod tests {
         clients.seconds(10, 10, true);
         clients
             .leg
-            .void_until(clients.now.after(Duration::from_secs(60)));
+            .void_until(clients.now.after(Duration::from_mins(1)));
         clients.silence(Duration::from_secs(59));
         assert!(!clients.leg.agrees());
         clients.silence(Duration::from_secs(2));

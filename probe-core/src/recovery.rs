@@ -135,8 +135,8 @@ mod tests {
     use super::*;
 
     const RECOVER: Recover = Recover {
-        hold: Duration::from_secs(60),
-        hold_max: Duration::from_secs(3600),
+        hold: Duration::from_mins(1),
+        hold_max: Duration::from_hours(1),
     };
     const WEB: ServiceId = ServiceId(0);
 
@@ -159,9 +159,9 @@ mod tests {
         for _ in 0..3 {
             flaps.hold_after(Duration::ZERO, &RECOVER);
         }
-        let hold = flaps.hold_after(Duration::from_secs(1200), &RECOVER);
+        let hold = flaps.hold_after(Duration::from_mins(20), &RECOVER);
         assert_eq!(hold.as_secs(), 120);
-        let hold = flaps.hold_after(Duration::from_secs(86_400), &RECOVER);
+        let hold = flaps.hold_after(Duration::from_hours(24), &RECOVER);
         assert_eq!(hold.as_secs(), 60);
     }
 

@@ -143,8 +143,25 @@ fn rate_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg> {
         .last_failed
         .is_some_and(|at| now.since(at) <= FAILING_NOW);
     let expected_per_second = evidence.rate.expected_per_second()?;
-    (failing_now && evidence.rate.agrees()).then(|| SecondLeg::Rate {
+    let agrees = failing_now && evidence.rate.agrees() && !probes_say_over(evidence);
+    agrees.then(|| SecondLeg::Rate {
         expected_per_second,
         score_ratio: evidence.rate.score_ratio(),
     })
+}
+
+/// Whether the probes saw the fault, pass now, and no trial has failed since. The
+/// rate leg is for faults that probes do not see; where they see it, fewer successes
+/// after its end mean that clients have given up.
+fn probes_say_over(evidence: &Evidence<'_>) -> bool {
+    let (Some(episode), Some(answered), Some((probe_failed, _))) = (
+        evidence.detector.episode(),
+        evidence.probing.answered(),
+        evidence.probing.last_failure(),
+    ) else {
+        return false;
+    };
+    *probe_failed >= episode.first_failure
+        && answered.failed == 0
+        && evidence.last_failed.is_none_or(|at| at <= answered.at)
 }

@@ -9,18 +9,20 @@
 //!         score ≤ h/2          the probe fell, where it decides alone
 //! ```
 
+mod report;
+
 use core::time::Duration;
 
 use crate::{
     baseline::Baseline,
-    command::{Cause, Event, Guard, Reason, SecondLeg, TrialEvidence},
+    command::{Cause, Event, Guard, Reason, SecondLeg},
     config::{Service, ServiceId},
     detector::Detector,
     input::{ProbeResult, ServiceReading},
     outbox::Outbox,
     probing::{Probing, Recorded},
     rate::RateLeg,
-    status::{ServiceState, ServiceStatus, TrialTotals},
+    status::TrialTotals,
     suspicion::{Evidence, Finding, Suspicion},
     time::Timestamp,
     window::{Blindness, Outcomes, Read, Window},
@@ -369,42 +371,6 @@ impl Watch {
         .flatten()
     }
 
-    /// What is known now, as the reason for something.
-    pub fn reason(&self, cause: Cause, stood: Duration, second_leg: Option<SecondLeg>) -> Reason {
-        let failures = self.probing.failures_in_a_row();
-        Reason {
-            cause,
-            service: self.id,
-            service_name: self.config.name.clone(),
-            trials: self.evidence(),
-            second_leg,
-            probe_failures: failures,
-            probe_failure: self
-                .probing
-                .last_failure()
-                .map(|(_, failure)| failure.clone()),
-            first_failure: self.detector.episode().map(|episode| episode.first_failure),
-            stood,
-            failed_services: Vec::new(),
-        }
-    }
-
-    fn evidence(&self) -> TrialEvidence {
-        let episode = self.detector.episode();
-        TrialEvidence {
-            score_ratio: self.detector.score() / self.detector.threshold(),
-            score: self.detector.score(),
-            threshold: self.detector.threshold(),
-            p0: self.baseline.p0(),
-            p1: self.detector.p1(),
-            failed: episode.map_or(0, |episode| episode.failed),
-            late: episode.map_or(0, |episode| episode.late),
-            succeeded: episode.map_or(0, |episode| episode.succeeded),
-            trials_per_second: self.baseline.trials_per_second(),
-            armed: self.baseline.is_armed(),
-        }
-    }
-
     /// Why it is held to be dead: by live trials, by its probe, by both, or not.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
         self.trials_fault.iter().chain(&self.probe_fault)
@@ -443,31 +409,5 @@ impl Watch {
     /// Judged trials per second while healthy.
     pub fn trials_per_second(&self) -> f64 {
         self.baseline.trials_per_second()
-    }
-
-    /// Its status.
-    pub fn status(&self) -> ServiceStatus {
-        ServiceStatus {
-            service: self.id,
-            state: self.state(),
-            detector: self.evidence(),
-            totals: self.totals,
-            expected_per_second: self.rate.expected_per_second(),
-            probe_passes: self.probing.passes(),
-        }
-    }
-
-    fn state(&self) -> ServiceState {
-        if self.has_failed() {
-            ServiceState::Failed
-        } else if self.suspicion.is_some() {
-            ServiceState::Suspect
-        } else if self.baseline.is_armed() {
-            ServiceState::Armed
-        } else if self.probing.passes() == Some(true) {
-            ServiceState::Learning
-        } else {
-            ServiceState::Unknown
-        }
     }
 }

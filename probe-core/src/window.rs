@@ -181,17 +181,17 @@ impl Window {
             return Read::Blind(Blindness::Malformed);
         };
         let result = match &mut self.ring {
-            Some(ring) if ring.shape == shape => ring.read(&buckets, now),
+            Some(ring) if ring.shape == shape => ring.read(&buckets, now).map(Some),
             Some(_) | None => Ok(None),
         };
         match result {
             Ok(Some(news)) => Read::News(news),
             Ok(None) => {
-                self.ring = Some(Ring::new(shape, buckets, now));
+                self.ring = Some(Ring::new(shape, &buckets, now));
                 Read::Rebased
             }
             Err(blindness) => {
-                self.ring = Some(Ring::new(shape, buckets, now));
+                self.ring = Some(Ring::new(shape, &buckets, now));
                 Read::Blind(blindness)
             }
         }
@@ -204,12 +204,12 @@ impl Window {
 }
 
 impl Ring {
-    fn new(shape: Shape, buckets: [Bucket; BUCKETS], now: Timestamp) -> Self {
+    fn new(shape: Shape, buckets: &[Bucket; BUCKETS], now: Timestamp) -> Self {
         Self {
             shape,
             read_at: now,
-            seen: buckets,
-            base: buckets,
+            seen: *buckets,
+            base: *buckets,
             next: shape.oldest_pending(now),
             whole_from: shape.bucket_at(now) + 1,
         }
@@ -219,7 +219,7 @@ impl Ring {
         &mut self,
         buckets: &[Bucket; BUCKETS],
         now: Timestamp,
-    ) -> Result<Option<Vec<Outcomes>>, Blindness> {
+    ) -> Result<Vec<Outcomes>, Blindness> {
         let gap = now.since(self.read_at);
         if gap > self.shape.longest_gap {
             return Err(Blindness::Gap(gap));
@@ -255,7 +255,7 @@ impl Ring {
         }
         self.seen = *buckets;
         self.read_at = now;
-        Ok(Some(news))
+        Ok(news)
     }
 }
 

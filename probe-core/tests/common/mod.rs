@@ -1,5 +1,6 @@
 //! A small world around the engine: a model of the kernel's cohort ring, probes that
 //! answer as the scenario says, and a clock that the test turns.
+#![expect(clippy::unwrap_used, reason = "a broken test world should panic")]
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use std::{collections::BTreeMap, time::Duration};
@@ -54,7 +55,7 @@ pub fn service(name: &str, address: &str) -> Service {
 pub fn config(services: u8) -> Config {
     Config {
         mode: Mode::Enforce,
-        false_alarm_period: Duration::from_secs(315_576_000),
+        false_alarm_period: Duration::from_hours(10 * 8766),
         recover: Recover {
             hold: 60 * SECOND,
             hold_max: 3600 * SECOND,
@@ -182,8 +183,11 @@ pub struct World {
     pub now: Timestamp,
     pub clients: Vec<Client>,
     pub commands: Vec<(Timestamp, Command)>,
-    pub inputs: Vec<(Timestamp, Input)>,
-    /// Whether connections come while the prefix is withdrawn.
+    /// Every input since the recorder was switched on.
+    pub recorder: Option<Vec<(Timestamp, Input)>>,
+    /// Time between two readings.
+    pub tick: Duration,
+    /// What stands in the table; clients come only while every prefix is announced.
     pub levels: Vec<Option<Level>>,
     /// Results on their way, in the order of their arrival.
     results: BTreeMap<(Timestamp, u64), ProbeResult>,
@@ -210,7 +214,8 @@ impl World {
             now,
             clients,
             commands: Vec::new(),
-            inputs: Vec::new(),
+            recorder: None,
+            tick: TICK,
             levels,
             results: BTreeMap::new(),
             sent: 0,
@@ -249,7 +254,9 @@ impl World {
     }
 
     pub fn handle(&mut self, input: Input) {
-        self.inputs.push((self.now, input.clone()));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.push((self.now, input.clone()));
+        }
         self.engine.handle(input, self.now);
         let mut routes = Vec::new();
         while let Some(command) = self.engine.next_command() {
@@ -293,7 +300,7 @@ impl World {
     pub fn run(&mut self, time: Duration) {
         let end = self.now.after(time);
         while self.now < end {
-            let tick = self.now.after(TICK).min(end);
+            let tick = self.now.after(self.tick).min(end);
             self.answer_until(tick);
             self.now = tick;
             self.connect();
@@ -306,12 +313,19 @@ impl World {
         let begin = self.now;
         let before = self.levels_set().len();
         while self.now.since(begin) < time {
-            self.run(TICK);
+            self.run(self.tick);
             if let Some((at, _, level, reason)) = self.levels_set().get(before) {
                 return Some((at.since(begin), *level, reason.clone()));
             }
         }
         None
+    }
+
+    /// Sleeps until `due` without reading the maps; probes answer.
+    pub fn wake(&mut self, due: Timestamp) {
+        self.answer_until(due);
+        self.now = self.now.max(due);
+        self.handle(Input::Wake);
     }
 
     fn answer_until(&mut self, until: Timestamp) {
