@@ -93,10 +93,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Runtime(error)) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(&error));
             ExitCode::from(1)
         }
     }
+}
+
+/// The error and its causes; a cause that is told already is not told again.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(cause.trim()) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {
@@ -155,6 +167,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("no route to host");
+        let told = anyhow::Error::new(config::Error::Unreadable {
+            path: "x".into(),
+            source: inner,
+        });
+        assert_eq!(explain(&told).matches("no route to host").count(), 1);
+        let untold = anyhow::Error::new(std::io::Error::other("no memory")).context("cannot start");
+        assert_eq!(explain(&untold), "cannot start: no memory");
     }
 
     #[test]

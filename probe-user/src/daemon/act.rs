@@ -9,7 +9,7 @@ use probe_core::{
     Command, Config, Level, Reason, Timestamp,
     command::ProbePurpose,
     config::{Mode, PrefixId, Probe, ServiceId},
-    input::ProbeResult,
+    input::{ProbeFailure, ProbeResult},
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -273,7 +273,10 @@ pub fn log(record: &Record) {
             service,
             passes: false,
             failure,
-        } => tracing::warn!("the probe of {service} fails: {failure:?}"),
+        } => tracing::warn!(
+            "the probe of {service} fails: {}",
+            failure_words(failure.as_ref())
+        ),
         Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
         Record::Blind { blind: false, why } => tracing::info!("the sensor sees again: {why}"),
         Record::RouteDiffers {
@@ -299,5 +302,15 @@ pub fn log(record: &Record) {
         Record::RouteObserved { prefix, level } => {
             tracing::info!("the table holds {prefix} {level}");
         }
+    }
+}
+
+fn failure_words(failure: Option<&ProbeFailure>) -> String {
+    match failure {
+        None => "no reason known".to_owned(),
+        Some(ProbeFailure::Refused) => "refused".to_owned(),
+        Some(ProbeFailure::Timeout) => "no answer in time".to_owned(),
+        Some(ProbeFailure::Status(status)) => format!("HTTP status {status}"),
+        Some(ProbeFailure::Other(why)) => why.clone(),
     }
 }

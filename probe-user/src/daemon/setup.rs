@@ -1,6 +1,6 @@
 //! From a command line to everything the loop works with. What can fail without
-//! touching the host comes first, the kernel's hooks last: a start that fails leaves
-//! nothing attached.
+//! touching the host comes first, the kernel's hooks last: a start that fails over
+//! a mistake, a port in use or a second daemon has changed nothing.
 
 use std::{sync::Arc, time::Duration};
 
