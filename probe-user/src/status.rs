@@ -88,6 +88,8 @@ pub struct ServiceView {
     pub state: ServiceState,
     /// What came in the last seconds.
     pub recent: Recent,
+    /// Whether live trials guard it: enough good ones were seen.
+    pub armed: bool,
     /// The detector's score as a part of its threshold: 1 = alarm.
     pub score_ratio: f64,
     /// The learned failure ratio (upper bound).
@@ -205,6 +207,7 @@ impl Document {
                 seconds(self.uptime_seconds)
             ),
             match &self.sensor.trouble {
+                None if hooks.is_empty() => "sensor: no hooks".to_owned(),
                 None => format!("sensor: {}", hooks.join(", ")),
                 Some(why) => format!("! sensor: BLIND, {why}"),
             },
@@ -261,12 +264,7 @@ impl ServiceView {
             },
             self.recent.failure_ratio.map_or_else(dash, percent),
             // Before arming there is no learned ratio worth showing.
-            match self.state {
-                ServiceState::Unknown | ServiceState::Learning => dash(),
-                ServiceState::Armed | ServiceState::Suspect | ServiceState::Failed => {
-                    percent(self.p0)
-                }
-            },
+            if self.armed { percent(self.p0) } else { dash() },
             percent(self.score_ratio),
             match self.probe_passes {
                 None => dash(),
@@ -388,6 +386,7 @@ mod tests {
                     trials_per_second: 1023.4,
                     failure_ratio: Some(1.0),
                 },
+                armed: true,
                 score_ratio: 1.0,
                 p0: 0.005,
                 p1: 0.5,

@@ -286,10 +286,16 @@ pub fn log(record: &Record) {
         } => tracing::warn!("the table holds {prefix} {observed}, but {wanted} was decided"),
         Record::Decision {
             prefix,
-            level,
+            level: level @ Level::Withdrawn,
             sentence,
             ..
         } => tracing::warn!("{prefix} -> {level}: {sentence}"),
+        Record::Decision {
+            prefix,
+            level: level @ Level::Full,
+            sentence,
+            ..
+        } => tracing::info!("{prefix} -> {level}: {sentence}"),
         Record::RouteSet {
             prefix,
             level,

@@ -269,6 +269,7 @@ impl View {
             endpoint: config.map_or_else(String::new, |service| service.endpoint.to_string()),
             state: *state,
             recent: self.history.recent(service.0 as usize),
+            armed: detector.armed,
             score_ratio: detector.score_ratio,
             p0: detector.p0,
             p1: detector.p1,
