@@ -1,3 +1,18 @@
-//! The lapwing daemon.
+//! The `lapwing` daemon around the decision core: each concern of the outside world
+//! is a module that turns it into the core's inputs, or the core's commands into
+//! deeds.
 
+pub mod announce;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod datapath;
+pub mod discover;
+pub mod http;
+pub mod journal;
+pub mod logging;
+pub mod metrics;
+pub mod probe;
+pub mod status;

@@ -1,0 +1,166 @@
+//! `lapwing check`: what a file configures, in words, if it is good.
+
+use std::path::Path;
+
+use probe_core::config::{Mode, Probe, ProbeKind, Service, WithdrawWhen};
+
+use crate::{
+    config::{Attach, Error, Interfaces, OnExit, Settings},
+    discover::interface_exists,
+};
+
+/// Checks the file at `path` against this host.
+pub fn check(path: &Path) -> Result<String, Error> {
+    Ok(summary(&Settings::load(path, &interface_exists)?))
+}
+
+/// What `settings` say, for people.
+pub fn summary(settings: &Settings) -> String {
+    let Settings {
+        daemon,
+        route,
+        detect: _,
+        core,
+    } = settings;
+    let mut lines = vec![format!(
+        "ok: {}, {}, mode {}",
+        count(core.prefixes.len(), "prefix", "prefixes"),
+        count(core.services.len(), "service", "services"),
+        match core.mode {
+            Mode::Observe => "observe (changes no route)",
+            Mode::Enforce => "enforce",
+        }
+    )];
+    for prefix in &core.prefixes {
+        lines.push(format!(
+            "{}: withdrawn when {} dead",
+            prefix.prefix,
+            match prefix.withdraw_when {
+                WithdrawWhen::Any => "any service is".to_owned(),
+                WithdrawWhen::All => "all services are".to_owned(),
+                WithdrawWhen::AtLeast(1) => "at least 1 service is".to_owned(),
+                WithdrawWhen::AtLeast(least) => format!("at least {least} services are"),
+            }
+        ));
+        lines.extend(
+            prefix
+                .services
+                .iter()
+                .filter_map(|id| core.services.get(id.0 as usize))
+                .map(service),
+        );
+    }
+    if core.prefixes.is_empty() {
+        lines.push("no prefix: the host's listening services are observed".to_owned());
+    }
+    lines.push(format!(
+        "measured on {}, attached by {}",
+        match &daemon.interfaces {
+            Interfaces::Auto => "the interfaces of the default routes".to_owned(),
+            Interfaces::Named(names) => names.join(", "),
+        },
+        match daemon.attach {
+            Attach::Auto => "the best way that is quiet",
+            Attach::Native => "native XDP",
+            Attach::Generic => "generic XDP",
+            Attach::Tc => "tc",
+        }
+    ));
+    lines.push(format!(
+        "routes in table {}, protocol {}; {} on exit",
+        route.table,
+        route.protocol_full,
+        match daemon.on_exit {
+            OnExit::Keep => "kept",
+            OnExit::Withdraw => "withdrawn",
+        }
+    ));
+    lines.join("\n") + "\n"
+}
+
+fn service(service: &Service) -> String {
+    let Service {
+        name,
+        endpoint,
+        detect,
+        probe,
+    } = service;
+    format!(
+        "  {name}: {endpoint}, deadline {}, patience {}, broken at {} % failures; probe {}",
+        humantime::format_duration(detect.deadline),
+        humantime::format_duration(detect.patience),
+        (detect.broken * 1000.0).round() / 10.0,
+        probe_words(probe)
+    )
+}
+
+fn probe_words(probe: &Probe) -> String {
+    let Probe {
+        kind,
+        interval,
+        timeout,
+        rise,
+        fall,
+    } = probe;
+    let what = match kind {
+        ProbeKind::Tcp { target } => format!("tcp {target}"),
+        ProbeKind::Http {
+            target,
+            host,
+            path,
+            status,
+        } => format!(
+            "http://{host}{path} at {target}{}",
+            status.map_or_else(String::new, |status| format!(" expecting {status}"))
+        ),
+    };
+    format!(
+        "{what} every {}, timeout {}, rise {rise}, fall {fall}",
+        humantime::format_duration(*interval),
+        humantime::format_duration(*timeout)
+    )
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_file_is_summed_up() {
+        let text = r#"
+[daemon]
+mode = "enforce"
+[[prefix]]
+prefix = "192.0.2.0/24"
+[[prefix.service]]
+name = "web"
+address = "192.0.2.10"
+port = 80
+probe = { http = "http://example.com/health", status = 200 }
+"#;
+        let settings = Settings::parse(Path::new("x"), text, &|_| true).unwrap();
+        let summary = summary(&settings);
+        for line in [
+            "ok: 1 prefix, 1 service, mode enforce\n",
+            "192.0.2.0/24: withdrawn when any service is dead\n",
+            "  web: 192.0.2.10:80/tcp, deadline 200ms, patience 1s, broken at 50 % failures; probe http://example.com/health at 192.0.2.10:80 expecting 200 every 1s, timeout 1s, rise 2, fall 3\n",
+            "routes in table 4242, protocol 201; kept on exit\n",
+        ] {
+            assert!(summary.contains(line), "{line} in\n{summary}");
+        }
+    }
+
+    #[test]
+    fn the_documented_example_is_good() {
+        let manual = include_str!("../../docs/configuration.md");
+        let start = manual.find("```toml\n").unwrap() + "```toml\n".len();
+        let example = &manual[start..start + manual[start..].find("```").unwrap()];
+        let settings = Settings::parse(Path::new("docs"), example, &|_| true)
+            .unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(settings.core.prefixes.len(), 2);
+    }
+}

@@ -1,0 +1,225 @@
+//! The configuration: a TOML text flows in, [`Settings`] that need no further
+//! checking flow out, or a [`Report`] with every mistake that could be found, each
+//! with its place in the text and a remedy.
+//!
+//! ```text
+//! text ─▶ toml (places of all keys and values) ─▶ schema: sections, types, defaults, cross checks ─▶ Settings
+//!                                                    └─▶ findings ─▶ Report (annotated snippets)
+//! ```
+//!
+//! The whole text is read before anything is judged, so that an operator sees all
+//! mistakes at once and nothing runs on half a configuration.
+
+mod network;
+mod prefixes;
+mod report;
+mod schema;
+mod section;
+mod value;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use probe_core::config::{Config, Mode, Recover};
+
+pub use prefixes::default_probe;
+pub use report::{Finding, Report};
+
+/// Everything the operator wants, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How the daemon itself runs.
+    pub daemon: Daemon,
+    /// Where routes are set.
+    pub route: Route,
+    /// Which defaults the probes and detectors of found services use.
+    pub detect: probe_core::config::Detect,
+    /// What the core decides by. Without prefixes it has no services either; they
+    /// are then found on the host.
+    pub core: Config,
+}
+
+/// How the daemon itself runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// The site's name in journal and status.
+    pub site: String,
+    /// The host's name in journal and status.
+    pub host: String,
+    /// How the hooks are attached.
+    pub attach: Attach,
+    /// Where they are attached.
+    pub interfaces: Interfaces,
+    /// Where metrics and health are served; always a loopback address.
+    pub http: SocketAddr,
+    /// The control socket.
+    pub control: PathBuf,
+    /// Where journal and lock live.
+    pub state_dir: PathBuf,
+    /// Where links and maps are pinned.
+    pub pin_dir: PathBuf,
+    /// What happens to the routes when the daemon is asked to stop.
+    pub on_exit: OnExit,
+}
+
+/// How the hooks are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// Native XDP where that is known to be quiet, else the next best.
+    Auto,
+    /// Native XDP or nothing.
+    Native,
+    /// Generic XDP.
+    Generic,
+    /// No XDP: tc ingress.
+    Tc,
+}
+
+/// Where the hooks are attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interfaces {
+    /// The interfaces of the default routes.
+    Auto,
+    /// These.
+    Named(Vec<String>),
+}
+
+/// What happens to the routes when the daemon is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExit {
+    /// They stay: a restart must cause no update.
+    Keep,
+    /// They are withdrawn.
+    Withdraw,
+}
+
+/// Where routes are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The kernel table that BIRD learns from.
+    pub table: u32,
+    /// The route protocol number that means "full".
+    pub protocol_full: u8,
+}
+
+impl Settings {
+    /// Reads and checks a file. `interface_exists` tells whether this host has an
+    /// interface of that name.
+    pub fn load(path: &Path, interface_exists: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(|source| Error::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self::from_bytes(path, &bytes, interface_exists)?)
+    }
+
+    fn from_bytes(
+        path: &Path,
+        bytes: &[u8],
+        interface_exists: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, Report> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(path, text, interface_exists),
+            Err(error) => {
+                let good = error.valid_up_to();
+                Err(Report::new(
+                    path,
+                    &String::from_utf8_lossy(bytes),
+                    vec![Finding::new(
+                        good..good + '\u{fffd}'.len_utf8(),
+                        "the file is not UTF-8",
+                        "the first byte that is not",
+                        "save the file as UTF-8",
+                    )],
+                ))
+            }
+        }
+    }
+
+    /// Checks a text; `path` is only named in the report.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        interface_exists: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, Report> {
+        schema::read(text, interface_exists).map_err(|findings| Report::new(path, text, findings))
+    }
+
+    /// What holds without a file: watch what listens here, change no route.
+    pub fn without_file() -> Self {
+        Self {
+            daemon: Daemon::default(),
+            route: Route::default(),
+            detect: schema::DETECT,
+            core: Config {
+                mode: Mode::Observe,
+                false_alarm_period: schema::FALSE_ALARM_PERIOD,
+                recover: Recover {
+                    hold: schema::HOLD,
+                    hold_max: schema::HOLD_MAX,
+                },
+                services: Vec::new(),
+                prefixes: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        let host = host_name();
+        Self {
+            site: host.clone(),
+            host,
+            attach: Attach::Auto,
+            interfaces: Interfaces::Auto,
+            http: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9477),
+            control: PathBuf::from("/run/lapwing/control.sock"),
+            state_dir: PathBuf::from("/var/lib/lapwing"),
+            pin_dir: PathBuf::from("/sys/fs/bpf/lapwing"),
+            on_exit: OnExit::Keep,
+        }
+    }
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            table: 4242,
+            protocol_full: 201,
+        }
+    }
+}
+
+/// The kernel's host name; "localhost" if it cannot be read.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error(
+        "cannot read the configuration {}: {source}\nhelp: name an existing file that this user may read, or leave it out to observe only",
+        path.display()
+    )]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has mistakes.
+    #[error("{0}")]
+    Mistakes(#[from] Report),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! The keys of the file, their defaults and the checks across them.
+
+use std::{ops::Range, time::Duration};
+
+use probe_core::config::{Config, Detect, Mode, Recover};
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    Attach, Daemon, Interfaces, OnExit, Route, Settings, network,
+    prefixes::{Host, PREFIX},
+    report::Finding,
+    section::{Findings, Section},
+    value,
+};
+
+/// "1 in 10 years".
+pub const FALSE_ALARM_PERIOD: Duration = Duration::from_hours(87_660);
+/// The first hold.
+pub const HOLD: Duration = Duration::from_mins(1);
+/// The longest hold.
+pub const HOLD_MAX: Duration = Duration::from_hours(1);
+/// How live trials are judged.
+pub const DETECT: Detect = Detect {
+    broken: 0.5,
+    patience: Duration::from_secs(1),
+    deadline: Duration::from_millis(200),
+    arm_after: 200,
+    settle: Duration::from_mins(1),
+};
+
+const ROOT: [&str; 5] = ["daemon", "route", "detect", "recover", "prefix"];
+const DAEMON: [&str; 10] = [
+    "site",
+    "host",
+    "mode",
+    "attach",
+    "interfaces",
+    "http",
+    "control",
+    "state_dir",
+    "pin_dir",
+    "on_exit",
+];
+const ROUTE: [&str; 2] = ["table", "protocols"];
+const DETECT_KEYS: [&str; 7] = [
+    "false_alarm",
+    "broken",
+    "profile",
+    "patience",
+    "deadline",
+    "arm_after",
+    "settle",
+];
+const RECOVER: [&str; 2] = ["hold", "hold_max"];
+
+/// Reads the whole text.
+pub fn read(text: &str, interface_exists: &dyn Fn(&str) -> bool) -> Result<Settings, Vec<Finding>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(syntax_error).collect());
+    }
+    let findings = Findings::default();
+    let settings = read_root(document.get_ref(), interface_exists, &findings);
+    let findings = findings.into_vec();
+    if findings.is_empty() {
+        Ok(settings)
+    } else {
+        Err(findings)
+    }
+}
+
+fn syntax_error(error: &toml::de::Error) -> Finding {
+    let message = error.message().trim();
+    let (title, help) = if message.starts_with("duplicate key") {
+        (
+            "a key is written twice".to_owned(),
+            "keep one of the two; a list of tables has double brackets: `[[prefix]]`",
+        )
+    } else {
+        (
+            "this is not TOML".to_owned(),
+            "texts stand in \"quotes\", a section is [name], a list of sections [[name]]; see https://toml.io",
+        )
+    };
+    Finding::new(error.span().unwrap_or(0..0), title, message, help)
+}
+
+/// Everything is read, whatever is wrong on the way, so that all mistakes are
+/// found; what is returned counts only if there was none.
+fn read_root(
+    document: &DeTable<'_>,
+    interface_exists: &dyn Fn(&str) -> bool,
+    findings: &Findings,
+) -> Settings {
+    let root = Section::new("the file", 0..0, document, &ROOT, findings);
+    let daemon_section = root.table("daemon", "[daemon]", &DAEMON);
+    let daemon = read_daemon(&daemon_section, interface_exists, findings);
+    let mode = daemon_section
+        .read(
+            "mode",
+            value::word(&[("observe", Mode::Observe), ("enforce", Mode::Enforce)]),
+        )
+        .unwrap_or_default();
+    let route = read_route(&root.table("route", "[route]", &ROUTE));
+    let detect_section = root.table("detect", "[detect]", &DETECT_KEYS);
+    let detect = read_detect(&detect_section);
+    let false_alarm_period = detect_section
+        .read("false_alarm", value::false_alarm)
+        .unwrap_or(FALSE_ALARM_PERIOD);
+    let recover = read_recover(&root.table("recover", "[recover]", &RECOVER), findings);
+
+    let mut host = Host::new(detect, findings);
+    for section in root.tables("prefix", "[[prefix]]", &PREFIX) {
+        host.read_prefix(&section);
+    }
+    if mode == Mode::Enforce && !root.has("prefix") {
+        findings.push(Finding::new(
+            daemon_section.place("mode"),
+            "`mode` is \"enforce\", but there is no prefix to enforce anything for",
+            "changes routes",
+            "add a [[prefix]] with its services, or set mode = \"observe\"",
+        ));
+    }
+    Settings {
+        daemon,
+        route,
+        detect,
+        core: Config {
+            mode,
+            false_alarm_period,
+            recover,
+            services: host.services,
+            prefixes: host.prefixes,
+        },
+    }
+}
+
+fn read_daemon(
+    section: &Section<'_>,
+    interface_exists: &dyn Fn(&str) -> bool,
+    findings: &Findings,
+) -> Daemon {
+    let default = Daemon::default();
+    let host = section.read("host", value::name).unwrap_or(default.host);
+    Daemon {
+        // One host is a site of its own unless told otherwise.
+        site: section
+            .read("site", value::name)
+            .unwrap_or_else(|| host.clone()),
+        host,
+        attach: section
+            .read(
+                "attach",
+                value::word(&[
+                    ("auto", Attach::Auto),
+                    ("native", Attach::Native),
+                    ("generic", Attach::Generic),
+                    ("tc", Attach::Tc),
+                ]),
+            )
+            .unwrap_or(default.attach),
+        interfaces: read_interfaces(section, interface_exists, findings),
+        http: section
+            .read("http", network::loopback_address)
+            .unwrap_or(default.http),
+        control: section
+            .read("control", value::path)
+            .unwrap_or(default.control),
+        state_dir: section
+            .read("state_dir", value::path)
+            .unwrap_or(default.state_dir),
+        pin_dir: section
+            .read("pin_dir", value::path)
+            .unwrap_or(default.pin_dir),
+        on_exit: section
+            .read(
+                "on_exit",
+                value::word(&[("keep", OnExit::Keep), ("withdraw", OnExit::Withdraw)]),
+            )
+            .unwrap_or(default.on_exit),
+    }
+}
+
+fn read_interfaces(
+    section: &Section<'_>,
+    interface_exists: &dyn Fn(&str) -> bool,
+    findings: &Findings,
+) -> Interfaces {
+    const HELP: &str = "write \"auto\" or a list such as [\"eth0\"]";
+    let Some(value) = section.raw("interfaces") else {
+        return Interfaces::Auto;
+    };
+    let wrong = |place: Range<usize>, label: &str| {
+        findings.push(Finding::new(
+            place,
+            "`interfaces` must be \"auto\" or a list of names",
+            label,
+            HELP,
+        ));
+    };
+    let list = match value.get_ref() {
+        DeValue::String(word) if word == "auto" => return Interfaces::Auto,
+        DeValue::Array(list) if !list.is_empty() => list,
+        DeValue::Array(_) => {
+            wrong(value.span(), "an empty list: nothing would be measured");
+            return Interfaces::Auto;
+        }
+        other => {
+            wrong(value.span(), &super::section::article(other.type_str()));
+            return Interfaces::Auto;
+        }
+    };
+    let mut names: Vec<String> = Vec::new();
+    for item in list {
+        let Some(name) = item.get_ref().as_str() else {
+            wrong(item.span(), "not a name");
+            continue;
+        };
+        if names.iter().any(|known| known == name) {
+            findings.push(Finding::new(
+                item.span(),
+                format!("interface `{name}` is named twice"),
+                "again",
+                "remove one of the two",
+            ));
+        } else if !interface_exists(name) {
+            findings.push(Finding::new(
+                item.span(),
+                format!("interface `{name}` does not exist on this host"),
+                "no such interface",
+                "write a name that `ip -brief link` shows, or interfaces = \"auto\" for those of the default routes",
+            ));
+        }
+        names.push(name.to_owned());
+    }
+    Interfaces::Named(names)
+}
+
+fn read_route(section: &Section<'_>) -> Route {
+    let default = Route::default();
+    Route {
+        table: section
+            .read("table", network::route_table)
+            .unwrap_or(default.table),
+        protocol_full: section
+            .table("protocols", "protocols = { full = 201 }", &["full"])
+            .read("full", network::route_protocol)
+            .unwrap_or(default.protocol_full),
+    }
+}
+
+fn patience(value: value::Value<'_>) -> Result<Duration, value::Fault> {
+    value::duration(Duration::ZERO, Duration::from_mins(10))(value)
+}
+
+/// Below 10 ms the ticks would cost more than they tell; above 30 s a client has
+/// long given up.
+fn deadline(value: value::Value<'_>) -> Result<Duration, value::Fault> {
+    value::duration(Duration::from_millis(10), Duration::from_secs(30))(value)
+}
+
+fn arm_after(value: value::Value<'_>) -> Result<u32, value::Fault> {
+    value::integer(20, 1_000_000)(value)
+}
+
+fn read_detect(section: &Section<'_>) -> Detect {
+    let profile_patience = section
+        .read(
+            "profile",
+            value::word(&[("default", DETECT.patience), ("fast", Duration::ZERO)]),
+        )
+        .unwrap_or(DETECT.patience);
+    Detect {
+        settle: section
+            .read(
+                "settle",
+                value::duration(Duration::ZERO, Duration::from_hours(1)),
+            )
+            .unwrap_or(DETECT.settle),
+        ..read_detect_overrides(
+            section,
+            Detect {
+                patience: profile_patience,
+                ..DETECT
+            },
+        )
+    }
+}
+
+/// The keys that a service may have of its own.
+pub fn read_detect_overrides(section: &Section<'_>, default: Detect) -> Detect {
+    Detect {
+        broken: section
+            .read("broken", value::broken)
+            .unwrap_or(default.broken),
+        patience: section
+            .read("patience", patience)
+            .unwrap_or(default.patience),
+        deadline: section
+            .read("deadline", deadline)
+            .unwrap_or(default.deadline),
+        arm_after: section
+            .read("arm_after", arm_after)
+            .unwrap_or(default.arm_after),
+        settle: default.settle,
+    }
+}
+
+fn read_recover(section: &Section<'_>, findings: &Findings) -> Recover {
+    let bounds = || value::duration(Duration::from_secs(1), Duration::from_hours(7 * 24));
+    let hold = section.read_spanned("hold", bounds());
+    let hold_max = section.read_spanned("hold_max", bounds());
+    let recover = Recover {
+        hold: hold.as_ref().map_or(HOLD, |hold| *hold.get_ref()),
+        hold_max: hold_max.as_ref().map_or(HOLD_MAX, |hold| *hold.get_ref()),
+    };
+    if recover.hold > recover.hold_max {
+        findings.push(Finding::new(
+            section.place(if hold.is_some() { "hold" } else { "hold_max" }),
+            "`hold` is longer than `hold_max`",
+            format!(
+                "hold is {}, hold_max {}",
+                humantime::format_duration(recover.hold),
+                humantime::format_duration(recover.hold_max)
+            ),
+            "the hold grows from `hold` to `hold_max`: make hold the smaller of the two",
+        ));
+    }
+    recover
+}

@@ -1,0 +1,322 @@
+//! Carries out the core's commands and keeps what is to be written down.
+//!
+//! A level change is handed to the route thread at once. Nothing here waits: what
+//! was started tells its end through a channel, which is one more input of the loop.
+
+use std::sync::Arc;
+
+use probe_core::{
+    Command, Config, Level, Reason, Timestamp,
+    command::ProbePurpose,
+    config::{Mode, PrefixId, Probe, ServiceId},
+    input::{ProbeFailure, ProbeResult},
+};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{Done, view::View};
+use crate::{
+    announce::{self, Announcer},
+    datapath,
+    journal::record::{Names, Record, nanoseconds},
+    probe,
+};
+
+/// Regular probes under way at once; further ones wait. Each has a socket, and a
+/// process has 1024 of these by default. Second legs do not wait.
+const PROBES: usize = 256;
+
+/// The end of a level change.
+#[derive(Debug)]
+pub struct SetDone {
+    prefix: PrefixId,
+    level: Level,
+    decided: Timestamp,
+    ended: Timestamp,
+    result: Result<(), announce::Error>,
+}
+
+/// Carries out commands.
+pub struct Actor {
+    mode: Mode,
+    names: Names,
+    probes: Vec<Probe>,
+    prefixes: usize,
+    announcer: Option<Arc<Announcer>>,
+    done: mpsc::Sender<Done>,
+    probe_permits: Arc<Semaphore>,
+    sets_under_way: usize,
+    records: Vec<(Timestamp, Record)>,
+}
+
+impl Actor {
+    /// An actor that tells ends to `done`.
+    pub fn new(
+        config: &Config,
+        announcer: Option<Arc<Announcer>>,
+        done: mpsc::Sender<Done>,
+    ) -> Self {
+        Self {
+            mode: config.mode,
+            names: Names::new(config),
+            probes: config
+                .services
+                .iter()
+                .map(|service| service.probe.clone())
+                .collect(),
+            prefixes: config.prefixes.len(),
+            announcer,
+            done,
+            probe_permits: Arc::new(Semaphore::new(PROBES)),
+            sets_under_way: 0,
+            records: Vec::new(),
+        }
+    }
+
+    /// The operator's names.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Notes something to write down.
+    pub fn record(&mut self, at: Timestamp, record: Record) {
+        self.records.push((at, record));
+    }
+
+    /// Whether there is something to write down.
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// What is to be written down, oldest first.
+    pub fn take_records(&mut self) -> Vec<(Timestamp, Record)> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Level changes whose end has not been told.
+    pub fn sets_under_way(&self) -> usize {
+        self.sets_under_way
+    }
+
+    /// Starts what `command` asks for.
+    pub fn carry_out(&mut self, command: Command, view: &mut View) {
+        match command {
+            Command::SetLevel {
+                prefix,
+                level,
+                reason,
+            } => self.set_level(prefix, level, &reason, view),
+            Command::Probe {
+                service,
+                burst,
+                count,
+                purpose,
+            } => self.probe(service, burst, count, purpose),
+            Command::Record(event) => {
+                view.count_event(&event);
+                self.record(datapath::now(), Record::of_event(&event, &self.names));
+            }
+        }
+    }
+
+    fn set_level(&mut self, prefix: PrefixId, level: Level, reason: &Reason, view: &mut View) {
+        let decided = datapath::now();
+        match self.mode {
+            Mode::Enforce => self.start_set(prefix, level, decided),
+            // The core does not command this; if it ever did, the promise to change
+            // nothing comes first.
+            Mode::Observe => tracing::error!(
+                "a level change of {} was commanded in mode observe: ignored",
+                self.names.prefix(prefix)
+            ),
+        }
+        view.count_decision(prefix, level, reason, decided);
+        self.record(
+            decided,
+            Record::of_decision(prefix, level, reason, &self.names),
+        );
+    }
+
+    fn start_set(&mut self, prefix: PrefixId, level: Level, decided: Timestamp) {
+        let Some(announcer) = self.announcer.clone() else {
+            return;
+        };
+        let done = self.done.clone();
+        self.sets_under_way += 1;
+        tokio::spawn(async move {
+            let result = announcer.set(prefix, level).await;
+            let ended = SetDone {
+                prefix,
+                level,
+                decided,
+                ended: datapath::now(),
+                result,
+            };
+            // Without a receiver the daemon has ended.
+            let _ = done.send(Done::Set(ended)).await;
+        });
+    }
+
+    /// Withdraws everything, for an exit that asks for it.
+    pub fn withdraw_all(&mut self) {
+        for prefix in (0..self.prefixes).filter_map(|index| u32::try_from(index).ok()) {
+            self.start_set(PrefixId(prefix), Level::Withdrawn, datapath::now());
+        }
+    }
+
+    /// Notes the end of a level change.
+    pub fn finish_set(&mut self, done: SetDone, view: &mut View) {
+        let SetDone {
+            prefix,
+            level,
+            decided,
+            ended,
+            result,
+        } = done;
+        self.sets_under_way = self.sets_under_way.saturating_sub(1);
+        let prefix_name = self.names.prefix(prefix);
+        let record = match result {
+            Ok(()) => {
+                let took = ended.since(decided);
+                view.count_set(level, took);
+                Record::RouteSet {
+                    prefix: prefix_name,
+                    level,
+                    took_ns: nanoseconds(took),
+                }
+            }
+            Err(error) => Record::RouteFailed {
+                prefix: prefix_name,
+                level,
+                error: error.to_string(),
+            },
+        };
+        self.record(ended, record);
+    }
+
+    fn probe(&self, service: ServiceId, burst: u64, count: u32, purpose: ProbePurpose) {
+        let Some(probe) = self.probes.get(service.0 as usize) else {
+            return;
+        };
+        for _ in 0..count {
+            let probe = probe.clone();
+            let done = self.done.clone();
+            let permits = match purpose {
+                ProbePurpose::Regular => Some(Arc::clone(&self.probe_permits)),
+                ProbePurpose::SecondLeg => None,
+            };
+            tokio::spawn(async move {
+                let _permit = match permits {
+                    Some(permits) => permits.acquire_owned().await.ok(),
+                    None => None,
+                };
+                let (took, outcome) = probe::run(&probe).await;
+                let result = ProbeResult {
+                    service,
+                    burst,
+                    took,
+                    outcome,
+                };
+                // Without a receiver the daemon has ended.
+                let _ = done.send(Done::Probe(result)).await;
+            });
+        }
+    }
+}
+
+/// Tells a record to whoever reads the log.
+pub fn log(record: &Record) {
+    match record {
+        Record::Started { .. } | Record::Stopped { .. } => {}
+        Record::Attached {
+            interface,
+            hook,
+            mode,
+        } => tracing::info!("attached to {interface} {hook} ({mode})"),
+        Record::Armed {
+            service,
+            trials,
+            success_ratio,
+        } => tracing::info!(
+            "{service} is armed: {trials} trials, {:.1} % of them good",
+            success_ratio * 100.0
+        ),
+        Record::Suspected { sentence, .. } => tracing::warn!("suspicion: {sentence}"),
+        Record::Cleared { service, stood_ns } => tracing::info!(
+            "{service} is no longer suspected, after {} ms",
+            stood_ns / 1_000_000
+        ),
+        Record::Verdict {
+            service,
+            failed: true,
+            sentence,
+            ..
+        } => tracing::warn!("{service} is held to be dead: {sentence}"),
+        Record::Verdict {
+            service,
+            failed: false,
+            sentence,
+            ..
+        } => tracing::info!("{service} is held to be alive: {sentence}"),
+        Record::Held {
+            prefix,
+            level,
+            guard,
+            sentence,
+            ..
+        } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
+        Record::ProbeChanged {
+            service,
+            passes: true,
+            ..
+        } => tracing::info!("the probe of {service} passes"),
+        Record::ProbeChanged {
+            service,
+            passes: false,
+            failure,
+        } => tracing::warn!(
+            "the probe of {service} fails: {}",
+            failure_words(failure.as_ref())
+        ),
+        Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
+        Record::Blind { blind: false, why } => tracing::info!("the sensor sees again: {why}"),
+        Record::RouteDiffers {
+            prefix,
+            wanted,
+            observed,
+        } => tracing::warn!("the table holds {prefix} {observed}, but {wanted} was decided"),
+        Record::Decision {
+            prefix,
+            level: level @ Level::Withdrawn,
+            sentence,
+            ..
+        } => tracing::warn!("{prefix} -> {level}: {sentence}"),
+        Record::Decision {
+            prefix,
+            level: level @ Level::Full,
+            sentence,
+            ..
+        } => tracing::info!("{prefix} -> {level}: {sentence}"),
+        Record::RouteSet {
+            prefix,
+            level,
+            took_ns,
+        } => tracing::info!(
+            "{prefix} is {level} in the kernel, {:.3} ms after the decision",
+            *took_ns as f64 / 1e6
+        ),
+        Record::RouteFailed { error, .. } => tracing::error!("{error}"),
+        Record::RouteObserved { prefix, level } => {
+            tracing::info!("the table holds {prefix} {level}");
+        }
+    }
+}
+
+fn failure_words(failure: Option<&ProbeFailure>) -> String {
+    match failure {
+        None => "no reason known".to_owned(),
+        Some(ProbeFailure::Refused) => "refused".to_owned(),
+        Some(ProbeFailure::Timeout) => "no answer in time".to_owned(),
+        Some(ProbeFailure::Status(status)) => format!("HTTP status {status}"),
+        Some(ProbeFailure::Other(why)) => why.clone(),
+    }
+}

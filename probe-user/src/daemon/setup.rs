@@ -1,0 +1,196 @@
+//! From a command line to everything the loop works with. What can fail without
+//! touching the host comes first, the kernel's hooks last: a start that fails over
+//! a mistake, a port in use or a second daemon has changed nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use probe_core::config::Mode;
+use tokio::{net::TcpListener, sync::mpsc};
+
+use super::{Failure, RunOptions, lock::Lock};
+use crate::{
+    announce::{self, Announcer, Observation},
+    config::{Attach, Interfaces, Settings},
+    control::Control,
+    datapath::{self, Datapath},
+    discover,
+    journal::Journal,
+};
+
+/// The metric of our routes: low, since BIRD takes the lowest before it filters, and
+/// not 0, which IPv6 turns into 1024.
+const METRIC: u32 = 32;
+/// How often the kernel side's log is read; its ring holds more than it can write
+/// in that time.
+const TRACE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Everything the loop works with.
+pub struct Parts {
+    /// What is wanted, with found services if none are configured.
+    pub settings: Settings,
+    /// The kernel side.
+    pub datapath: Datapath,
+    /// Route control; none without prefixes.
+    pub announcer: Option<Arc<Announcer>>,
+    /// What stands in the table.
+    pub observations: Option<mpsc::Receiver<Observation>>,
+    /// The journal.
+    pub journal: Journal,
+    /// The control socket.
+    pub control: Control,
+    /// Where metrics are asked for.
+    pub http: TcpListener,
+    /// Held for as long as the daemon runs.
+    pub lock: Lock,
+}
+
+/// What the operator wants, from file and command line.
+pub fn settings(options: &RunOptions) -> Result<Settings, Failure> {
+    let overridden = !options.interfaces.is_empty();
+    let mut settings = match &options.config {
+        Some(path) => Settings::load(path, &|name| overridden || discover::interface_exists(name))?,
+        None => Settings::without_file(),
+    };
+    if let Some(missing) = options
+        .interfaces
+        .iter()
+        .find(|name| !discover::interface_exists(name))
+    {
+        return Err(Failure::Mistake(format!(
+            "error: interface `{missing}` of --interface does not exist on this host\nhelp: write a name that `ip -brief link` shows"
+        )));
+    }
+    if overridden {
+        settings.daemon.interfaces = Interfaces::Named(options.interfaces.clone());
+    }
+    Ok(settings)
+}
+
+/// The interfaces by name, and the services that listen here if none are configured.
+pub async fn look_around(settings: &mut Settings) -> anyhow::Result<Vec<String>> {
+    let interfaces = match &settings.daemon.interfaces {
+        Interfaces::Named(names) => names.clone(),
+        Interfaces::Auto => discover::default_interfaces().await?,
+    };
+    if settings.core.prefixes.is_empty() {
+        let mut found = discover::services(settings.detect).await?;
+        if found.len() > probe_common::service::MAX_SERVICES {
+            tracing::warn!(
+                "{} services listen here; only the first {} are measured",
+                found.len(),
+                probe_common::service::MAX_SERVICES
+            );
+            found.truncate(probe_common::service::MAX_SERVICES);
+        }
+        tracing::info!(
+            "no prefix is configured: observing {} listening services, changing no route",
+            found.len()
+        );
+        settings.core.services = found;
+    }
+    Ok(interfaces)
+}
+
+/// What the data plane is to do.
+pub fn datapath_options(
+    settings: &Settings,
+    interfaces: Vec<String>,
+    trace: bool,
+) -> datapath::Options {
+    datapath::Options {
+        pin_dir: settings.daemon.pin_dir.clone(),
+        interfaces,
+        attach: match settings.daemon.attach {
+            Attach::Auto => datapath::AttachMode::Auto,
+            Attach::Native => datapath::AttachMode::Native,
+            Attach::Generic => datapath::AttachMode::Generic,
+            Attach::Tc => datapath::AttachMode::Tc,
+        },
+        services: settings
+            .core
+            .services
+            .iter()
+            .map(|service| datapath::ServiceSpec {
+                endpoint: service.endpoint,
+                deadline: service.detect.deadline,
+            })
+            .collect(),
+        trace,
+    }
+}
+
+/// Starts everything.
+pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts> {
+    let daemon = settings.daemon.clone();
+    let lock = Lock::take(&daemon.state_dir)?;
+    let control = Control::bind(&daemon.control)?;
+    let http = TcpListener::bind(daemon.http).await.with_context(|| {
+        format!(
+            "cannot serve metrics on {}: choose another address with `http` in [daemon]",
+            daemon.http
+        )
+    })?;
+    let interfaces = look_around(&mut settings).await?;
+    let journal = Journal::open(
+        &daemon.state_dir.join("journal.jsonl"),
+        &daemon.site,
+        &daemon.host,
+    );
+    let (announcer, observations) = start_announcer(&settings).await?;
+    let mut datapath = Datapath::load(&datapath_options(&settings, interfaces, trace))?;
+    if trace {
+        start_trace(&mut datapath)?;
+    }
+    datapath.attach()?;
+    Ok(Parts {
+        settings,
+        datapath,
+        announcer,
+        observations,
+        journal,
+        control,
+        http,
+        lock,
+    })
+}
+
+async fn start_announcer(
+    settings: &Settings,
+) -> anyhow::Result<(Option<Arc<Announcer>>, Option<mpsc::Receiver<Observation>>)> {
+    if settings.core.prefixes.is_empty() {
+        return Ok((None, None));
+    }
+    let (announcer, observations) = Announcer::start(announce::Options {
+        table: settings.route.table,
+        protocol_full: settings.route.protocol_full,
+        metric: METRIC,
+        prefixes: settings
+            .core
+            .prefixes
+            .iter()
+            .map(|prefix| prefix.prefix)
+            .collect(),
+    })
+    .await?;
+    match settings.core.mode {
+        Mode::Observe => tracing::info!("mode observe: routes are watched and never set"),
+        Mode::Enforce => {}
+    }
+    Ok((Some(Arc::new(announcer)), Some(observations)))
+}
+
+/// Passes the kernel side's own log on to ours.
+fn start_trace(datapath: &mut Datapath) -> anyhow::Result<()> {
+    let mut log = datapath
+        .take_log()
+        .context("the kernel side has no log to read")?;
+    tokio::spawn(async move {
+        let mut rhythm = tokio::time::interval(TRACE_INTERVAL);
+        loop {
+            rhythm.tick().await;
+            log.flush();
+        }
+    });
+    Ok(())
+}

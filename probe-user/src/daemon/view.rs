@@ -1,0 +1,352 @@
+//! What the world may see of the daemon, once a second: the status document and the
+//! metrics. Nothing here is on the way of a decision.
+
+use std::{sync::Arc, time::Duration};
+
+use probe_common::{ABI_VERSION, counters::Counters, latency::Histogram, skip::Skip};
+use probe_core::{
+    Engine, Level, Reason, Timestamp,
+    command::Event,
+    config::{Config, PrefixId, ServiceId},
+    input::Sensor,
+    status::{PrefixStatus, ServiceStatus},
+};
+use tokio::sync::watch;
+
+use crate::{
+    announce::Announcer,
+    config::Settings,
+    datapath::{self, Attachment, Datapath},
+    metrics::{self, Model, Phase, Tally},
+    status::{AttachmentView, Document, History, PrefixView, SensorView, ServiceView},
+};
+
+/// Collects what happens and publishes it.
+pub struct View {
+    settings: Settings,
+    announcer: Option<Arc<Announcer>>,
+    started: Timestamp,
+    history: History,
+    tally: Tally,
+    /// Where hooks are or, if they were taken away, were.
+    places: Vec<Attachment>,
+    documents: watch::Sender<Arc<Document>>,
+    models: watch::Sender<Arc<Model>>,
+}
+
+/// What the view is made of, apart from what it counted itself.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The core.
+    pub engine: &'a Engine,
+    /// Whether the sensor sees.
+    pub sensor: &'a Sensor,
+    /// The kernel side.
+    pub datapath: &'a Datapath,
+    /// Why journal records go to the log, if they do.
+    pub journal_trouble: Option<&'a str>,
+}
+
+impl View {
+    /// The first view, at `now`.
+    pub fn new(
+        settings: &Settings,
+        announcer: Option<Arc<Announcer>>,
+        now: Timestamp,
+        sources: Sources<'_>,
+    ) -> Self {
+        let mut view = Self {
+            documents: watch::Sender::new(Arc::new(empty_document(settings))),
+            models: watch::Sender::new(Arc::new(Model::new(ABI_VERSION))),
+            settings: settings.clone(),
+            announcer,
+            started: now,
+            history: History::default(),
+            tally: Tally::default(),
+            places: Vec::new(),
+        };
+        view.publish(now, sources);
+        view
+    }
+
+    /// The newest status document.
+    pub fn documents(&self) -> watch::Receiver<Arc<Document>> {
+        self.documents.subscribe()
+    }
+
+    /// The newest metrics.
+    pub fn models(&self) -> watch::Receiver<Arc<Model>> {
+        self.models.subscribe()
+    }
+
+    /// Counts an event of the core.
+    pub fn count_event(&mut self, event: &Event) {
+        match event {
+            Event::Held { prefix, guard, .. } => self.tally.held(*prefix, *guard),
+            Event::Armed { .. }
+            | Event::Suspected { .. }
+            | Event::Cleared { .. }
+            | Event::Verdict { .. }
+            | Event::ProbeChanged { .. }
+            | Event::Blind { .. }
+            | Event::RouteDiffers { .. } => {}
+        }
+    }
+
+    /// Counts a decision that was taken at `decided`.
+    pub fn count_decision(
+        &mut self,
+        prefix: PrefixId,
+        level: Level,
+        reason: &Reason,
+        decided: Timestamp,
+    ) {
+        self.tally.decided(prefix, level, reason.cause);
+        match (level, reason.first_failure) {
+            (Level::Withdrawn, Some(first)) => {
+                self.tally.took(Phase::Decided, decided.since(first));
+            }
+            (Level::Withdrawn, None) | (Level::Full, _) => {}
+        }
+    }
+
+    /// Counts an acknowledged level change.
+    pub fn count_set(&mut self, level: Level, took: Duration) {
+        match level {
+            Level::Withdrawn => self.tally.took(Phase::Kernel, took),
+            Level::Full => {}
+        }
+    }
+
+    /// Publishes the present state.
+    pub fn publish(&mut self, now: Timestamp, sources: Sources<'_>) {
+        let services = sources.engine.services();
+        let prefixes = sources.engine.prefixes();
+        let attachments = sources.datapath.attachments();
+        let conflicts = self
+            .announcer
+            .as_ref()
+            .map(|announcer| announcer.conflicts())
+            .unwrap_or_default();
+        let trouble = match sources.sensor {
+            Sensor::Attached => None,
+            Sensor::Detached(why) => Some(why.clone()),
+        };
+        self.history
+            .push(now, services.iter().map(|service| service.totals).collect());
+        self.remember_places(&attachments);
+        let health = match (&trouble, conflicts.first()) {
+            (Some(why), _) => Err(format!("the sensor is blind: {why}")),
+            (None, Some(conflict)) => Err(conflict.clone()),
+            (None, None) => Ok(()),
+        };
+        self.publish_model(sources.datapath, &attachments, &services, &prefixes, health);
+        let document = Document {
+            uptime_seconds: now.since(self.started).as_secs_f64(),
+            sensor: SensorView {
+                trouble,
+                attachments: attachments.iter().map(attachment_view).collect(),
+            },
+            journal_trouble: sources.journal_trouble.map(ToOwned::to_owned),
+            conflicts,
+            prefixes: prefixes
+                .iter()
+                .map(|status| prefix_view(status, &self.settings.core))
+                .collect(),
+            services: services
+                .iter()
+                .map(|status| self.service_view(status))
+                .collect(),
+            ..empty_document(&self.settings)
+        };
+        self.documents.send_replace(Arc::new(document));
+    }
+
+    /// What cannot be read this time keeps its old value: a counter that falls to
+    /// zero would look like a restart.
+    fn publish_model(
+        &self,
+        datapath: &Datapath,
+        attachments: &[Attachment],
+        services: &[ServiceStatus],
+        prefixes: &[PrefixStatus],
+        health: Result<(), String>,
+    ) {
+        let old = Arc::clone(&self.models.borrow());
+        let read = read_counters(datapath);
+        let (counters, latencies, skips) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!("the counters cannot be read: {error}");
+                (
+                    old.services
+                        .iter()
+                        .map(|service| service.counters)
+                        .collect(),
+                    old.services
+                        .iter()
+                        .map(|service| service.connect_latency)
+                        .collect(),
+                    old.skips,
+                )
+            }
+        };
+        let model = Model {
+            health,
+            abi: ABI_VERSION,
+            services: services
+                .iter()
+                .map(|status| {
+                    let index = status.service.0 as usize;
+                    metrics::Service {
+                        name: service_name(status.service, &self.settings.core),
+                        counters: counters.get(index).copied().unwrap_or_default(),
+                        connect_latency: latencies.get(index).copied().unwrap_or_default(),
+                        status: status.clone(),
+                    }
+                })
+                .collect(),
+            prefixes: self
+                .settings
+                .core
+                .prefixes
+                .iter()
+                .zip(prefixes)
+                .map(|(config, status)| metrics::Prefix {
+                    prefix: config.prefix,
+                    status: status.clone(),
+                })
+                .collect(),
+            attachments: self
+                .places
+                .iter()
+                .map(|place| metrics::Attachment {
+                    interface: place.interface.clone(),
+                    hook: place.hook.name().to_owned(),
+                    mode: place.mode.name().to_owned(),
+                    attached: attachments.contains(place),
+                })
+                .collect(),
+            skips,
+            programs: datapath
+                .program_runs()
+                .into_iter()
+                .map(|program| metrics::Program {
+                    name: program.program.to_owned(),
+                    runs: program.runs,
+                    run_time: program.run_time,
+                })
+                .collect(),
+            tally: self.tally.clone(),
+        };
+        self.models.send_replace(Arc::new(model));
+    }
+
+    /// A hook that came back in another mode replaces the one that was there.
+    fn remember_places(&mut self, attachments: &[Attachment]) {
+        for attachment in attachments {
+            self.places.retain(|place| {
+                (&place.interface, place.hook) != (&attachment.interface, attachment.hook)
+            });
+            self.places.push(attachment.clone());
+        }
+        self.places
+            .sort_by(|a, b| (&a.interface, a.hook.name()).cmp(&(&b.interface, b.hook.name())));
+    }
+
+    fn service_view(&self, status: &ServiceStatus) -> ServiceView {
+        let ServiceStatus {
+            service,
+            state,
+            detector,
+            totals,
+            expected_per_second: _,
+            probe_passes,
+        } = status;
+        let config = self.settings.core.services.get(service.0 as usize);
+        ServiceView {
+            name: service_name(*service, &self.settings.core),
+            endpoint: config.map_or_else(String::new, |service| service.endpoint.to_string()),
+            state: *state,
+            recent: self.history.recent(service.0 as usize),
+            armed: detector.armed,
+            score_ratio: detector.score_ratio,
+            p0: detector.p0,
+            p1: detector.p1,
+            totals: *totals,
+            probe_passes: *probe_passes,
+        }
+    }
+}
+
+fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
+    let PrefixStatus {
+        prefix,
+        wanted,
+        observed,
+        held_by,
+        hold_left,
+        withdrawals,
+    } = status;
+    let config = core.prefixes.get(prefix.0 as usize);
+    PrefixView {
+        prefix: config.map_or_else(String::new, |config| config.prefix.to_string()),
+        wanted: *wanted,
+        observed: *observed,
+        held_by: *held_by,
+        hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
+        withdrawals: *withdrawals,
+        services: config.map_or_else(Vec::new, |config| {
+            config
+                .services
+                .iter()
+                .map(|service| service_name(*service, core))
+                .collect()
+        }),
+    }
+}
+
+fn service_name(id: ServiceId, core: &Config) -> String {
+    core.services
+        .get(id.0 as usize)
+        .map_or_else(String::new, |service| service.name.clone())
+}
+
+fn attachment_view(attachment: &Attachment) -> AttachmentView {
+    AttachmentView {
+        interface: attachment.interface.clone(),
+        hook: attachment.hook.name().to_owned(),
+        mode: attachment.mode.name().to_owned(),
+    }
+}
+
+/// The counters, latencies and skips of the kernel side.
+type KernelCounts = (Vec<Counters>, Vec<Histogram>, [u64; Skip::COUNT]);
+
+fn read_counters(datapath: &Datapath) -> Result<KernelCounts, datapath::Error> {
+    Ok((
+        datapath.counters()?,
+        datapath.connect_latency()?,
+        datapath.skips()?,
+    ))
+}
+
+/// Who we are, and nothing seen yet.
+fn empty_document(settings: &Settings) -> Document {
+    Document {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        site: settings.daemon.site.clone(),
+        host: settings.daemon.host.clone(),
+        mode: settings.core.mode,
+        uptime_seconds: 0.0,
+        sensor: SensorView {
+            trouble: None,
+            attachments: Vec::new(),
+        },
+        journal_trouble: None,
+        conflicts: Vec::new(),
+        prefixes: Vec::new(),
+        services: Vec::new(),
+    }
+}

@@ -1,0 +1,333 @@
+//! What the journal knows to tell. Ids of the core become the operator's names, and
+//! every duration is in nanoseconds.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use probe_core::{
+    Config, Level, Reason,
+    command::{Cause, Event, Guard, SecondLeg, TrialEvidence},
+    config::{Mode, PrefixId, ServiceId},
+    input::ProbeFailure,
+};
+use serde::Serialize;
+
+/// The names behind the core's ids.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    services: Vec<String>,
+    prefixes: Vec<IpNet>,
+}
+
+impl Names {
+    /// The names of a configuration.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            services: config
+                .services
+                .iter()
+                .map(|service| service.name.clone())
+                .collect(),
+            prefixes: config.prefixes.iter().map(|prefix| prefix.prefix).collect(),
+        }
+    }
+
+    /// A service's name.
+    pub fn service(&self, id: ServiceId) -> String {
+        self.services
+            .get(id.0 as usize)
+            .cloned()
+            .unwrap_or_else(|| format!("service {}", id.0))
+    }
+
+    /// A prefix as text.
+    pub fn prefix(&self, id: PrefixId) -> String {
+        self.prefixes
+            .get(id.0 as usize)
+            .map_or_else(|| format!("prefix {}", id.0), ToString::to_string)
+    }
+}
+
+/// One record, without number, time and place.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Record {
+    /// The daemon runs.
+    Started {
+        /// Its version.
+        version: &'static str,
+        /// Whether it changes routes.
+        mode: Mode,
+        /// What it measures.
+        services: Vec<String>,
+        /// What it announces.
+        prefixes: Vec<String>,
+    },
+    /// A hook is in place.
+    Attached {
+        /// On which interface.
+        interface: String,
+        /// Ingress or egress.
+        hook: &'static str,
+        /// How.
+        mode: &'static str,
+    },
+    /// A detector may now speak.
+    Armed {
+        /// Which service's.
+        service: String,
+        /// After so many trials.
+        trials: u64,
+        /// With this success ratio.
+        success_ratio: f64,
+    },
+    /// Live trials say that a service may be dead.
+    Suspected {
+        /// Which.
+        service: String,
+        /// When the first of the failed trials started.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_failure_mono_ns: Option<u64>,
+        /// In one sentence.
+        sentence: String,
+        /// In numbers.
+        reason: ReasonRecord,
+    },
+    /// A suspicion ended without an action.
+    Cleared {
+        /// About which service.
+        service: String,
+        /// How long it stood.
+        stood_ns: u64,
+    },
+    /// The verdict about a service changed.
+    Verdict {
+        /// Which.
+        service: String,
+        /// Whether it is held to be dead.
+        failed: bool,
+        /// In one sentence.
+        sentence: String,
+        /// In numbers.
+        reason: ReasonRecord,
+    },
+    /// A level change was due and was held.
+    Held {
+        /// Of which prefix.
+        prefix: String,
+        /// To which level.
+        level: Level,
+        /// By whom.
+        guard: Guard,
+        /// In one sentence.
+        sentence: String,
+        /// In numbers.
+        reason: ReasonRecord,
+    },
+    /// A probe changed its mind.
+    ProbeChanged {
+        /// Of which service.
+        service: String,
+        /// Whether it passes now.
+        passes: bool,
+        /// The last failure, if it does not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<ProbeFailure>,
+    },
+    /// The sensor went blind or sees again.
+    Blind {
+        /// Whether it is blind now.
+        blind: bool,
+        /// Why.
+        why: String,
+    },
+    /// Somebody else changed the table.
+    RouteDiffers {
+        /// For which prefix.
+        prefix: String,
+        /// What should stand there.
+        wanted: Level,
+        /// What stands there.
+        observed: Level,
+    },
+    /// A level was decided.
+    Decision {
+        /// Of which prefix.
+        prefix: String,
+        /// The new level.
+        level: Level,
+        /// What kind of finding led to it.
+        cause: Cause,
+        /// When the first of the failed trials started.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_failure_mono_ns: Option<u64>,
+        /// In one sentence.
+        sentence: String,
+        /// In numbers.
+        reason: ReasonRecord,
+    },
+    /// The kernel acknowledged a decided level.
+    RouteSet {
+        /// Of which prefix.
+        prefix: String,
+        /// Which level.
+        level: Level,
+        /// From the decision to the acknowledgement.
+        took_ns: u64,
+    },
+    /// The kernel refused a decided level.
+    RouteFailed {
+        /// Of which prefix.
+        prefix: String,
+        /// Which level.
+        level: Level,
+        /// Why.
+        error: String,
+    },
+    /// What stands in the table.
+    RouteObserved {
+        /// For which prefix.
+        prefix: String,
+        /// Which level.
+        level: Level,
+    },
+    /// The daemon ends by request.
+    Stopped {
+        /// What happens to its routes.
+        on_exit: &'static str,
+    },
+}
+
+/// A [`Reason`] with names instead of ids.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReasonRecord {
+    cause: Cause,
+    service: String,
+    trials: TrialEvidence,
+    second_leg: Option<SecondLeg>,
+    probe_failures: u32,
+    probe_failure: Option<ProbeFailure>,
+    first_failure_mono_ns: Option<u64>,
+    stood_ns: u64,
+    failed_services: Vec<String>,
+}
+
+impl ReasonRecord {
+    /// The record of `reason`.
+    pub fn new(reason: &Reason, names: &Names) -> Self {
+        let Reason {
+            cause,
+            service: _,
+            service_name,
+            trials,
+            second_leg,
+            probe_failures,
+            probe_failure,
+            first_failure,
+            stood,
+            failed_services,
+        } = reason;
+        Self {
+            cause: *cause,
+            service: service_name.clone(),
+            trials: *trials,
+            second_leg: *second_leg,
+            probe_failures: *probe_failures,
+            probe_failure: probe_failure.clone(),
+            first_failure_mono_ns: first_failure.map(probe_core::Timestamp::as_nanos),
+            stood_ns: nanoseconds(*stood),
+            failed_services: failed_services
+                .iter()
+                .map(|service| names.service(*service))
+                .collect(),
+        }
+    }
+}
+
+impl Record {
+    /// The record of an event of the core.
+    pub fn of_event(event: &Event, names: &Names) -> Self {
+        match event {
+            Event::Armed {
+                service,
+                trials,
+                success_ratio,
+            } => Self::Armed {
+                service: names.service(*service),
+                trials: *trials,
+                success_ratio: *success_ratio,
+            },
+            Event::Suspected { service, reason } => Self::Suspected {
+                service: names.service(*service),
+                first_failure_mono_ns: reason.first_failure.map(probe_core::Timestamp::as_nanos),
+                sentence: reason.sentence(),
+                reason: ReasonRecord::new(reason, names),
+            },
+            Event::Cleared { service, stood } => Self::Cleared {
+                service: names.service(*service),
+                stood_ns: nanoseconds(*stood),
+            },
+            Event::Verdict {
+                service,
+                failed,
+                reason,
+            } => Self::Verdict {
+                service: names.service(*service),
+                failed: *failed,
+                sentence: reason.sentence(),
+                reason: ReasonRecord::new(reason, names),
+            },
+            Event::Held {
+                prefix,
+                level,
+                guard,
+                reason,
+            } => Self::Held {
+                prefix: names.prefix(*prefix),
+                level: *level,
+                guard: *guard,
+                sentence: reason.sentence(),
+                reason: ReasonRecord::new(reason, names),
+            },
+            Event::ProbeChanged {
+                service,
+                passes,
+                failure,
+            } => Self::ProbeChanged {
+                service: names.service(*service),
+                passes: *passes,
+                failure: failure.clone(),
+            },
+            Event::Blind { blind, why } => Self::Blind {
+                blind: *blind,
+                why: why.clone(),
+            },
+            Event::RouteDiffers {
+                prefix,
+                wanted,
+                observed,
+            } => Self::RouteDiffers {
+                prefix: names.prefix(*prefix),
+                wanted: *wanted,
+                observed: *observed,
+            },
+        }
+    }
+
+    /// The record of a decision.
+    pub fn of_decision(prefix: PrefixId, level: Level, reason: &Reason, names: &Names) -> Self {
+        Self::Decision {
+            prefix: names.prefix(prefix),
+            level,
+            cause: reason.cause,
+            first_failure_mono_ns: reason.first_failure.map(probe_core::Timestamp::as_nanos),
+            sentence: reason.sentence(),
+            reason: ReasonRecord::new(reason, names),
+        }
+    }
+}
+
+/// Nanoseconds as a number; 584 years are enough.
+pub fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,385 @@
+//! The metric families: names, help, units and labels, one after the other.
+//!
+//! The encoder appends the unit, and `_total` or `_info`, to a name by itself.
+
+use std::{array, fmt};
+
+use probe_common::{
+    counters::RstPhase,
+    latency::{self, BUCKETS, Histogram, MAX_EXPONENT, MIN_EXPONENT, PARTS},
+    skip::Skip,
+};
+use probe_core::{Level, command::Cause, config::PrefixId, status::ServiceState};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet},
+    metrics::MetricType,
+    registry::Unit,
+};
+
+use super::{Model, Phase};
+
+/// The only kind of trial so far.
+const CONNECT: &str = "connect";
+
+/// Powers of two below the open end, and the open end.
+const BOUNDS: usize = (MAX_EXPONENT - MIN_EXPONENT) as usize + 2;
+
+type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+impl Collector for Model {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        self.encode_traffic(&mut encoder)?;
+        self.encode_trials(&mut encoder)?;
+        self.encode_decisions(&mut encoder)?;
+        self.encode_sensor(&mut encoder)
+    }
+}
+
+impl Model {
+    fn encode_traffic(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        counters(
+            encoder,
+            "lapwing_packets",
+            "Packets of the service. A GSO buffer counts as the segments it becomes.",
+            None,
+            self.services.iter().flat_map(|service| {
+                let labels = |direction| [("service", &*service.name), ("direction", direction)];
+                [
+                    (labels("in"), service.counters.packets_in),
+                    (labels("out"), service.counters.packets_out),
+                ]
+            }),
+        )?;
+        counters(
+            encoder,
+            "lapwing",
+            "Bytes of the service's IP packets.",
+            Some(&Unit::Bytes),
+            self.services.iter().flat_map(|service| {
+                let labels = |direction| [("service", &*service.name), ("direction", direction)];
+                [
+                    (labels("in"), service.counters.bytes_in),
+                    (labels("out"), service.counters.bytes_out),
+                ]
+            }),
+        )?;
+        counters(
+            encoder,
+            "lapwing_tcp_syn",
+            "SYN segments towards the service, repeats included.",
+            None,
+            self.services
+                .iter()
+                .map(|service| ([("service", &*service.name)], service.counters.syn)),
+        )?;
+        counters(
+            encoder,
+            "lapwing_tcp_synack",
+            "SYN-ACK segments from the service, repeats included.",
+            None,
+            self.services
+                .iter()
+                .map(|service| ([("service", &*service.name)], service.counters.synack)),
+        )?;
+        counters(
+            encoder,
+            "lapwing_tcp_rst",
+            "RST segments by how far the connection was: refused answers a SYN, unmatched is \
+             not in the handshake table.",
+            None,
+            self.services.iter().flat_map(|service| {
+                RstPhase::ALL.into_iter().flat_map(|phase| {
+                    let labels = |direction| {
+                        [
+                            ("service", &*service.name),
+                            ("direction", direction),
+                            ("phase", phase.name()),
+                        ]
+                    };
+                    [
+                        (labels("in"), service.counters.rst_in[phase as usize]),
+                        (labels("out"), service.counters.rst_out[phase as usize]),
+                    ]
+                })
+            }),
+        )
+    }
+
+    fn encode_trials(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        counters(
+            encoder,
+            "lapwing_trials",
+            "Live trials by outcome; a late one was not answered by its deadline.",
+            None,
+            self.services.iter().flat_map(|service| {
+                let totals = service.status.totals;
+                [
+                    ("succeeded", totals.succeeded),
+                    ("failed", totals.failed),
+                    ("late", totals.late),
+                    ("abandoned", totals.abandoned),
+                ]
+                .map(|(outcome, value)| {
+                    let labels = [
+                        ("service", &*service.name),
+                        ("kind", CONNECT),
+                        ("outcome", outcome),
+                    ];
+                    (labels, value)
+                })
+            }),
+        )?;
+        histograms(
+            encoder,
+            "lapwing_response",
+            "Time from the packet that starts a trial to its answer.",
+            self.services.iter().map(|service| {
+                (
+                    [("service", &*service.name), ("kind", CONNECT)],
+                    &service.connect_latency,
+                )
+            }),
+        )?;
+        gauges(
+            encoder,
+            "lapwing_detector_score",
+            "The detector's score as a part of its threshold: at 1 the service is suspect.",
+            Some(&Unit::Other("ratio".to_owned())),
+            self.services.iter().map(|service| {
+                (
+                    [("service", &*service.name), ("kind", CONNECT)],
+                    service.status.detector.score_ratio,
+                )
+            }),
+        )?;
+        gauges(
+            encoder,
+            "lapwing_service_state",
+            "What the service is held to be: 1 for the present state, 0 for the others.",
+            None,
+            self.services.iter().flat_map(|service| {
+                ServiceState::ALL.map(|state| {
+                    let labels = [("service", &*service.name), ("state", state.name())];
+                    (labels, u32::from(service.status.state == state))
+                })
+            }),
+        )
+    }
+
+    fn encode_decisions(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let names: Vec<String> = self
+            .prefixes
+            .iter()
+            .map(|prefix| prefix.prefix.to_string())
+            .collect();
+        // A tally of a prefix that is not shown has no name.
+        let name = |prefix: PrefixId| {
+            usize::try_from(prefix.0)
+                .ok()
+                .and_then(|index| names.get(index))
+                .map(String::as_str)
+        };
+        gauges(
+            encoder,
+            "lapwing_prefix_level",
+            "What the routing table holds for the prefix: 2 full, 0 withdrawn.",
+            None,
+            self.prefixes
+                .iter()
+                .zip(&names)
+                .filter_map(|(prefix, name)| {
+                    let level = match prefix.status.observed? {
+                        Level::Full => 2u32,
+                        Level::Withdrawn => 0,
+                    };
+                    Some(([("prefix", &**name)], level))
+                }),
+        )?;
+        counters(
+            encoder,
+            "lapwing_decisions",
+            "Decided level changes.",
+            None,
+            self.tally
+                .decisions
+                .iter()
+                .filter_map(|((prefix, level, cause), count)| {
+                    let labels = [
+                        ("prefix", name(*prefix)?),
+                        ("action", action(*level)),
+                        ("cause", cause_name(*cause)),
+                    ];
+                    Some((labels, *count))
+                }),
+        )?;
+        let guards: Vec<String> = self
+            .tally
+            .holds
+            .keys()
+            .map(|(_, guard)| guard.to_string())
+            .collect();
+        counters(
+            encoder,
+            "lapwing_holds",
+            "Level changes that were due and that a guard held.",
+            None,
+            self.tally
+                .holds
+                .iter()
+                .zip(&guards)
+                .filter_map(|(((prefix, _), count), guard)| {
+                    Some(([("prefix", name(*prefix)?), ("guard", &**guard)], *count))
+                }),
+        )?;
+        histograms(
+            encoder,
+            "lapwing_withdraw_phase",
+            "How long the phases of a withdraw took: decided is from the first failed trial to \
+             the decision, kernel from there to the kernel's acknowledgement.",
+            Phase::ALL.map(|phase| {
+                (
+                    [("phase", phase.name())],
+                    &self.tally.phases[phase as usize],
+                )
+            }),
+        )
+    }
+
+    fn encode_sensor(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        gauges(
+            encoder,
+            "lapwing_sensor_attached",
+            "Whether packets are measured there.",
+            None,
+            self.attachments.iter().map(|attachment| {
+                let labels = [
+                    ("interface", &*attachment.interface),
+                    ("hook", &*attachment.hook),
+                    ("mode", &*attachment.mode),
+                ];
+                (labels, u32::from(attachment.attached))
+            }),
+        )?;
+        counters(
+            encoder,
+            "lapwing_skipped_packets",
+            "Packets passed unmeasured.",
+            None,
+            Skip::ALL
+                .into_iter()
+                .map(|skip| ([("reason", skip.name())], self.skips[skip as usize])),
+        )?;
+        counters(
+            encoder,
+            "lapwing_program_runs",
+            "Runs of our programs in the kernel, while kernel.bpf_stats_enabled is set.",
+            None,
+            self.programs
+                .iter()
+                .map(|program| ([("program", &*program.name)], program.runs)),
+        )?;
+        counters(
+            encoder,
+            "lapwing_program_run",
+            "Time spent in our programs in the kernel, while kernel.bpf_stats_enabled is set.",
+            Some(&Unit::Seconds),
+            self.programs.iter().map(|program| {
+                (
+                    [("program", &*program.name)],
+                    program.run_time.as_secs_f64(),
+                )
+            }),
+        )?;
+        let abi = self.abi.to_string();
+        encoder
+            .encode_descriptor("lapwing_build", "What runs.", None, MetricType::Info)?
+            .encode_info(&[("version", env!("CARGO_PKG_VERSION")), ("abi", &abi)])
+    }
+}
+
+fn action(level: Level) -> &'static str {
+    match level {
+        Level::Full => "announce",
+        Level::Withdrawn => "withdraw",
+    }
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::LiveTrials => "live_trials",
+        Cause::Probe => "probe",
+        Cause::FirstAnnouncement => "first_announcement",
+        Cause::Recovered => "recovered",
+        Cause::Retry => "retry",
+    }
+}
+
+fn counters<'a, const N: usize, V: EncodeCounterValue>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    samples: impl IntoIterator<Item = (Labels<'a, N>, V)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+    for (labels, value) in samples {
+        family
+            .encode_family(&labels)?
+            .encode_counter::<NoLabelSet, V, f64>(&value, None)?;
+    }
+    Ok(())
+}
+
+fn gauges<'a, const N: usize, V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    samples: impl IntoIterator<Item = (Labels<'a, N>, V)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+    for (labels, value) in samples {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// Histograms of seconds.
+fn histograms<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (Labels<'a, N>, &'a Histogram)>,
+) -> fmt::Result {
+    let unit = Unit::Seconds;
+    let mut family = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Histogram)?;
+    for (labels, histogram) in samples {
+        let buckets = by_powers_of_two(histogram);
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let sum = seconds(histogram.sum_ns);
+        family
+            .encode_family(&labels)?
+            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    Ok(())
+}
+
+/// The histogram with one bucket per power of two: upper bound in seconds, count.
+fn by_powers_of_two(histogram: &Histogram) -> [(f64, u64); BOUNDS] {
+    array::from_fn(|bound| {
+        // Bucket 0, then groups of `PARTS`, then the open end.
+        let last = (bound * PARTS).min(BUCKETS - 1);
+        let first = if bound == 0 {
+            0
+        } else {
+            (bound - 1) * PARTS + 1
+        };
+        let upper = latency::upper_bound_ns(last).map_or(f64::INFINITY, seconds);
+        (upper, histogram.buckets[first..=last].iter().sum())
+    })
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}

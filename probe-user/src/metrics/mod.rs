@@ -1,0 +1,183 @@
+//! What Prometheus sees.
+//!
+//! In flows a [`Model`], one consistent picture of everything that is shown; out
+//! flows the `OpenMetrics` text of it. The values come from the kernel and the core
+//! as absolutes, so there is no registry of live counters here that could disagree
+//! with them. What only the daemon knows (how often it decided what) is kept in a
+//! [`Tally`]. Labels are names of the configuration and of our own enums: bounded,
+//! and never an address of a client.
+
+mod families;
+
+use core::time::Duration;
+use std::{collections::BTreeMap, sync::Arc};
+
+use ipnet::IpNet;
+use probe_common::{
+    counters::Counters,
+    latency::{self, Histogram},
+    skip::Skip,
+};
+use probe_core::{
+    Level,
+    command::{Cause, Guard},
+    config::PrefixId,
+    status::{PrefixStatus, ServiceStatus},
+};
+use prometheus_client::{encoding::text, registry::Registry};
+
+/// Everything that one scrape shows.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Why the daemon is not well, if it is not.
+    pub health: Result<(), String>,
+    /// The version of the layout shared with the kernel side.
+    pub abi: u32,
+    /// The services, in the order of their ids.
+    pub services: Vec<Service>,
+    /// The prefixes, in the order of their ids.
+    pub prefixes: Vec<Prefix>,
+    /// Where the sensor is, or should be.
+    pub attachments: Vec<Attachment>,
+    /// Packets passed unmeasured, by [`Skip`].
+    pub skips: [u64; Skip::COUNT],
+    /// Our own programs' cost.
+    pub programs: Vec<Program>,
+    /// What the daemon counted itself.
+    pub tally: Tally,
+}
+
+impl Model {
+    /// A daemon that has not measured anything yet.
+    pub fn new(abi: u32) -> Self {
+        Self {
+            health: Ok(()),
+            abi,
+            services: Vec::new(),
+            prefixes: Vec::new(),
+            attachments: Vec::new(),
+            skips: [0; Skip::COUNT],
+            programs: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its packets, summed over CPUs.
+    pub counters: Counters,
+    /// Time from SYN to SYN-ACK, summed over CPUs.
+    pub connect_latency: Histogram,
+    /// What the core makes of it.
+    pub status: ServiceStatus,
+}
+
+/// One prefix.
+#[derive(Clone, Debug)]
+pub struct Prefix {
+    /// The network.
+    pub prefix: IpNet,
+    /// What the core makes of it.
+    pub status: PrefixStatus,
+}
+
+/// A place where packets are, or should be, measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The interface's name.
+    pub interface: String,
+    /// The hook: ingress or egress.
+    pub hook: String,
+    /// How the program is attached there.
+    pub mode: String,
+    /// Whether it is.
+    pub attached: bool,
+}
+
+/// One of our programs in the kernel. The kernel counts only while
+/// `kernel.bpf_stats_enabled` is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// For how long, in all.
+    pub run_time: Duration,
+}
+
+/// A part of the time from the first failure to a withdrawn route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Phase {
+    /// From the first failed trial to the decision.
+    Decided = 0,
+    /// From the decision to the kernel's acknowledgement.
+    Kernel = 1,
+}
+
+impl Phase {
+    /// How many phases there are.
+    pub const COUNT: usize = 2;
+
+    /// All of them, in order of time.
+    pub const ALL: [Self; Self::COUNT] = [Self::Decided, Self::Kernel];
+
+    /// The name used in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+/// What the daemon counts while it carries out the core's commands.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    decisions: BTreeMap<(PrefixId, Level, Cause), u64>,
+    holds: BTreeMap<(PrefixId, Guard), u64>,
+    phases: [Histogram; Phase::COUNT],
+}
+
+impl Tally {
+    /// A level was decided.
+    pub fn decided(&mut self, prefix: PrefixId, level: Level, cause: Cause) {
+        *self.decisions.entry((prefix, level, cause)).or_default() += 1;
+    }
+
+    /// A level change was held.
+    pub fn held(&mut self, prefix: PrefixId, guard: Guard) {
+        *self.holds.entry((prefix, guard)).or_default() += 1;
+    }
+
+    /// A phase of a withdraw took so long.
+    pub fn took(&mut self, phase: Phase, duration: Duration) {
+        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let histogram = &mut self.phases[phase as usize];
+        histogram.sum_ns = histogram.sum_ns.saturating_add(ns);
+        histogram.buckets[latency::bucket(ns)] += 1;
+    }
+}
+
+/// The content type of [`encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The model as `OpenMetrics` text.
+pub fn encode(model: Arc<Model>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(model));
+    let mut text = String::new();
+    if text::encode(&mut text, &registry).is_err() {
+        // Writing to a String cannot fail, and our encoder adds no error of its own.
+        tracing::error!("the metrics cannot be encoded");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,423 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use probe_core::{
+    command::TrialEvidence,
+    config::ServiceId,
+    status::{ServiceState, TrialTotals},
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn model() -> Model {
+    let mut model = Model::new(3);
+    let mut latency = Histogram::default();
+    for ns in [1, 4095, 5_000_000, 8_000_000, u64::MAX >> 8] {
+        latency.buckets[latency::bucket(ns)] += 1;
+    }
+    latency.sum_ns = 13_000_000;
+    for (id, name) in [(0, "web"), (1, "say \"hi\"\\\n")] {
+        model.services.push(Service {
+            name: name.to_owned(),
+            counters: Counters {
+                packets_in: 10,
+                bytes_in: 1000,
+                packets_out: 9,
+                bytes_out: 90_000,
+                syn: 4,
+                synack: 3,
+                rst_in: [0, 1, 2, 3],
+                rst_out: [7, 0, 0, 5],
+                ..Counters::default()
+            },
+            connect_latency: latency,
+            status: ServiceStatus {
+                service: ServiceId(id),
+                state: ServiceState::Armed,
+                detector: TrialEvidence {
+                    score_ratio: 0.25,
+                    ..TrialEvidence::default()
+                },
+                totals: TrialTotals {
+                    succeeded: 100,
+                    failed: 2,
+                    late: 1,
+                    abandoned: 0,
+                },
+                expected_per_second: None,
+                probe_passes: Some(true),
+            },
+        });
+    }
+    for (id, prefix, observed) in [
+        (0, "192.0.2.0/24", Some(Level::Full)),
+        (1, "2001:db8::/32", Some(Level::Withdrawn)),
+        (2, "198.51.100.0/24", None),
+    ] {
+        model.prefixes.push(Prefix {
+            prefix: prefix.parse().unwrap(),
+            status: PrefixStatus {
+                prefix: PrefixId(id),
+                wanted: observed,
+                observed,
+                held_by: None,
+                hold_left: None,
+                withdrawals: 0,
+            },
+        });
+    }
+    for (hook, attached) in [("ingress", true), ("egress", false)] {
+        model.attachments.push(Attachment {
+            interface: "eth0".to_owned(),
+            hook: hook.to_owned(),
+            mode: "native".to_owned(),
+            attached,
+        });
+    }
+    model.skips[Skip::Fragment as usize] = 12;
+    model.programs.push(Program {
+        name: "lapwing_in".to_owned(),
+        runs: 1_000_000,
+        run_time: Duration::from_millis(50),
+    });
+    for _ in 0..2 {
+        model
+            .tally
+            .decided(PrefixId(1), Level::Withdrawn, Cause::LiveTrials);
+    }
+    model
+        .tally
+        .decided(PrefixId(0), Level::Full, Cause::FirstAnnouncement);
+    model.tally.held(PrefixId(0), Guard::SecondLeg);
+    model.tally.held(PrefixId(9), Guard::Observe);
+    model.tally.took(Phase::Decided, Duration::from_millis(12));
+    model.tally.took(Phase::Kernel, Duration::from_micros(80));
+    model
+}
+
+/// One sample line: name, labels, value.
+type Sample = (String, BTreeMap<String, String>, f64);
+
+/// Reads one label, the text behind its name and `="`: the value and the rest.
+fn unquote(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '"' => return (value, &text[index + 1..]),
+            '\\' => value.push(match characters.next().expect("an escaped character").1 {
+                'n' => '\n',
+                other => other,
+            }),
+            other => value.push(other),
+        }
+    }
+    panic!("no closing quote: {text}");
+}
+
+fn sample(line: &str) -> Sample {
+    let end = line.find(['{', ' ']).expect("a name");
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = BTreeMap::new();
+    if let Some(inside) = rest.strip_prefix('{') {
+        rest = inside;
+        loop {
+            let (label, quoted) = rest.split_once("=\"").expect("a label");
+            let (value, after) = unquote(quoted);
+            assert_eq!(labels.insert(label.to_owned(), value), None, "{line}");
+            if let Some(after) = after.strip_prefix(',') {
+                rest = after;
+            } else {
+                rest = after.strip_prefix('}').expect("the end of the labels");
+                break;
+            }
+        }
+    }
+    let value = match rest.trim() {
+        "+Inf" => f64::INFINITY,
+        value => value.parse().unwrap_or_else(|_| panic!("{line}")),
+    };
+    (name.to_owned(), labels, value)
+}
+
+/// Checks the text by the rules of `OpenMetrics` and gives its samples.
+fn parse(text: &str) -> Vec<Sample> {
+    let body = text.strip_suffix("# EOF\n").expect("the end is marked");
+    let mut families: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut helped = BTreeSet::new();
+    let mut family = "";
+    let mut samples = Vec::new();
+    let mut series = BTreeSet::new();
+    for line in body.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, help] => {
+                assert!(help.ends_with('.'), "{line}");
+                assert!(helped.insert(name), "{name} twice");
+                family = name;
+            }
+            ["#", "TYPE", name, kind] => {
+                assert_eq!(name, family);
+                assert_eq!(families.insert(name, kind), None, "{name} twice");
+            }
+            ["#", "UNIT", name, unit] => {
+                assert_eq!(name, family);
+                assert!(name.ends_with(&format!("_{unit}")), "{line}");
+            }
+            _ => {
+                let (name, labels, value) = sample(line);
+                let suffixes: &[&str] = match families[family] {
+                    "counter" => &["_total"],
+                    "gauge" => &[""],
+                    "histogram" => &["_sum", "_count", "_bucket"],
+                    "info" => &["_info"],
+                    other => panic!("{other}"),
+                };
+                assert!(
+                    suffixes
+                        .iter()
+                        .any(|suffix| name == format!("{family}{suffix}")),
+                    "{name} in family {family}"
+                );
+                assert!(family.starts_with("lapwing") && !family.ends_with("_total"));
+                assert!(
+                    series.insert((name.clone(), labels.clone())),
+                    "{line} twice"
+                );
+                samples.push((name, labels, value));
+            }
+        }
+    }
+    samples
+}
+
+fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let wanted: BTreeMap<String, String> = labels
+        .iter()
+        .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
+        .collect();
+    samples
+        .iter()
+        .find(|(found, labels, _)| found == name && *labels == wanted)
+        .map(|(_, _, value)| *value)
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn every_value_of_the_model_is_where_it_belongs() {
+    let samples = parse(&encode(Arc::new(model())));
+    let web = ("service", "web");
+    let connect = ("kind", "connect");
+    for (name, labels, expected) in [
+        (
+            "lapwing_packets_total",
+            &[web, ("direction", "in")][..],
+            10.0,
+        ),
+        ("lapwing_bytes_total", &[web, ("direction", "out")], 9e4),
+        ("lapwing_tcp_syn_total", &[web], 4.0),
+        ("lapwing_tcp_synack_total", &[web], 3.0),
+        (
+            "lapwing_tcp_rst_total",
+            &[web, ("direction", "out"), ("phase", "refused")],
+            7.0,
+        ),
+        (
+            "lapwing_tcp_rst_total",
+            &[web, ("direction", "in"), ("phase", "unmatched")],
+            3.0,
+        ),
+        (
+            "lapwing_trials_total",
+            &[web, connect, ("outcome", "failed")],
+            2.0,
+        ),
+        ("lapwing_response_seconds_count", &[web, connect], 5.0),
+        ("lapwing_response_seconds_sum", &[web, connect], 0.013),
+        ("lapwing_detector_score_ratio", &[web, connect], 0.25),
+        ("lapwing_service_state", &[web, ("state", "armed")], 1.0),
+        ("lapwing_service_state", &[web, ("state", "failed")], 0.0),
+        (
+            "lapwing_service_state",
+            &[("service", "say \"hi\"\\\n"), ("state", "armed")],
+            1.0,
+        ),
+        ("lapwing_prefix_level", &[("prefix", "192.0.2.0/24")], 2.0),
+        ("lapwing_prefix_level", &[("prefix", "2001:db8::/32")], 0.0),
+        (
+            "lapwing_decisions_total",
+            &[
+                ("prefix", "2001:db8::/32"),
+                ("action", "withdraw"),
+                ("cause", "live_trials"),
+            ],
+            2.0,
+        ),
+        (
+            "lapwing_holds_total",
+            &[("prefix", "192.0.2.0/24"), ("guard", "second_leg")],
+            1.0,
+        ),
+        (
+            "lapwing_withdraw_phase_seconds_sum",
+            &[("phase", "decided")],
+            0.012,
+        ),
+        (
+            "lapwing_withdraw_phase_seconds_count",
+            &[("phase", "kernel")],
+            1.0,
+        ),
+        (
+            "lapwing_sensor_attached",
+            &[
+                ("interface", "eth0"),
+                ("hook", "egress"),
+                ("mode", "native"),
+            ],
+            0.0,
+        ),
+        (
+            "lapwing_skipped_packets_total",
+            &[("reason", "fragment")],
+            12.0,
+        ),
+        (
+            "lapwing_program_runs_total",
+            &[("program", "lapwing_in")],
+            1e6,
+        ),
+        (
+            "lapwing_program_run_seconds_total",
+            &[("program", "lapwing_in")],
+            0.05,
+        ),
+        (
+            "lapwing_build_info",
+            &[("version", env!("CARGO_PKG_VERSION")), ("abi", "3")],
+            1.0,
+        ),
+    ] {
+        assert_eq!(
+            value(&samples, name, labels),
+            Some(expected),
+            "{name} {labels:?}"
+        );
+    }
+    assert_eq!(
+        value(
+            &samples,
+            "lapwing_prefix_level",
+            &[("prefix", "198.51.100.0/24")]
+        ),
+        None,
+        "a table that was not read yet has no level"
+    );
+}
+
+#[test]
+fn labels_are_names_of_ours_and_bounded() {
+    let expected: BTreeSet<&str> = [
+        "abi",
+        "action",
+        "cause",
+        "direction",
+        "guard",
+        "hook",
+        "interface",
+        "kind",
+        "le",
+        "mode",
+        "outcome",
+        "phase",
+        "prefix",
+        "program",
+        "reason",
+        "service",
+        "state",
+        "version",
+    ]
+    .into();
+    let samples = parse(&encode(Arc::new(model())));
+    let found: BTreeSet<&str> = samples
+        .iter()
+        .flat_map(|(_, labels, _)| labels.keys().map(String::as_str))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_empty_model_is_valid_too() {
+    let samples = parse(&encode(Arc::new(Model::new(0))));
+    assert!(samples.iter().all(|(name, _, _)| {
+        name.starts_with("lapwing_build")
+            || name.starts_with("lapwing_skipped")
+            || name.starts_with("lapwing_withdraw_phase")
+    }));
+}
+
+#[test]
+fn the_text_looks_like_this() {
+    let text = encode(Arc::new(model()));
+    let start = "\
+# HELP lapwing_packets Packets of the service. A GSO buffer counts as the segments it becomes.
+# TYPE lapwing_packets counter
+lapwing_packets_total{service=\"web\",direction=\"in\"} 10
+lapwing_packets_total{service=\"web\",direction=\"out\"} 9
+lapwing_packets_total{service=\"say \\\"hi\\\"\\\\\\n\",direction=\"in\"} 10
+lapwing_packets_total{service=\"say \\\"hi\\\"\\\\\\n\",direction=\"out\"} 9
+# HELP lapwing_bytes Bytes of the service's IP packets.
+# TYPE lapwing_bytes counter
+# UNIT lapwing_bytes bytes
+lapwing_bytes_total{service=\"web\",direction=\"in\"} 1000
+";
+    assert!(text.starts_with(start), "{text}");
+    for snippet in [
+        "\
+# TYPE lapwing_response_seconds histogram
+# UNIT lapwing_response_seconds seconds
+lapwing_response_seconds_sum{service=\"web\",kind=\"connect\"} 0.013
+lapwing_response_seconds_count{service=\"web\",kind=\"connect\"} 5
+lapwing_response_seconds_bucket{le=\"0.000004096\",service=\"web\",kind=\"connect\"} 2
+lapwing_response_seconds_bucket{le=\"0.000008192\",service=\"web\",kind=\"connect\"} 2
+",
+        "\
+lapwing_response_seconds_bucket{le=\"68.719476736\",service=\"web\",kind=\"connect\"} 4
+lapwing_response_seconds_bucket{le=\"+Inf\",service=\"web\",kind=\"connect\"} 5
+",
+        "\
+# HELP lapwing_build What runs.
+# TYPE lapwing_build info
+",
+    ] {
+        assert!(text.contains(snippet), "{snippet}\nis not in\n{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_latency_lies_below_its_bound_and_not_below_the_one_before(ns: u64, shift in 0u32..64) {
+        let duration = Duration::from_nanos(ns >> shift);
+        let mut model = Model::new(0);
+        model.tally.took(Phase::Kernel, duration);
+        let samples = parse(&encode(Arc::new(model)));
+        let buckets: Vec<(f64, f64)> = samples
+            .iter()
+            .filter(|(name, labels, _)| {
+                name == "lapwing_withdraw_phase_seconds_bucket" && labels["phase"] == "kernel"
+            })
+            .map(|(_, labels, count)| {
+                let bound = match &*labels["le"] {
+                    "+Inf" => f64::INFINITY,
+                    bound => bound.parse().unwrap(),
+                };
+                (bound, *count)
+            })
+            .collect();
+        prop_assert_eq!(buckets.len(), 26);
+        prop_assert!(buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+        for (bound, count) in buckets {
+            prop_assert_eq!(count > 0.0, duration.as_secs_f64() < bound);
+        }
+    }
+}
