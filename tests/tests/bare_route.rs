@@ -66,3 +66,33 @@ fn route_delete_is_heard_upstream_and_moves_the_clients() -> Result<()> {
     load.wait_served_by(&Site::ALL, Duration::from_secs(5))?;
     Ok(())
 }
+
+#[test]
+fn clients_hold_their_rate_and_both_sites_share_it() -> Result<()> {
+    let lab = Lab::start()?;
+    for site in Site::ALL {
+        lab.announce(site)?;
+    }
+    let load = lab.load(Plan {
+        abort_one_in: Some(20),
+        ..Plan::steady(2000)
+    })?;
+    load.wait_served_by(&Site::ALL, Duration::from_secs(10))?;
+    let span = Duration::from_secs(5);
+    let sum = load.collect(span)?;
+    println!("4,000/s for {span:?}: {sum:?}");
+    ensure!(sum.failures() == 0, "healthy sites failed clients: {sum:?}");
+    let expected = 4000.0 * span.as_secs_f64();
+    for (name, count, share) in [
+        ("fra1", sum.answers(Site::Fra1), 0.475),
+        ("ams1", sum.answers(Site::Ams1), 0.475),
+        ("aborted", sum.aborted, 0.05),
+    ] {
+        let ratio = f64::from(count) / (expected * share);
+        ensure!(
+            (0.8..1.2).contains(&ratio),
+            "{name}: {count}, {ratio:.2} of what is expected"
+        );
+    }
+    Ok(())
+}

@@ -31,6 +31,7 @@ pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 const CONTROL: &str = "/run/lapwing/control.sock";
 const STATE: &str = "/run/lapwing/state";
 const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
+const DEFAULT_JOURNAL: &str = "/var/lib/lapwing/journal.jsonl";
 
 /// The binary under test.
 pub fn binary() -> Result<PathBuf> {
@@ -173,11 +174,20 @@ impl Lapwing {
         Self::start_again(node)
     }
 
+    /// Starts without a configuration: it observes what it finds.
+    pub fn start_unconfigured(node: &Namespace) -> Result<Self> {
+        Self::spawn(node, &["run"], DEFAULT_JOURNAL)
+    }
+
     /// Starts with the configuration that stands there.
     pub fn start_again(node: &Namespace) -> Result<Self> {
-        let mut journal = Journal::at_end(node.path(JOURNAL))?;
+        Self::spawn(node, &["run", "--config", CONFIG], JOURNAL)
+    }
+
+    fn spawn(node: &Namespace, arguments: &[&str], journal: &str) -> Result<Self> {
+        let mut journal = Journal::at_end(node.path(journal))?;
         let mut command = Command::new(binary()?);
-        command.args(["run", "--config", CONFIG]);
+        command.args(arguments);
         let process = node.spawn("lapwing", command)?;
         let started = journal.wait(Duration::from_secs(15), |record| {
             if let Some(status) = process.exited()? {

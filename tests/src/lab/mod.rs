@@ -22,6 +22,7 @@ pub mod netns;
 pub mod nginx;
 pub mod routes;
 pub mod topology;
+pub mod withdrawal;
 
 use std::{
     thread,

@@ -4,7 +4,7 @@
 //! Nothing can be left behind, whatever happens to the test:
 //! ```text
 //! test process ── thread "fra1": unshare(net + mount + pid)
-//!                   │   /run = tmpfs, /sys/fs/bpf = a bpffs of its own
+//!                   │   /run, /var/lib = tmpfs, /sys/fs/bpf = a bpffs of its own
 //!                   ├─ holder   pid 1 of the namespace   PDEATHSIG = SIGKILL
 //!                   ├─ bird                              PDEATHSIG = SIGKILL
 //!                   └─ nginx ── workers (children of children)
@@ -381,14 +381,16 @@ fn enter_new_namespaces() -> Result<()> {
         MsFlags::MS_REC | MsFlags::MS_PRIVATE,
         nothing,
     )?;
-    mount(
-        Some("tmpfs"),
-        "/run",
-        Some("tmpfs"),
-        MsFlags::empty(),
-        nothing,
-    )
-    .context("mounting /run")?;
+    for directory in ["/run", "/var/lib"] {
+        mount(
+            Some("tmpfs"),
+            directory,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            nothing,
+        )
+        .with_context(|| format!("mounting {directory}"))?;
+    }
     mount(
         Some("bpf"),
         "/sys/fs/bpf",

@@ -33,7 +33,7 @@ use super::{clock, netns::Namespace};
 /// One change of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteEvent {
-    /// When the notification was read.
+    /// When the notification was read: on a busy machine BIRD may have been faster.
     pub at: Timestamp,
     /// Which prefix.
     pub prefix: IpNet,
