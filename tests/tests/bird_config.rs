@@ -124,7 +124,8 @@ fn both_prefixes_survive_a_burst_of_route_changes() -> Result<()> {
                     n % 256
                 )
             })
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     };
     lab.fra1.node.ip(&burst("add"))?;
     lab.fra1.node.ip(&burst("del"))?;

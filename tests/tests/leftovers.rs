@@ -50,7 +50,7 @@ fn holds_a_lab() {
         thread::sleep(Duration::from_millis(500));
         panic!("on purpose");
     }
-    thread::sleep(Duration::from_secs(120));
+    thread::sleep(Duration::from_mins(2));
 }
 
 fn nothing_is_left_after(ending: Ending) -> Result<()> {

@@ -139,7 +139,7 @@ pub fn fragments() -> PathBuf {
 
 /// An edge: the users' fragment, its allow-list, and one session per family.
 pub fn edge_config(site: Site) -> String {
-    let mut config = format!(
+    let mut config = vec![format!(
         "log stderr all;\n\
          router id {};\n\
          protocol device {{ }}\n\
@@ -150,41 +150,41 @@ pub fn edge_config(site: Site) -> String {
         Family::V4.prefix(),
         Family::V6.prefix(),
         fragments().join("lapwing.conf").display(),
-    );
+    )];
     for (family, name, channel, table) in [
         (Family::V4, "up4", "ipv4", "lapwing4"),
         (Family::V6, "up6", "ipv6", "lapwing6"),
     ] {
         let (local, neighbor) = (site.edge_address(family), site.upstream_address(family));
-        config += &format!(
+        config.push(format!(
             "protocol bgp {name} {{ local {local} as 64501; neighbor {neighbor} as 64500; {SESSION}\n  \
              {channel} {{ table {table}; import none; export filter lapwing_export; next hop self; }};\n}}\n"
-        );
+        ));
     }
-    config
+    config.concat()
 }
 
 /// The upstream: takes the anycast prefixes from both sites, spreads over both.
 pub fn upstream_config() -> String {
-    let mut config = format!(
+    let mut config = vec![format!(
         "log stderr all;\nrouter id {};\nprotocol device {{ }}\n",
         Site::Fra1.upstream_address(Family::V4),
-    );
+    )];
     for channel in ["ipv4", "ipv6"] {
-        config += &format!(
+        config.push(format!(
             "protocol kernel {{ merge paths on limit 8; {channel} {{ import none; export all; }}; }}\n"
-        );
+        ));
     }
     for site in Site::ALL {
         for (family, channel) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
             let name = session(site, family);
             let (local, neighbor) = (site.upstream_address(family), site.edge_address(family));
             let prefix = family.prefix();
-            config += &format!(
+            config.push(format!(
                 "protocol bgp {name} {{ local {local} as 64500; neighbor {neighbor} as 64501; {SESSION}\n  \
                  {channel} {{ import where net = {prefix}; export none; }};\n}}\n"
-            );
+            ));
         }
     }
-    config
+    config.concat()
 }

@@ -15,6 +15,12 @@ pub fn now() -> Timestamp {
     Timestamp::from_nanos(read(ClockId::CLOCK_MONOTONIC))
 }
 
+/// The point that is `duration` in the past.
+pub fn ago(duration: Duration) -> Timestamp {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    Timestamp::from_nanos(now().as_nanos().saturating_sub(nanos))
+}
+
 /// The monotonic point of a wall-clock stamp that was taken a moment ago.
 pub fn from_realtime(stamp: TimeSpec) -> Timestamp {
     let age = read(ClockId::CLOCK_REALTIME).saturating_sub(nanos(stamp));

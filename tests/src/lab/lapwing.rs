@@ -99,7 +99,7 @@ impl Settings {
 
     /// The configuration file of a site.
     pub fn config(&self, site: Site) -> String {
-        let mut config = format!(
+        let mut config = vec![format!(
             r#"[daemon]
 site = "{site}"
 host = "{site}-edge1"
@@ -131,10 +131,10 @@ hold_max = "{}ms"
             self.settle.as_millis(),
             self.hold.as_millis(),
             self.hold_max.as_millis(),
-        );
+        )];
         for family in Family::ALL {
             let address = family.service();
-            config += &format!(
+            config.push(format!(
                 r#"
 [[prefix]]
 prefix = "{}"
@@ -149,9 +149,9 @@ probe = {{ http = "http://{}/", status = 200, interval = "500ms", timeout = "500
                 family.prefix(),
                 service_name(family),
                 std::net::SocketAddr::new(address, 80),
-            );
+            ));
         }
-        config
+        config.concat()
     }
 }
 

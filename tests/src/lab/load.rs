@@ -74,6 +74,8 @@ pub struct Interval {
     pub end: Timestamp,
     /// Whole answers by site and family.
     pub answered: BTreeMap<(Site, Family), u32>,
+    /// When the first of these answers was complete.
+    pub first_answers: BTreeMap<(Site, Family), Timestamp>,
     /// Refused or reset connections by family.
     pub refused: BTreeMap<Family, u32>,
     /// Connections without an answer in time, by family.
@@ -109,6 +111,9 @@ impl Interval {
         self.aborted += later.aborted;
         for (key, count) in &later.answered {
             *self.answered.entry(*key).or_default() += count;
+        }
+        for (key, at) in &later.first_answers {
+            self.first_answers.entry(*key).or_insert(*at);
         }
         for (family, count) in &later.refused {
             *self.refused.entry(*family).or_default() += count;
@@ -160,6 +165,11 @@ impl Load {
         self.intervals
             .recv_timeout(self.plan.interval + Duration::from_secs(5))
             .context("the load generator has stopped")
+    }
+
+    /// The intervals that have ended up to now.
+    pub fn drain(&self) -> Vec<Interval> {
+        self.intervals.try_iter().collect()
     }
 
     /// What ends from now on, over `span`.
@@ -370,10 +380,10 @@ fn advance(connection: &mut Connection) -> Option<End> {
 
 /// One in `n` connections is aborted, in one way and in the other by turns.
 fn abort_of(turn: u64, n: u64) -> Option<Abort> {
-    if turn % n != 0 {
+    if !turn.is_multiple_of(n) {
         return None;
     }
-    Some(if (turn / n) % 2 == 0 {
+    Some(if (turn / n).is_multiple_of(2) {
         Abort::BeforeAnswer
     } else {
         Abort::WithinAnswer
@@ -410,7 +420,13 @@ fn site_of(answer: &[u8]) -> Option<Site> {
 
 fn note(interval: &mut Interval, family: Family, start: Timestamp, end: &End) {
     match end {
-        End::Answered(site) => *interval.answered.entry((*site, family)).or_default() += 1,
+        End::Answered(site) => {
+            *interval.answered.entry((*site, family)).or_default() += 1;
+            interval
+                .first_answers
+                .entry((*site, family))
+                .or_insert_with(clock::now);
+        }
         End::Aborted => interval.aborted += 1,
         End::Refused => {
             *interval.refused.entry(family).or_default() += 1;

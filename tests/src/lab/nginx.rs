@@ -94,7 +94,7 @@ impl Nginx {
 /// One worker is plenty for two cores. The server closes each connection, so that
 /// clients keep no TIME-WAIT.
 fn config(site: Site) -> String {
-    let listen: String = Family::ALL
+    let listen = Family::ALL
         .iter()
         .map(|family| {
             format!(
@@ -102,7 +102,8 @@ fn config(site: Site) -> String {
                 SocketAddr::new(family.service(), 80)
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     format!(
         "user root;\nworker_processes 1;\nworker_rlimit_nofile 20000;\npid /run/lab/nginx.pid;\n\
          error_log stderr error;\nevents {{ worker_connections 16384; }}\n\

@@ -168,10 +168,10 @@ fn key(route: &RouteMessage) -> Option<(IpNet, u32)> {
         match attribute {
             RouteAttribute::Table(number) => table = *number,
             RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-                destination = Some((*address).into())
+                destination = Some((*address).into());
             }
             RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
-                destination = Some((*address).into())
+                destination = Some((*address).into());
             }
             _ => {}
         }

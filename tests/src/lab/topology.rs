@@ -222,10 +222,11 @@ impl Edge {
     pub fn delete_routes(&self) -> Result<Timestamp> {
         let mut command = Command::new("ip");
         command.args(["-batch", "-"]);
-        let orders: String = Family::ALL
+        let orders = Family::ALL
             .iter()
             .map(|family| format!("route del blackhole {} table {TABLE}\n", family.prefix()))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         self.node.prepare(command)?.fire(&orders)
     }
 

@@ -94,7 +94,7 @@ pub fn measure(lab: &mut Lab, fault: Fault, settings: &Settings) -> Result<Vec<W
         Fault::Refused | Fault::Silent(_) => {
             let daemon = lab.fra1.lapwing(settings)?;
             lab.wait_announced(Site::Fra1)?;
-            daemon.wait_ready(&lab.fra1.node, Duration::from_secs(60))?;
+            daemon.wait_ready(&lab.fra1.node, Duration::from_mins(1))?;
             Some(daemon)
         }
     };
