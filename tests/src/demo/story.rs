@@ -13,7 +13,7 @@ use super::{
 use crate::lab::{
     clock::{self, millis_between},
     faults::Direction,
-    lapwing::{Lapwing, Settings},
+    lapwing::{self, Lapwing, Settings},
     load::Plan,
     topology::{Family, Lab, Site},
 };
@@ -29,6 +29,8 @@ const RETURN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Plays the demo. Returns whether everything happened.
 pub fn run() -> Result<bool> {
+    // Before anything is raised: without the binary there is nothing to show.
+    lapwing::binary()?;
     let screen = Screen::new();
     introduce(&screen);
     let settings = Settings {

@@ -155,65 +155,83 @@ mod tests {
         text.parse().unwrap()
     }
 
-    const WITHDRAW_V4: [u8; 8] = [0, 4, 24, 192, 0, 2, 0, 0];
+    /// The body of an UPDATE from its three parts.
+    fn update(withdrawn: &[u8], attributes: &[u8], announced: &[u8]) -> Vec<u8> {
+        let length = |part: &[u8]| u16::try_from(part.len()).unwrap().to_be_bytes();
+        [
+            &length(withdrawn),
+            withdrawn,
+            &length(attributes),
+            attributes,
+            announced,
+        ]
+        .concat()
+    }
+
+    fn attribute(kind: u8, value: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(value.len()).unwrap();
+        [&[0x80, kind, length], value].concat()
+    }
+
+    fn extended_attribute(kind: u8, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+        [&[0x90, kind], &length[..], value].concat()
+    }
+
+    const NET_V4: [u8; 4] = [24, 192, 0, 2];
+    const NET_V6: [u8; 7] = [48, 0x20, 0x01, 0x0d, 0xb8, 0, 0x0a];
 
     #[test]
     fn updates_of_both_families_are_read() {
-        // Description, body, expectation.
-        let announce_v4 = [
-            &[0, 0, 0, 14][..],
-            &[0x40, 1, 1, 0],                               // ORIGIN
-            &[0x40, 3, 4, 198, 19, 1, 2, 0x40, 5, 0][..10], // NEXT_HOP, LOCAL_PREF (empty)
-            &[24, 192, 0, 2],
-        ]
-        .concat();
-        let announce_v6 = [
-            &[0, 0, 0, 31][..],
-            &[0x90, 14, 0, 27], // MP_REACH with an extended length
-            &[0, 2, 1, 16],
-            &[0x20; 16],
-            &[0, 48, 0x20, 0x01, 0x0d, 0xb8, 0, 0x0a][..7],
-        ]
-        .concat();
-        let mut announce_v6 = announce_v6;
-        // Its lengths depend on its parts: patch them in rather than count by hand.
-        let attribute = announce_v6.len() - 8;
-        announce_v6[7] = u8::try_from(attribute).unwrap();
-        announce_v6[3] = u8::try_from(attribute + 4).unwrap();
-        let withdraw_v6 = [
-            0, 0, 0, 13, 0x80, 15, 10, 0, 2, 1, 48, 0x20, 0x01, 0x0d, 0xb8, 0, 0x0a,
-        ];
-        let table: [(&str, &[u8], Vec<Change>); 6] = [
+        let (v4, v6) = (net("192.0.2.0/24"), net("2001:db8:a::/48"));
+        let origin = attribute(1, &[0]);
+        let reach = [&[0, 2, 1, 16][..], &[0x20; 16], &[0], &NET_V6].concat();
+        let unreach = [&[0, 2, 1][..], &NET_V6].concat();
+        let table: [(&str, Vec<u8>, Vec<Change>); 8] = [
             (
                 "IPv4 withdraw",
-                &WITHDRAW_V4,
-                vec![Change::Withdraw(net("192.0.2.0/24"))],
+                update(&NET_V4, &[], &[]),
+                vec![Change::Withdraw(v4)],
             ),
             (
                 "IPv4 announce",
-                &announce_v4,
-                vec![Change::Announce(net("192.0.2.0/24"))],
+                update(&[], &origin, &NET_V4),
+                vec![Change::Announce(v4)],
             ),
             (
                 "IPv6 withdraw",
-                &withdraw_v6,
-                vec![Change::Withdraw(net("2001:db8:a::/48"))],
+                update(&[], &attribute(15, &unreach), &[]),
+                vec![Change::Withdraw(v6)],
             ),
             (
                 "IPv6 announce",
-                &announce_v6,
-                vec![Change::Announce(net("2001:db8:a::/48"))],
+                update(&[], &[attribute(14, &reach), origin.clone()].concat(), &[]),
+                vec![Change::Announce(v6)],
             ),
-            ("end of RIB", &[0, 0, 0, 0], vec![]),
+            (
+                "extended length",
+                update(&[], &extended_attribute(14, &reach), &[]),
+                vec![Change::Announce(v6)],
+            ),
+            (
+                "everything at once",
+                update(&[32, 1, 2, 3, 4], &attribute(15, &unreach), &NET_V4),
+                vec![
+                    Change::Withdraw(net("1.2.3.4/32")),
+                    Change::Withdraw(v6),
+                    Change::Announce(v4),
+                ],
+            ),
+            ("end of RIB", update(&[], &[], &[]), vec![]),
             (
                 "end of RIB, IPv6",
-                &[0, 0, 0, 6, 0x80, 15, 3, 0, 2, 1],
+                update(&[], &attribute(15, &[0, 2, 1]), &[]),
                 vec![],
             ),
         ];
         for (description, body, expected) in table {
             assert_eq!(
-                Stream::default().push(&message(UPDATE, body)),
+                Stream::default().push(&message(UPDATE, &body)),
                 expected,
                 "{description}"
             );
@@ -224,7 +242,7 @@ mod tests {
     fn messages_are_found_at_any_split_and_after_a_cut_start() {
         let mut bytes = vec![1, 2, 3]; // the tail of a message before the capture
         bytes.extend(message(4, &[]));
-        bytes.extend(message(UPDATE, &WITHDRAW_V4));
+        bytes.extend(message(UPDATE, &update(&NET_V4, &[], &[])));
         let expected = [Change::Withdraw(net("192.0.2.0/24"))];
         for split in 0..bytes.len() {
             let mut stream = Stream::default();
