@@ -47,8 +47,8 @@ fn killed_daemon_leaves_the_route_and_its_successor_sends_no_update() -> Result<
             "{family}: the table holds {routes:?}"
         );
     }
-    let daemon = Lapwing::start_again(&lab.fra1.node)?;
-    daemon.wait_ready(&lab.fra1.node, Duration::from_secs(30))?;
+    let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
     ensure_quiet(&heard, "the daemon was started again")?;
 
     // And it is on duty.
@@ -90,7 +90,7 @@ fn observing_daemon_decides_and_changes_nothing() -> Result<()> {
         mode: "observe",
         ..Settings::fast()
     })?;
-    daemon.wait_ready(&lab.fra1.node, Duration::from_secs(30))?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
     let heard = lab.capture(Site::Fra1)?;
     lab.fra1.nginx.kill()?;
     let mut held = Vec::new();

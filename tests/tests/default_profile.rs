@@ -35,7 +35,7 @@ fn everyday_events_cost_no_withdraw() -> Result<()> {
     })?;
     let mut daemon = lab.fra1.lapwing(&Settings::new())?;
     lab.wait_announced(Site::Fra1)?;
-    daemon.wait_ready(&lab.fra1.node, Duration::from_mins(1))?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_mins(1))?;
     let heard = lab.capture(Site::Fra1)?;
 
     let start = Instant::now();
@@ -160,7 +160,7 @@ fn returning_site_is_announced_after_its_hold() -> Result<()> {
     let load = lab.load(Plan::steady(1000))?;
     let daemon = lab.fra1.lapwing(&Settings::new())?;
     lab.wait_announced(Site::Fra1)?;
-    daemon.wait_ready(&lab.fra1.node, Duration::from_mins(1))?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_mins(1))?;
     let heard = lab.capture(Site::Fra1)?;
     lab.fra1.nginx.kill()?;
     let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));

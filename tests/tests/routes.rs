@@ -101,7 +101,7 @@ fn route_added_while_withdrawn_goes_again() -> Result<()> {
     let _load = lab.load(Plan::steady(500))?;
     let daemon = lab.fra1.lapwing(&Settings::fast())?;
     lab.wait_announced(Site::Fra1)?;
-    daemon.wait_ready(&lab.fra1.node, Duration::from_secs(30))?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
     let heard = lab.capture(Site::Fra1)?;
     let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
     lab.fra1.nginx.kill()?;

@@ -31,6 +31,8 @@ pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 const CONTROL: &str = "/run/lapwing/control.sock";
 const STATE: &str = "/run/lapwing/state";
 const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
+/// The rate leg needs two whole seconds of handshakes; it looks once a second.
+const RATE_LEARNS: Duration = Duration::from_secs(4);
 const DEFAULT_JOURNAL: &str = "/var/lib/lapwing/journal.jsonl";
 
 /// The binary under test.
@@ -165,26 +167,32 @@ impl Default for Settings {
 pub struct Lapwing {
     process: Process,
     journal: Journal,
+    settle: Duration,
 }
 
 impl Lapwing {
     /// Writes the configuration and starts the daemon; returns when it has attached.
     pub fn start(node: &Namespace, site: Site, settings: &Settings) -> Result<Self> {
         node.write(CONFIG, &settings.config(site))?;
-        Self::start_again(node)
+        Self::start_again(node, settings)
     }
 
     /// Starts without a configuration: it observes what it finds.
     pub fn start_unconfigured(node: &Namespace) -> Result<Self> {
-        Self::spawn(node, &["run"], DEFAULT_JOURNAL)
+        Self::spawn(node, &["run"], DEFAULT_JOURNAL, Duration::ZERO)
     }
 
-    /// Starts with the configuration that stands there.
-    pub fn start_again(node: &Namespace) -> Result<Self> {
-        Self::spawn(node, &["run", "--config", CONFIG], JOURNAL)
+    /// Starts with the configuration that stands there, made of `settings`.
+    pub fn start_again(node: &Namespace, settings: &Settings) -> Result<Self> {
+        Self::spawn(node, &["run", "--config", CONFIG], JOURNAL, settings.settle)
     }
 
-    fn spawn(node: &Namespace, arguments: &[&str], journal: &str) -> Result<Self> {
+    fn spawn(
+        node: &Namespace,
+        arguments: &[&str],
+        journal: &str,
+        settle: Duration,
+    ) -> Result<Self> {
         let mut journal = Journal::at_end(node.path(journal))?;
         let mut command = Command::new(binary()?);
         command.args(arguments);
@@ -196,7 +204,11 @@ impl Lapwing {
             Ok(record.is_some_and(|record| record.event() == "attached"))
         });
         started.with_context(|| format!("starting lapwing:\n{}", process.log_tail()))?;
-        Ok(Self { process, journal })
+        Ok(Self {
+            process,
+            journal,
+            settle,
+        })
     }
 
     /// The journal from this start on.
@@ -217,23 +229,25 @@ impl Lapwing {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Waits until live trials guard both services and the rate leg knows what to
-    /// expect.
-    pub fn wait_ready(&self, node: &Namespace, timeout: Duration) -> Result<()> {
-        wait_until(
-            "both services armed, with an expected rate",
-            timeout,
-            || {
-                let status = self.status(node)?;
-                let mut services = Vec::new();
-                find_services(&status, &mut services);
-                let ready = |service: &&&Value| {
-                    service["state"] == "armed" && service["expected_per_second"].is_number()
-                };
-                Ok(services.iter().filter(ready).count() >= Family::ALL.len())
-            },
-        )
+    /// Waits until live trials guard both services.
+    pub fn wait_armed(&self, node: &Namespace, timeout: Duration) -> Result<()> {
+        wait_until("both services are armed", timeout, || {
+            let status = self.status(node)?;
+            Ok(Family::ALL
+                .iter()
+                .all(|family| state_of(&status, service_name(*family)) == Some("armed")))
+        })
         .with_context(|| format!("lapwing says:\n{}", self.log_tail()))
+    }
+
+    /// Waits until both services are armed and the rate leg knows what to expect. To
+    /// be called once clients are served: the leg is void for `settle` after a change
+    /// of level and then learns for some seconds.
+    pub fn wait_ready(&self, node: &Namespace, timeout: Duration) -> Result<()> {
+        let known = Instant::now() + self.settle + RATE_LEARNS;
+        self.wait_armed(node, timeout)?;
+        thread::sleep(known.saturating_duration_since(Instant::now()));
+        self.wait_armed(node, timeout)
     }
 
     /// Kills it as the kernel would for lack of memory.
@@ -259,20 +273,10 @@ impl Lapwing {
     }
 }
 
-/// Objects that look like a service's status, at any depth.
-fn find_services<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
-    match value {
-        Value::Object(fields) => {
-            if fields.contains_key("state") && fields.contains_key("expected_per_second") {
-                found.push(value);
-            }
-            fields
-                .values()
-                .for_each(|field| find_services(field, found));
-        }
-        Value::Array(items) => items.iter().for_each(|item| find_services(item, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+/// The state of a service in the status document.
+fn state_of<'a>(status: &'a Value, name: &str) -> Option<&'a str> {
+    let services = status["services"].as_array()?;
+    services.iter().find(|service| service["name"] == name)?["state"].as_str()
 }
 
 /// A record of the journal.

@@ -19,6 +19,9 @@ use super::{
     topology::{Edge, Family, Lab, Site},
 };
 
+/// At 50 connections per second a detector arms after some seconds.
+const PATIENT: Duration = Duration::from_mins(1);
+
 /// What goes wrong at the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -94,7 +97,11 @@ pub fn measure(lab: &mut Lab, fault: Fault, settings: &Settings) -> Result<Vec<W
         Fault::Refused | Fault::Silent(_) => {
             let daemon = lab.fra1.lapwing(settings)?;
             lab.wait_announced(Site::Fra1)?;
-            daemon.wait_ready(&lab.fra1.node, Duration::from_mins(1))?;
+            if fault == Fault::Refused {
+                daemon.wait_armed(&lab.fra1.node, PATIENT)?;
+            } else {
+                daemon.wait_ready(&lab.fra1.node, PATIENT)?;
+            }
             Some(daemon)
         }
     };
