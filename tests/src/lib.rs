@@ -1,3 +1,11 @@
-//! The lab and what its tests share.
+//! The lab in which Lapwing is proven: a small internet of network namespaces with
+//! real routers, real servers and real clients, and a capture on the upstream's
+//! own link that says when the BGP UPDATE arrived.
+//!
+//! What flows in: the path of a `lapwing` binary and the faults that a test
+//! injects. What flows out: events with monotonic time (BGP, kernel routes,
+//! journal records, client results), which tests assert on and the demo prints.
 
+pub mod demo;
+pub mod lab;
 pub mod packets;

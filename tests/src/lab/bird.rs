@@ -1,0 +1,190 @@
+//! BIRD at the edges and at the upstream: configurations, start, and questions
+//! over its control socket.
+//!
+//! The edges include the fragment that users get (`bird-config/lapwing.conf`), so
+//! every test of the lab tests it too.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+
+use super::{
+    netns::{Namespace, Process},
+    topology::{Family, Site},
+    wait_until,
+};
+
+const CONFIG: &str = "/run/lab/bird.conf";
+const SOCKET: &str = "/run/lab/bird.ctl";
+/// Session parameters that all routers of the lab share.
+const SESSION: &str = "hold time 9; graceful restart aware; connect delay time 1; \
+                       connect retry time 1; error wait time 1, 2;";
+
+/// A running BIRD.
+pub struct Bird {
+    process: Process,
+    socket: PathBuf,
+}
+
+impl Bird {
+    /// Starts BIRD with a configuration and waits until it answers.
+    pub fn start(node: &Namespace, config: &str) -> Result<Self> {
+        node.write(CONFIG, config)?;
+        let mut command = Command::new("bird");
+        command.args(["-f", "-c", CONFIG, "-s", SOCKET, "-P", "/run/lab/bird.pid"]);
+        let bird = Self {
+            process: node.spawn("bird", command)?,
+            socket: node.path(SOCKET),
+        };
+        wait_until(
+            "BIRD answers on its control socket",
+            Duration::from_secs(10),
+            || {
+                if let Some(status) = bird.process.exited()? {
+                    bail!("BIRD ended ({status}): {}", bird.process.log_tail());
+                }
+                Ok(bird.ask("show status").is_ok())
+            },
+        )?;
+        Ok(bird)
+    }
+
+    /// Sends one command and returns the answer's text without the codes.
+    pub fn ask(&self, command: &str) -> Result<String> {
+        let socket = UnixStream::connect(&self.socket).context("BIRD's control socket")?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut answers = BufReader::new(socket);
+        read_answer(&mut answers)?;
+        writeln!(answers.get_mut(), "{command}")?;
+        read_answer(&mut answers)
+    }
+
+    /// Waits until these protocols are established.
+    pub fn wait_established(&self, protocols: &[&str]) -> Result<()> {
+        for protocol in protocols {
+            let what = format!("the BGP session {protocol} is established");
+            wait_until(&what, Duration::from_secs(30), || {
+                let shown = self.ask(&format!("show protocols {protocol}"))?;
+                Ok(shown.contains("Established"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether this BIRD exports `prefix` in the session `protocol`: only so if its
+    /// export filter accepts it and the session is up.
+    pub fn exports(&self, table: &str, prefix: &str, protocol: &str) -> Result<bool> {
+        match self.ask(&format!(
+            "show route for {prefix} table {table} export {protocol}"
+        )) {
+            Ok(shown) => Ok(shown.contains(prefix)),
+            // 8001: the network is not in the table.
+            Err(error) if error.to_string().contains("8001") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Kills it without a farewell to its peers.
+    pub fn kill(&self) -> Result<()> {
+        self.process.signal(Signal::SIGKILL)
+    }
+}
+
+/// One answer: lines `NNNN-text` or ` text` go on, `NNNN text` ends it.
+fn read_answer(answers: &mut BufReader<UnixStream>) -> Result<String> {
+    let mut text = String::new();
+    loop {
+        let mut line = String::new();
+        if answers.read_line(&mut line)? == 0 {
+            bail!("BIRD closed its control socket");
+        }
+        let line = line.trim_end();
+        let Some((code, rest)) = line
+            .split_at_checked(4)
+            .filter(|(code, _)| code.bytes().all(|byte| byte.is_ascii_digit()))
+        else {
+            writeln!(text, "{line}")?;
+            continue;
+        };
+        if code.starts_with(['8', '9']) {
+            bail!("BIRD: {code} {}", rest.trim());
+        }
+        writeln!(text, "{}", rest.get(1..).unwrap_or_default())?;
+        if rest.is_empty() || rest.starts_with(' ') {
+            return Ok(text);
+        }
+    }
+}
+
+/// The name of the upstream's session with a site.
+pub fn session(site: Site, family: Family) -> String {
+    match family {
+        Family::V4 => format!("{site}_4"),
+        Family::V6 => format!("{site}_6"),
+    }
+}
+
+/// The directory of the fragments that users get.
+pub fn fragments() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../bird-config")
+}
+
+/// An edge: the users' fragment, its allow-list, and one session per family.
+pub fn edge_config(site: Site) -> String {
+    let mut config = vec![format!(
+        "log stderr all;\n\
+         router id {};\n\
+         protocol device {{ }}\n\
+         define LAPWING_PREFIXES_4 = [ {} ];\n\
+         define LAPWING_PREFIXES_6 = [ {} ];\n\
+         include \"{}\";\n",
+        site.edge_address(Family::V4),
+        Family::V4.prefix(),
+        Family::V6.prefix(),
+        fragments().join("lapwing.conf").display(),
+    )];
+    for (family, name, channel, table) in [
+        (Family::V4, "up4", "ipv4", "lapwing4"),
+        (Family::V6, "up6", "ipv6", "lapwing6"),
+    ] {
+        let (local, neighbor) = (site.edge_address(family), site.upstream_address(family));
+        config.push(format!(
+            "protocol bgp {name} {{ local {local} as 64501; neighbor {neighbor} as 64500; {SESSION}\n  \
+             {channel} {{ table {table}; import none; export filter lapwing_export; next hop self; }};\n}}\n"
+        ));
+    }
+    config.concat()
+}
+
+/// The upstream: takes the anycast prefixes from both sites, spreads over both.
+pub fn upstream_config() -> String {
+    let mut config = vec![format!(
+        "log stderr all;\nrouter id {};\nprotocol device {{ }}\n",
+        Site::Fra1.upstream_address(Family::V4),
+    )];
+    for channel in ["ipv4", "ipv6"] {
+        config.push(format!(
+            "protocol kernel {{ merge paths on limit 8; {channel} {{ import none; export all; }}; }}\n"
+        ));
+    }
+    for site in Site::ALL {
+        for (family, channel) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
+            let name = session(site, family);
+            let (local, neighbor) = (site.upstream_address(family), site.edge_address(family));
+            let prefix = family.prefix();
+            config.push(format!(
+                "protocol bgp {name} {{ local {local} as 64500; neighbor {neighbor} as 64501; {SESSION}\n  \
+                 {channel} {{ import where net = {prefix}; export none; }};\n}}\n"
+            ));
+        }
+    }
+    config.concat()
+}

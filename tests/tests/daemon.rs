@@ -1,0 +1,132 @@
+//! Life and death of the daemon: what it does to the routes when it starts, stops,
+//! is killed, or may only look.
+//!
+//! ```text
+//!  clients ── upstream ──(capture)── fra1   lapwing: killed, restarted, stopped
+//!                 └───────────────── ams1
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use lapwing_tests::lab::{
+    bgp::Change,
+    capture::Capture,
+    lapwing::{Lapwing, Settings},
+    load::Plan,
+    topology::{Family, Lab, Site},
+};
+
+fn ensure_quiet(heard: &Capture, what: &str) -> Result<()> {
+    std::thread::sleep(Duration::from_secs(2));
+    let events = heard.drain();
+    ensure!(events.is_empty(), "{what}: the upstream heard {events:?}");
+    Ok(())
+}
+
+fn withdraws() -> [Change; 2] {
+    Family::ALL.map(|family| Change::Withdraw(family.network()))
+}
+
+#[test]
+fn killed_daemon_leaves_the_route_and_its_successor_sends_no_update() -> Result<()> {
+    let mut lab = Lab::start()?;
+    lab.announce(Site::Ams1)?;
+    let settings = Settings::fast();
+    let _load = lab.load(Plan::steady(500))?;
+    let daemon = lab.fra1.lapwing(&settings)?;
+    lab.wait_announced(Site::Fra1)?;
+
+    let heard = lab.capture(Site::Fra1)?;
+    daemon.kill()?;
+    ensure_quiet(&heard, "the daemon was killed")?;
+    for family in Family::ALL {
+        let routes = lab.fra1.routes(family)?;
+        ensure!(
+            routes.contains("proto 201"),
+            "{family}: the table holds {routes:?}"
+        );
+    }
+    let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
+    ensure_quiet(&heard, "the daemon was started again")?;
+
+    // And it is on duty.
+    lab.fra1.nginx.kill()?;
+    heard.wait_for_all(&withdraws(), Duration::from_secs(5))?;
+    Ok(())
+}
+
+#[test]
+fn stopped_daemon_keeps_or_withdraws_as_told() -> Result<()> {
+    let lab = Lab::start()?;
+    let heard = lab.capture(Site::Fra1)?;
+    let daemon = lab.fra1.lapwing(&Settings::new())?;
+    lab.wait_announced(Site::Fra1)?;
+    heard.drain();
+    let status = daemon.stop()?;
+    ensure!(status.success(), "stopped: {status}");
+    ensure_quiet(&heard, "on_exit = keep")?;
+
+    let daemon = lab.fra1.lapwing(&Settings {
+        on_exit: "withdraw",
+        ..Settings::new()
+    })?;
+    ensure_quiet(&heard, "the routes were adopted")?;
+    let status = daemon.stop()?;
+    ensure!(status.success(), "stopped: {status}");
+    heard.wait_for_all(&withdraws(), Duration::from_secs(2))?;
+    Ok(())
+}
+
+#[test]
+fn observing_daemon_decides_and_changes_nothing() -> Result<()> {
+    let mut lab = Lab::start()?;
+    for site in Site::ALL {
+        lab.announce(site)?;
+    }
+    let _load = lab.load(Plan::steady(500))?;
+    let mut daemon = lab.fra1.lapwing(&Settings {
+        mode: "observe",
+        ..Settings::fast()
+    })?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
+    let heard = lab.capture(Site::Fra1)?;
+    lab.fra1.nginx.kill()?;
+    let mut held = Vec::new();
+    daemon.journal().wait(Duration::from_secs(5), |record| {
+        if let Some(record) =
+            record.filter(|record| record.event() == "held" && record.text("guard") == "observe")
+        {
+            held.push(record.text("prefix").to_owned());
+        }
+        Ok(Family::ALL
+            .iter()
+            .all(|family| held.iter().any(|prefix| prefix == family.prefix())))
+    })?;
+    ensure_quiet(&heard, "mode = observe")
+}
+
+#[test]
+fn daemon_without_a_config_observes_what_listens() -> Result<()> {
+    let mut lab = Lab::start()?;
+    lab.announce(Site::Fra1)?;
+    let _load = lab.load(Plan::steady(500))?;
+    let heard = lab.capture(Site::Fra1)?;
+    let daemon = Lapwing::start_unconfigured(&lab.fra1.node)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let status = lab.fra1.lapwing_command(&["status", "--json"])?;
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    ensure!(status.status.success(), "status: {status:?}");
+    for family in Family::ALL {
+        let address = family.service().to_string();
+        ensure!(
+            text.contains(&address),
+            "status does not show {address}:\n{text}"
+        );
+    }
+    lab.fra1.nginx.kill()?;
+    ensure_quiet(&heard, "no configuration")?;
+    ensure!(daemon.stop()?.success());
+    ensure_quiet(&heard, "stopped without a configuration")
+}

@@ -1,0 +1,155 @@
+//! The lab leaves nothing behind: no process, no namespace, no eBPF program,
+//! whatever ends the process that holds it.
+//!
+//! ```text
+//!  this test ── starts itself again ── a lab with load (and lapwing, if built)
+//!      └── SIGKILL, SIGINT or a panic there; then looks through /proc
+//! ```
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lapwing_tests::lab::{
+    lapwing::Settings,
+    load::Plan,
+    topology::{Lab, Site},
+    wait_until,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+const MARKER: &str = "LAPWING_LAB_MARKER";
+
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Signal(Signal),
+    Panic,
+}
+
+/// Not a test of its own: the process that the tests below end.
+#[test]
+#[ignore = "is started by the tests of this file"]
+fn holds_a_lab() {
+    let lab = Lab::start().expect("a lab");
+    lab.announce(Site::Ams1).expect("announced");
+    let _load = lab.load(Plan::steady(200)).expect("clients");
+    let _daemon =
+        env::var_os("LAPWING_BIN").map(|_| lab.fra1.lapwing(&Settings::new()).expect("lapwing"));
+    println!("READY");
+    if env::var(MARKER).is_ok_and(|marker| marker.ends_with("Panic")) {
+        thread::sleep(Duration::from_millis(500));
+        panic!("on purpose");
+    }
+    thread::sleep(Duration::from_mins(2));
+}
+
+fn nothing_is_left_after(ending: Ending) -> Result<()> {
+    let marker = format!("{}-{ending:?}", std::process::id());
+    let programs = bpf_programs()?;
+    let mut holder = Command::new(env::current_exe()?)
+        .args(["--exact", "holds_a_lab", "--ignored", "--nocapture"])
+        .env(MARKER, &marker)
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let output = BufReader::new(holder.stdout.take().context("piped")?);
+    let ready = output
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains("READY"));
+    if !ready {
+        bail!("the lab was not raised: {}", holder.wait()?);
+    }
+    let ours = namespace_of("self").context("our own network namespace")?;
+    let spaces: BTreeSet<String> = processes()
+        .filter(|pid| is_marked(pid, &marker))
+        .filter_map(|pid| namespace_of(&pid))
+        .filter(|space| *space != ours)
+        .collect();
+    ensure!(spaces.len() == 4, "four nodes, but {spaces:?}");
+    let inside = count_inside(&spaces);
+    // Four holders, three BIRDs, two nginx masters and two workers.
+    ensure!(inside >= 11, "{inside} processes in the lab");
+
+    match ending {
+        Ending::Signal(signal) => kill(Pid::from_raw(holder.id().cast_signed()), signal)?,
+        Ending::Panic => {}
+    }
+    let status = holder.wait()?;
+    ensure!(!status.success(), "it ended with {status}");
+    wait_until("the lab's processes end", Duration::from_secs(3), || {
+        Ok(count_inside(&spaces) == 0 && !processes().any(|pid| is_marked(&pid, &marker)))
+    })?;
+    wait_until(
+        "the kernel frees the programs",
+        Duration::from_secs(10),
+        || Ok(bpf_programs()?.difference(&programs).next().is_none()),
+    )?;
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_after_sigkill() -> Result<()> {
+    nothing_is_left_after(Ending::Signal(Signal::SIGKILL))
+}
+
+#[test]
+fn nothing_is_left_after_ctrl_c() -> Result<()> {
+    nothing_is_left_after(Ending::Signal(Signal::SIGINT))
+}
+
+#[test]
+fn nothing_is_left_after_a_panic() -> Result<()> {
+    nothing_is_left_after(Ending::Panic)
+}
+
+fn processes() -> impl Iterator<Item = String> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_marked(pid: &str, marker: &str) -> bool {
+    let wanted = format!("{MARKER}={marker}").into_bytes();
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == wanted)
+    })
+}
+
+fn namespace_of(pid: &str) -> Option<String> {
+    Some(
+        fs::read_link(format!("/proc/{pid}/ns/net"))
+            .ok()?
+            .display()
+            .to_string(),
+    )
+}
+
+fn count_inside(spaces: &BTreeSet<String>) -> usize {
+    processes()
+        .filter_map(|pid| namespace_of(&pid))
+        .filter(|space| spaces.contains(space))
+        .count()
+}
+
+/// The ids of all loaded eBPF programs: a pin or a link that is left keeps its own.
+fn bpf_programs() -> Result<BTreeSet<u32>> {
+    Ok(aya::programs::loaded_programs()
+        .map(|program| program.map(|program| program.id()))
+        .collect::<Result<_, _>>()?)
+}
