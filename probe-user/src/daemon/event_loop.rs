@@ -247,13 +247,12 @@ impl Daemon {
     /// Hooks that were taken away are put back.
     fn look_after_hooks(&mut self) {
         let mut sensor = self.datapath.sensor();
-        if let Sensor::Detached(why) = &sensor {
+        if let Sensor::Detached(_) = &sensor {
             let before = self.datapath.attachments();
             let result = self.datapath.attach();
             if self.sensor == Sensor::Attached {
                 // The core learns of the gap even if it is closed at once: what was
                 // read meanwhile is not to be believed.
-                tracing::error!("the sensor is blind: {why}");
                 self.engine
                     .handle(Input::Sensor(sensor.clone()), datapath::now());
                 self.sensor = sensor.clone();
