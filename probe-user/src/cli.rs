@@ -60,7 +60,7 @@ enum Command {
         #[command(flatten)]
         setup: Setup,
     },
-    /// Remove the pinned hooks and maps. Changes no route.
+    /// Remove the pinned hooks and maps that a daemon left. Changes no route.
     #[command(after_help = EXIT_CODES)]
     Detach {
         /// Take the pin directory from this file.

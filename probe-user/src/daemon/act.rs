@@ -278,7 +278,7 @@ pub fn log(record: &Record) {
             failure_words(failure.as_ref())
         ),
         Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
-        Record::Blind { blind: false, why } => tracing::info!("the sensor sees again: {why}"),
+        Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
         Record::RouteDiffers {
             prefix,
             wanted,

@@ -46,6 +46,14 @@ pub fn detach(config: Option<&Path>, pin_dir: Option<PathBuf>) -> Result<String,
         Some(path) => Settings::load(path, &|_| true)?.daemon,
         None => Daemon::default(),
     };
+    // A daemon holds its hooks itself: without their pins they would work on and be
+    // gone when it dies.
+    if let Ok((_, running)) = control::status(&daemon.control) {
+        return Err(Failure::Runtime(anyhow::anyhow!(
+            "lapwing runs here as process {} and holds its hooks\nhelp: stop it first (`systemctl stop lapwing`)",
+            running.pid
+        )));
+    }
     let pin_dir = pin_dir.unwrap_or(daemon.pin_dir);
     let removed = datapath::detach(&pin_dir).map_err(anyhow::Error::from)?;
     let mut lines: Vec<String> = removed
@@ -54,11 +62,6 @@ pub fn detach(config: Option<&Path>, pin_dir: Option<PathBuf>) -> Result<String,
         .collect();
     if lines.is_empty() {
         lines.push(format!("nothing was pinned in {}", pin_dir.display()));
-    }
-    if control::status(&daemon.control).is_ok() {
-        lines.push(
-            "note: a daemon is running; it will attach its hooks again within a second".to_owned(),
-        );
     }
     Ok(lines.join("\n") + "\n")
 }

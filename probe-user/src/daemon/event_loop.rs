@@ -1,0 +1,359 @@
+//! The loop itself: waits for whatever comes first, hands it to the core, and has
+//! the core's commands carried out.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use probe_core::{Engine, Input, Timestamp, config::Mode, input::Sensor};
+use tokio::sync::mpsc;
+
+use super::{
+    Done,
+    act::{self, Actor},
+    alarm::Alarm,
+    lock::Lock,
+    rhythm,
+    setup::Parts,
+    signals::{Received, Signals},
+    view::{Sources, View},
+};
+use crate::{
+    announce::Observation,
+    config::{OnExit, Settings},
+    control::SocketFile,
+    datapath::{self, Datapath},
+    http,
+    journal::{Journal, record::Record},
+};
+
+/// Between two looks at everything that is not on the way of a decision.
+const SECOND: Duration = Duration::from_secs(1);
+/// The kernel may add this much to a sleep of the main thread; by default it is
+/// 50 µs, which is much beside a decision of a few milliseconds.
+const TIMER_SLACK_NS: u64 = 1_000;
+/// Level changes that are under way may take this long when the daemon stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Ends of tasks that wait for the loop.
+const DONE: usize = 1024;
+
+/// What wakes the loop.
+enum Occurrence {
+    Alarm,
+    Done(Done),
+    Observed(Observation),
+    Signal(Received),
+}
+
+/// The loop and all it works with.
+pub struct Daemon {
+    settings: Settings,
+    datapath: Datapath,
+    observations: Option<mpsc::Receiver<Observation>>,
+    journal: Journal,
+    engine: Engine,
+    actor: Actor,
+    done: mpsc::Receiver<Done>,
+    view: View,
+    sensor: Sensor,
+    tick: Duration,
+    next_tick: Timestamp,
+    next_second: Timestamp,
+    _socket: SocketFile,
+    _lock: Lock,
+}
+
+impl Daemon {
+    /// A daemon that has not looked at anything yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            settings,
+            mut datapath,
+            announcer,
+            observations,
+            journal,
+            control,
+            http,
+            lock,
+        } = parts;
+        if let Err(errno) = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS) {
+            tracing::warn!("cannot make the timers exact: {errno}");
+        }
+        let now = datapath::now();
+        let engine = Engine::new(settings.core.clone(), now);
+        let sensor = datapath.sensor();
+        let (sender, done) = mpsc::channel(DONE);
+        let actor = Actor::new(&settings.core, announcer.clone(), sender);
+        let view = View::new(
+            &settings,
+            announcer,
+            now,
+            Sources {
+                engine: &engine,
+                sensor: &sensor,
+                datapath: &datapath,
+                journal_trouble: journal.trouble(),
+            },
+        );
+        let socket = control.serve(view.documents());
+        tokio::spawn(http::serve(http, view.models()));
+        let tick = rhythm::tick(
+            settings
+                .core
+                .services
+                .iter()
+                .map(|service| service.detect.deadline),
+        );
+        Self {
+            settings,
+            datapath,
+            observations,
+            journal,
+            engine,
+            actor,
+            done,
+            view,
+            sensor,
+            tick,
+            next_tick: now,
+            next_second: now,
+            _socket: socket,
+            _lock: lock,
+        }
+    }
+
+    /// Runs until a signal asks to stop.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut signals = Signals::new()?;
+        let alarm = Alarm::new().context("cannot make a timer")?;
+        self.journal_start();
+        self.engine
+            .handle(Input::Sensor(self.sensor.clone()), datapath::now());
+        tracing::info!(
+            services = self.settings.core.services.len(),
+            prefixes = self.settings.core.prefixes.len(),
+            tick = ?self.tick,
+            "lapwing {} runs",
+            env!("CARGO_PKG_VERSION")
+        );
+        loop {
+            let wake_at = self.wake_at();
+            let occurrence = tokio::select! {
+                biased;
+                signal = signals.next() => Occurrence::Signal(signal),
+                Some(done) = self.done.recv() => Occurrence::Done(done),
+                Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
+                rung = alarm.wait_until(wake_at) => {
+                    rung.context("the timer failed")?;
+                    Occurrence::Alarm
+                }
+            };
+            match occurrence {
+                Occurrence::Alarm => {}
+                Occurrence::Done(done) => self.finish(done),
+                Occurrence::Observed(observation) => self.observe(observation),
+                Occurrence::Signal(Received::Hangup) => tracing::warn!(
+                    "SIGHUP: the configuration is read at start only; restart to apply a change (routes and hooks stay)"
+                ),
+                Occurrence::Signal(Received::Stop(signal)) => {
+                    tracing::info!("{signal}: stopping");
+                    self.stop().await;
+                    return Ok(());
+                }
+            }
+            self.advance();
+            self.act().await;
+        }
+    }
+
+    /// When the loop has something to do by itself.
+    fn wake_at(&self) -> Timestamp {
+        let at = self.next_tick.min(self.next_second);
+        self.engine.poll_timeout().map_or(at, |core| core.min(at))
+    }
+
+    /// Does what the time asks for.
+    fn advance(&mut self) {
+        // Before the maps are read: a trial must not be called late by a clock that
+        // is ahead of the reading.
+        let now = datapath::now();
+        if now >= self.next_tick {
+            let reading = self.datapath.read();
+            self.engine.handle(Input::Reading(reading), now);
+            self.next_tick = rhythm::next(self.next_tick, self.tick, now);
+        }
+        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.engine.handle(Input::Wake, now);
+        }
+        if now >= self.next_second {
+            self.next_second = rhythm::next(self.next_second, SECOND, now);
+            self.every_second(now);
+        }
+    }
+
+    /// Carries out what the core decided. Level changes go out first; what is to be
+    /// written down waits until the tasks that carry them have run.
+    async fn act(&mut self) {
+        while let Some(command) = self.engine.next_command() {
+            self.actor.carry_out(command, &mut self.view);
+        }
+        if self.actor.has_records() {
+            tokio::task::yield_now().await;
+            for (at, record) in self.actor.take_records() {
+                act::log(&record);
+                self.journal.append(at, &record);
+            }
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Probe(result) => self.engine.handle(Input::Probe(result), datapath::now()),
+            Done::Set(done) => self.actor.finish_set(done, &mut self.view),
+        }
+    }
+
+    fn observe(&mut self, observation: Observation) {
+        let Observation {
+            prefix,
+            observed,
+            at,
+        } = observation;
+        self.actor.record(
+            at,
+            Record::RouteObserved {
+                prefix: self.actor.names().prefix(prefix),
+                level: observed,
+            },
+        );
+        self.engine
+            .handle(Input::Route { prefix, observed }, datapath::now());
+    }
+
+    /// Everything that is not on the way of a decision.
+    fn every_second(&mut self, now: Timestamp) {
+        self.look_after_hooks();
+        self.journal.retry();
+        self.view.publish(
+            now,
+            Sources {
+                engine: &self.engine,
+                sensor: &self.sensor,
+                datapath: &self.datapath,
+                journal_trouble: self.journal.trouble(),
+            },
+        );
+    }
+
+    /// Hooks that were taken away are put back.
+    fn look_after_hooks(&mut self) {
+        let mut sensor = self.datapath.sensor();
+        if let Sensor::Detached(_) = &sensor {
+            let before = self.datapath.attachments();
+            let result = self.datapath.attach();
+            if self.sensor == Sensor::Attached {
+                // The core learns of the gap even if it is closed at once: what was
+                // read meanwhile is not to be believed.
+                self.engine
+                    .handle(Input::Sensor(sensor.clone()), datapath::now());
+                self.sensor = sensor.clone();
+                if let Err(error) = &result {
+                    tracing::error!("cannot attach again: {error}; trying every second");
+                }
+            }
+            for attachment in self.datapath.attachments() {
+                if !before.contains(&attachment) {
+                    self.actor
+                        .record(datapath::now(), attached_record(&attachment));
+                }
+            }
+            sensor = self.datapath.sensor();
+        }
+        if sensor != self.sensor {
+            self.engine
+                .handle(Input::Sensor(sensor.clone()), datapath::now());
+            self.sensor = sensor;
+        }
+    }
+
+    fn journal_start(&mut self) {
+        let core = &self.settings.core;
+        let now = datapath::now();
+        self.actor.record(
+            now,
+            Record::Started {
+                version: env!("CARGO_PKG_VERSION"),
+                mode: core.mode,
+                services: core
+                    .services
+                    .iter()
+                    .map(|service| service.name.clone())
+                    .collect(),
+                prefixes: core
+                    .prefixes
+                    .iter()
+                    .map(|prefix| prefix.prefix.to_string())
+                    .collect(),
+            },
+        );
+        for attachment in self.datapath.attachments() {
+            self.actor.record(now, attached_record(&attachment));
+        }
+    }
+
+    /// Ends in order: level changes under way, the exit's own withdraws, the journal.
+    async fn stop(mut self) {
+        let core = &self.settings.core;
+        let on_exit = self.settings.daemon.on_exit;
+        match (on_exit, core.mode) {
+            (OnExit::Keep, Mode::Observe | Mode::Enforce) | (OnExit::Withdraw, Mode::Observe) => {}
+            (OnExit::Withdraw, Mode::Enforce) => self.actor.withdraw_all(),
+        }
+        let finish_sets = async {
+            while self.actor.sets_under_way() > 0 {
+                match self.done.recv().await {
+                    Some(Done::Set(done)) => self.actor.finish_set(done, &mut self.view),
+                    Some(Done::Probe(_)) => {}
+                    None => return,
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, finish_sets)
+            .await
+            .is_err()
+        {
+            tracing::error!("stopping with level changes that the kernel has not acknowledged");
+        }
+        self.actor.record(
+            datapath::now(),
+            Record::Stopped {
+                on_exit: match on_exit {
+                    OnExit::Keep => "keep",
+                    OnExit::Withdraw => "withdraw",
+                },
+            },
+        );
+        for (at, record) in self.actor.take_records() {
+            act::log(&record);
+            self.journal.append(at, &record);
+        }
+        self.journal.close();
+    }
+}
+
+fn attached_record(attachment: &datapath::Attachment) -> Record {
+    Record::Attached {
+        interface: attachment.interface.clone(),
+        hook: attachment.hook.name(),
+        mode: attachment.mode.name(),
+    }
+}
+
+/// Never ready without a table to watch.
+async fn next_observation(
+    observations: &mut Option<mpsc::Receiver<Observation>>,
+) -> Option<Observation> {
+    match observations {
+        Some(observations) => observations.recv().await,
+        None => std::future::pending().await,
+    }
+}
