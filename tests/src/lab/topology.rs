@@ -256,7 +256,7 @@ impl Edge {
                 "-o",
                 "/dev/null",
                 "-w",
-                "HTTP %{http_code} in %{time_total} s",
+                "HTTP %{http_code}",
                 &url,
             ],
         )
