@@ -83,9 +83,10 @@ fn foreign_route_in_our_place_is_reported_and_ours_returns_after_it() -> Result<
             let status = daemon.status(&lab.fra1.node)?;
             Ok(status["conflicts"].to_string().contains(family.prefix()))
         })?;
+        let routes = lab.fra1.routes(family)?;
         ensure!(
-            lab.fra1.routes(family)?.contains("proto 99"),
-            "the foreign route was touched"
+            routes.contains("proto 99"),
+            "the foreign route was touched: {routes}"
         );
         lab.fra1.node.ip(&format!("route del {foreign}"))?;
         heard.wait_for(Change::Announce(family.network()), SOON)?;
