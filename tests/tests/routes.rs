@@ -17,6 +17,8 @@ use lapwing_tests::lab::{
     wait_until,
 };
 
+/// How `ip -N` prints the kind of our routes (RTN_BLACKHOLE).
+const BLACKHOLE: &str = "6 ";
 const SOON: Duration = Duration::from_secs(3);
 
 #[test]
@@ -29,9 +31,13 @@ fn deleted_route_comes_back_and_is_reported() -> Result<()> {
         .read_until_quiet(Duration::from_millis(500))?;
     let heard = lab.capture(Site::Fra1)?;
     lab.fra1.delete_routes()?;
-    for change in [Change::Withdraw, Change::Announce] {
-        heard.wait_for_all(&Family::ALL.map(|family| change(family.network())), SOON)?;
-    }
+    let changes = Family::ALL.map(|family| {
+        [
+            Change::Withdraw(family.network()),
+            Change::Announce(family.network()),
+        ]
+    });
+    heard.wait_for_all(changes.as_flattened(), SOON)?;
     let mut reported = Vec::new();
     daemon.journal().wait(SOON, |record| {
         if let Some(record) = record.filter(|record| record.event() == "route_differs") {
@@ -50,17 +56,43 @@ fn changed_route_is_restored() -> Result<()> {
     let daemon = lab.fra1.lapwing(&Settings::new())?;
     lab.wait_announced(Site::Fra1)?;
     for family in Family::ALL {
-        // Another number in place: no level, so BIRD drops it.
         lab.fra1.node.ip(&format!(
-            "route replace blackhole {} table 4242 proto 186 metric 32\n",
+            "route replace unreachable {} table 4242 proto 201 metric 32\n",
             family.prefix()
         ))?;
-        wait_until("the level is restored", SOON, || {
-            Ok(lab.fra1.routes(family)?.contains("proto 201"))
+        wait_until("it is a blackhole again", SOON, || {
+            Ok(lab.fra1.routes(family)?.starts_with(BLACKHOLE))
         })?;
     }
-    lab.wait_announced(Site::Fra1)?;
     drop(daemon);
+    Ok(())
+}
+
+#[test]
+fn foreign_route_in_our_place_is_reported_and_ours_returns_after_it() -> Result<()> {
+    let lab = Lab::start()?;
+    let daemon = lab.fra1.lapwing(&Settings::new())?;
+    lab.wait_announced(Site::Fra1)?;
+    let heard = lab.capture(Site::Fra1)?;
+    for family in Family::ALL {
+        let foreign = format!(
+            "blackhole {} table 4242 proto 99 metric 32\n",
+            family.prefix()
+        );
+        lab.fra1.node.ip(&format!("route replace {foreign}"))?;
+        heard.wait_for(Change::Withdraw(family.network()), SOON)?;
+        wait_until("the status names the conflict", SOON, || {
+            let status = daemon.status(&lab.fra1.node)?;
+            Ok(status["conflicts"].to_string().contains(family.prefix()))
+        })?;
+        let routes = lab.fra1.routes(family)?;
+        ensure!(
+            routes.contains("proto 99"),
+            "the foreign route was touched: {routes}"
+        );
+        lab.fra1.node.ip(&format!("route del {foreign}"))?;
+        heard.wait_for(Change::Announce(family.network()), SOON)?;
+    }
     Ok(())
 }
 
@@ -83,7 +115,7 @@ fn flushed_table_is_filled_again_and_foreign_routes_are_left_alone() -> Result<(
 
     lab.fra1
         .node
-        .ip("route add blackhole 203.0.113.0/24 table 4242 proto 186 metric 32\n")?;
+        .ip("route add blackhole 203.0.113.0/24 table 4242 proto 99 metric 32\n")?;
     std::thread::sleep(Duration::from_secs(1));
     let routes = lab.fra1.routes(Family::V4)?;
     ensure!(

@@ -153,7 +153,7 @@ impl Demo {
                 millis_between(at, clock::now()),
                 "check",
                 Tone::Plain,
-                &format!("curl {url} on fra1 itself still says {shown}"),
+                &format!("curl {url} on fra1 itself: {shown}"),
             );
             let passes = local.is_ok_and(|local| local.contains("HTTP 200"));
             turn.checks.push((
@@ -277,9 +277,7 @@ fn describe(moment: &Moment) -> (&'static str, Tone, String) {
         What::LastFailed => (
             "clients",
             Tone::Good,
-            format!(
-                "last {family} connection that failed was opened; ams1 answered every later one"
-            ),
+            format!("last {family} connection that fails is opened; ams1 answers all later ones"),
         ),
         What::Answered => (
             "clients",

@@ -36,6 +36,14 @@ pub fn millis_between(earlier: Timestamp, later: Timestamp) -> f64 {
     }
 }
 
+/// Lets the calling thread run as soon as it is woken, so that what it stamps is not
+/// late on a busy machine. Without the right to do so the stamps are a little later.
+pub fn stamp_promptly() {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameter is valid for the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const lowest) };
+}
+
 fn read(clock: ClockId) -> u64 {
     // The two clocks exist on every Linux.
     clock_gettime(clock).map_or(0, nanos)

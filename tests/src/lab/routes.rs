@@ -33,7 +33,7 @@ use super::{clock, netns::Namespace};
 /// One change of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteEvent {
-    /// When the notification was read: on a busy machine BIRD may have been faster.
+    /// When the notification was read.
     pub at: Timestamp,
     /// Which prefix.
     pub prefix: IpNet,
@@ -111,6 +111,7 @@ fn open() -> Result<OwnedFd> {
 }
 
 fn listen(socket: &OwnedFd, table: u32, events: &mpsc::Sender<RouteEvent>, stop: &AtomicBool) {
+    clock::stamp_promptly();
     let mut buffer = vec![0; 0x1_0000];
     while !stop.load(Ordering::Relaxed) {
         let mut ready = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];

@@ -230,11 +230,11 @@ impl Edge {
         self.node.prepare(command)?.fire(&orders)
     }
 
-    /// What Lapwing's table holds of a family, as `ip route` prints it.
+    /// What Lapwing's table holds of a family, as `ip -N route` prints it.
     pub fn routes(&self, family: Family) -> Result<String> {
         let table = TABLE.to_string();
         let mut command = Command::new("ip");
-        command.args([family.flag(), "route", "show", "table", &table]);
+        command.args(["-N", family.flag(), "route", "show", "table", &table]);
         // A table that never held a route is an error for `ip`; here it is empty.
         let output = self.node.output(command, "")?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -256,7 +256,7 @@ impl Edge {
                 "-o",
                 "/dev/null",
                 "-w",
-                "HTTP %{http_code} in %{time_total} s",
+                "HTTP %{http_code}",
                 &url,
             ],
         )
