@@ -135,8 +135,8 @@ const _: () = assert!(size_of::<HandshakeSet>() == 64 * WAYS);
 
 /// The index of the set of a flow with this hash.
 #[inline(always)]
-pub fn set_index(hash: u64) -> usize {
-    (hash >> 40) as usize & (SETS - 1)
+pub fn set_index(hash: u64) -> u32 {
+    (hash >> 40) as u32 & (SETS as u32 - 1)
 }
 
 /// What a SYN writes into its entry.

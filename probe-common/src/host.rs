@@ -15,7 +15,7 @@ use crate::{
     gate::Gate,
     handshake::{HandshakeSet, SETS},
     latency::{Histogram, bucket},
-    measure::{Atomics, Measured, Tables, TraceEvent, egress, ingress},
+    measure::{Atomics, Direction, Measured, Tables, egress, ingress},
     parse::Segment,
     service::{NETWORK_BUCKETS, Service, ServiceTable, place},
     skip::Skip,
@@ -178,13 +178,13 @@ impl Tables for HostTables {
         Some(&self.gate)
     }
 
-    fn handshakes(&self, index: usize) -> Option<&HandshakeSet> {
-        self.handshakes.get(index)
+    fn handshakes(&self, index: u32) -> Option<&HandshakeSet> {
+        self.handshakes.get(index as usize)
     }
 
     fn ring(&self, index: u32) -> Option<&CohortRing> {
         self.rings.get(index as usize)
     }
 
-    fn trace(&self, _event: TraceEvent, _segment: &Segment) {}
+    fn trace(&self, _direction: Direction, _segment: &Segment) {}
 }

@@ -13,7 +13,7 @@ use crate::{
     handshake::{Evicted, FlowKey, HandshakeSet, Inserted, NewFlow, Phase, set_index},
     packet::Packet,
     parse::{Segment, parse},
-    service::{Service, ServiceTable, TCP},
+    service::{Found, ServiceTable, TCP},
     skip::Skip,
     tcp::{ChecksumRule, Flags, syn_deserves_answer},
     trial::{CohortRing, Outcome},
@@ -46,28 +46,20 @@ pub trait Tables: Atomics {
     /// The gate.
     fn gate(&self) -> Option<&Gate>;
     /// A set of the handshake table.
-    fn handshakes(&self, index: usize) -> Option<&HandshakeSet>;
+    fn handshakes(&self, index: u32) -> Option<&HandshakeSet>;
     /// A cohort ring.
     fn ring(&self, index: u32) -> Option<&CohortRing>;
-    /// Tells a trace of what was seen; free unless tracing is on.
-    fn trace(&self, event: TraceEvent, segment: &Segment);
+    /// Tells a trace of a control segment of a service; free unless tracing is on.
+    fn trace(&self, direction: Direction, segment: &Segment);
 }
 
-/// What a trace tells of.
+/// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TraceEvent {
-    /// A SYN started a trial.
-    Started,
-    /// A SYN that starts none.
-    NotJudged,
-    /// A SYN-ACK ended a trial well.
-    Answered,
-    /// A RST ended a trial badly.
-    Refused,
-    /// The client proved itself.
-    Verified,
-    /// A RST at any other time.
-    Reset,
+pub enum Direction {
+    /// Towards the service.
+    In,
+    /// From the service.
+    Out,
 }
 
 /// What a packet turned out to be.
@@ -118,6 +110,9 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         .ok_or(Skip::NoTable)?;
 
     let flags = segment.flags;
+    if flags.any(Flags::SYN | Flags::RST | Flags::FIN) {
+        tables.trace(Direction::In, &segment);
+    }
     let measured = if flags.all(Flags::SYN) {
         if flags.any(Flags::ACK) {
             // A SYN-ACK to a service: simultaneous open, or noise. No trial of ours.
@@ -126,7 +121,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
             syn_in(tables, packet, service, &flow, &segment)
         }
     } else if flags.any(Flags::RST) {
-        rst_in(tables, &flow, &segment)
+        rst_in(tables, &flow)
     } else {
         if flags.any(Flags::FIN) {
             tables.count(service.id, |counters| counters.fin_in += 1);
@@ -169,6 +164,9 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         .ok_or(Skip::NoTable)?;
 
     let flags = segment.flags;
+    if flags.any(Flags::SYN | Flags::RST | Flags::FIN) {
+        tables.trace(Direction::Out, &segment);
+    }
     let measured = if flags.all(Flags::SYN | Flags::ACK) {
         synack_out(tables, service, &flow, &segment)
     } else if flags.any(Flags::RST) {
@@ -194,13 +192,12 @@ fn wire_bytes(segment: &Segment, segments: u32) -> u64 {
 fn syn_in<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    service: &Service,
+    service: Found,
     flow: &Flow,
     segment: &Segment,
 ) -> Option<()> {
     tables.count(flow.key.service, |counters| counters.syn += 1)?;
     if !syn_deserves_answer(packet, segment, tables.checksum_rule()) {
-        tables.trace(TraceEvent::NotJudged, segment);
         return tables.count(flow.key.service, |counters| counters.syn_not_judged += 1);
     }
     let set = tables.handshakes(set_index(flow.hash))?;
@@ -231,7 +228,6 @@ fn syn_in<T: Tables, P: Packet + ?Sized>(
         });
     }
     T::add(&ring.bucket(now_ns).started, 1);
-    tables.trace(TraceEvent::Started, segment);
     if let Inserted::Evicting(Evicted { ring, syn_ns }) = inserted {
         let ring = tables.ring(ring)?;
         T::add(ring.outcome(syn_ns, now_ns, Outcome::Abandoned), 1);
@@ -240,12 +236,7 @@ fn syn_in<T: Tables, P: Packet + ?Sized>(
 }
 
 #[inline(always)]
-fn synack_out<T: Tables>(
-    tables: &T,
-    service: &Service,
-    flow: &Flow,
-    segment: &Segment,
-) -> Option<()> {
+fn synack_out<T: Tables>(tables: &T, service: Found, flow: &Flow, segment: &Segment) -> Option<()> {
     tables.count(flow.key.service, |counters| counters.synack += 1)?;
     let set = tables.handshakes(set_index(flow.hash))?;
     let Some((entry, state)) = set.find(&flow.key) else {
@@ -263,7 +254,6 @@ fn synack_out<T: Tables>(
                 T::add(ring.outcome(syn_ns, now_ns, Outcome::Succeeded), 1);
                 tables.add_latency(flow.key.service, now_ns.saturating_sub(syn_ns));
                 tables.gate()?.open(flow.hash, now_ns);
-                tables.trace(TraceEvent::Answered, segment);
             }
             Some(())
         }
@@ -290,13 +280,12 @@ fn gated<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
     {
         tables.add_verified(flow.key.service, flow.key.client.network_bucket());
         tables.count(flow.key.service, |counters| counters.verified += 1)?;
-        tables.trace(TraceEvent::Verified, segment);
     }
     Some(())
 }
 
 #[inline(always)]
-fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
+fn rst_in<T: Tables>(tables: &T, flow: &Flow) -> Option<()> {
     let set = tables.handshakes(set_index(flow.hash))?;
     let mut phase = RstPhase::Unmatched;
     if let Some((entry, state)) = set.find(&flow.key) {
@@ -311,7 +300,6 @@ fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
             T::add(ring.outcome(syn_ns, now_ns, Outcome::Abandoned), 1);
         }
     }
-    tables.trace(TraceEvent::Reset, segment);
     tables.count(flow.key.service, |counters| {
         counters.rst_in[phase.index()] += 1;
     })
@@ -335,12 +323,8 @@ fn rst_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> 
                 let ring = tables.ring(ring)?;
                 let now_ns = tables.now_ns();
                 T::add(ring.outcome(syn_ns, now_ns, Outcome::Failed), 1);
-                tables.trace(TraceEvent::Refused, segment);
             }
         }
-    }
-    if phase != RstPhase::Refused {
-        tables.trace(TraceEvent::Reset, segment);
     }
     tables.count(flow.key.service, |counters| {
         counters.rst_out[phase.index()] += 1;

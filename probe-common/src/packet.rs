@@ -1,4 +1,4 @@
-//! Reading a packet: the one operation that kernel and host do differently.
+//! Reading a packet: what kernel and host do differently.
 
 use zerocopy::FromBytes;
 
@@ -9,6 +9,11 @@ use zerocopy::FromBytes;
 pub trait Packet {
     /// The `T` at `offset`, or none if the packet ends before its end.
     fn read<T: FromBytes>(&self, offset: usize) -> Option<T>;
+
+    /// The sum of the 16-bit words (in memory order) of a TCP header at `offset`,
+    /// not folded (RFC 1071), or none if the packet ends before it. `length` is that
+    /// of a TCP header: 20 to 60 bytes, a multiple of four.
+    fn sum_header(&self, offset: usize, length: u32) -> Option<u64>;
 }
 
 impl Packet for [u8] {
@@ -16,5 +21,17 @@ impl Packet for [u8] {
     fn read<T: FromBytes>(&self, offset: usize) -> Option<T> {
         let bytes = self.get(offset..)?;
         T::read_from_prefix(bytes).ok().map(|(value, _)| value)
+    }
+
+    #[inline]
+    fn sum_header(&self, offset: usize, length: u32) -> Option<u64> {
+        let header = self.get(offset..offset + length as usize)?;
+        let (words, _) = header.as_chunks::<2>();
+        Some(
+            words
+                .iter()
+                .map(|word| u64::from(u16::from_ne_bytes(*word)))
+                .sum(),
+        )
     }
 }

@@ -58,6 +58,8 @@ pub struct Segment {
     pub ip_length: u32,
     /// Length of the IP and TCP headers together in bytes.
     pub headers_length: u32,
+    /// The checksum field, in wire order.
+    pub checksum: u16,
     /// Where the TCP header starts in the frame.
     pub tcp_offset: usize,
     /// Length of the TCP header in bytes: 20 to 60.
@@ -117,7 +119,7 @@ struct TcpHeader {
     data_offset: u8,
     flags: u8,
     _window: u16,
-    _checksum: u16,
+    checksum: u16,
     _urgent: u16,
 }
 
@@ -256,6 +258,7 @@ fn tcp<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Segment, Ski
         sequence: u32::from_be(header.sequence),
         acknowledgment: u32::from_be(header.acknowledgment),
         flags: Flags(header.flags),
+        checksum: header.checksum,
         ip_length: network.ip_length,
         headers_length,
         tcp_offset: offset,

@@ -5,7 +5,7 @@
 //! in use and then switches, so that a packet sees the old services or the new
 //! ones, never a mixture.
 
-use crate::{cell::Shared, verifier::bounded};
+use crate::cell::Shared;
 
 /// Most services that one host can have.
 pub const MAX_SERVICES: usize = 4096;
@@ -145,28 +145,32 @@ const _: () = assert!(size_of::<ServiceTable>() == 32 + 2 * SLOTS * 32);
 impl ServiceTable {
     /// The service at an address and port, if there is one.
     #[inline(always)]
-    pub fn find(&self, address: &Address, port: u16, protocol: u8) -> Option<&Service> {
+    pub fn find(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
         let copy = (self.active.load() & 1) as usize;
         let wanted = port_protocol(port, protocol);
         let bucket = bucket(self.seeds[copy], address, wanted);
         let slots = &self.copies[copy];
-        let found = |way: usize| {
+        for way in 0..WAYS {
             let service = &slots[bucket + way];
-            service.port_protocol == wanted && service.address == *address
-        };
-        let way = if found(0) {
-            0
-        } else if found(1) {
-            1
-        } else if found(2) {
-            2
-        } else if found(3) {
-            3
-        } else {
-            return None;
-        };
-        Some(&slots[bucket + bounded(way, WAYS - 1)])
+            if service.port_protocol == wanted && service.address == *address {
+                return Some(Found {
+                    id: service.id,
+                    ring: service.ring,
+                });
+            }
+        }
+        None
     }
+}
+
+/// A service that was found. A copy rather than a reference: the verifier would
+/// follow a pointer into each of a bucket's slots on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Index of its counters.
+    pub id: u32,
+    /// Index of its cohort ring for `connect`.
+    pub ring: u32,
 }
 
 /// The first slot of the bucket in which a service must be.

@@ -34,11 +34,9 @@ const PROTOCOL_TCP: u32 = 6;
 /// A TCP header has 5 to 15 words.
 const MAX_HEADER_WORDS: usize = 15;
 const FIRST_OPTION_WORD: usize = 5;
-
-/// Kind and length of the TCP MD5 option (RFC 2385).
-const MD5_OPTION: u32 = 19 << 8 | 18;
-/// Kind and length of TCP-AO (RFC 5925) with the MACs of RFC 5926.
-const AUTHENTICATION_OPTION: u32 = 29 << 8 | 16;
+/// Kind and length of TCP MD5 (RFC 2385), and of TCP-AO (RFC 5925) with the MACs of
+/// RFC 5926.
+const SIGNATURES: [u16; 2] = [u16::from_be_bytes([19, 18]), u16::from_be_bytes([29, 16])];
 
 /// How a checksum may look at this hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,28 +62,22 @@ pub fn syn_deserves_answer<P: Packet + ?Sized>(
     segment: &Segment,
     rule: ChecksumRule,
 ) -> bool {
-    if segment.flags.any(Flags::FIN | Flags::RST) || segment.payload_length() != 0 {
+    !segment.flags.any(Flags::FIN | Flags::RST)
+        && segment.payload_length() == 0
+        && !is_signed(packet, segment)
+        && checksum_is_right(packet, segment, rule)
+}
+
+/// RFC 9293 section 3.1. Only for segments without payload.
+#[inline(always)]
+fn checksum_is_right<P: Packet + ?Sized>(
+    packet: &P,
+    segment: &Segment,
+    rule: ChecksumRule,
+) -> bool {
+    let Some(header) = packet.sum_header(segment.tcp_offset, segment.tcp_header_length) else {
         return false;
-    }
-    // RFC 9293 section 3.1, by RFC 1071's sum, which may be taken over words of any
-    // size and in either byte order. One loop for sum and options, because the
-    // verifier walks every length that a header can have.
-    let mut header = 0u64;
-    let mut last_byte = 0;
-    for index in 0..MAX_HEADER_WORDS {
-        if index * 4 >= segment.tcp_header_length as usize {
-            break;
-        }
-        let Some(word) = packet.read::<u32>(segment.tcp_offset + index * 4) else {
-            return false;
-        };
-        header += u64::from(word);
-        let word = u32::from_be(word);
-        if index >= FIRST_OPTION_WORD && holds_signature(last_byte, word) {
-            return false;
-        }
-        last_byte = word & 0xff;
-    }
+    };
     // Protocol and length, as the last words of the pseudo-header, in wire order.
     let pseudo = u64::from(PROTOCOL_TCP.to_be())
         + u64::from(segment.tcp_header_length.to_be())
@@ -96,26 +88,35 @@ pub fn syn_deserves_answer<P: Packet + ?Sized>(
     }
     match rule {
         ChecksumRule::Full => false,
-        ChecksumRule::FullOrPartial => packet
-            .read::<u16>(segment.tcp_offset + 16)
-            .is_some_and(|checksum| checksum == fold(pseudo)),
+        ChecksumRule::FullOrPartial => segment.checksum == fold(pseudo),
     }
 }
 
-/// Whether kind and length of a signature option begin in the byte before `word` or
-/// in `word`.
+/// Whether the options hold a signature that the kernel checks, where senders put
+/// it: at a multiple of two bytes.
 ///
 /// This looks at every place, it does not walk from option to option: where a walk
 /// goes depends on the data, and the verifier would follow every way it could take.
 /// A timestamp that happens to look like such a pair (one SYN in some thousands)
 /// costs a trial, whatever its outcome.
 #[inline(always)]
-fn holds_signature(last_byte: u32, word: u32) -> bool {
-    let is_signature = |pair: u32| pair == MD5_OPTION || pair == AUTHENTICATION_OPTION;
-    is_signature(last_byte << 8 | word >> 24)
-        || is_signature(word >> 16)
-        || is_signature(word >> 8 & 0xffff)
-        || is_signature(word & 0xffff)
+fn is_signed<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> bool {
+    for word in FIRST_OPTION_WORD..MAX_HEADER_WORDS {
+        if word * 4 >= segment.tcp_header_length as usize {
+            break;
+        }
+        let Some(pairs) = packet.read::<[u16; 2]>(segment.tcp_offset + word * 4) else {
+            break;
+        };
+        if pairs
+            .map(u16::from_be)
+            .iter()
+            .any(|pair| SIGNATURES.contains(pair))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// Folds a sum of words into 16 bits (RFC 1071 section 2).

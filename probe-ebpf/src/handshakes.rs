@@ -8,6 +8,6 @@ static HANDSHAKES: Array<HandshakeSet, SETS> = Array::new();
 
 /// A set of the table.
 #[inline(always)]
-pub fn set(index: usize) -> Option<&'static HandshakeSet> {
-    HANDSHAKES.get(index as u32)
+pub fn set(index: u32) -> Option<&'static HandshakeSet> {
+    HANDSHAKES.get(index)
 }

@@ -8,6 +8,10 @@
     clippy::inline_always,
     reason = "a call in bpf costs registers and stack, and hides bounds from the verifier"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the hooks' macros call them with the context by value"
+)]
 #![allow(missing_docs, reason = "the hooks' macros make functions without docs")]
 #![feature(core_intrinsics)]
 

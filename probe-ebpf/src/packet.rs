@@ -2,6 +2,7 @@
 
 use core::{marker::PhantomData, mem::size_of};
 
+use aya_ebpf::helpers::bpf_csum_diff;
 use probe_common::packet::Packet;
 use zerocopy::FromBytes;
 
@@ -38,5 +39,38 @@ impl Packet for Frame<'_> {
         // `read_unaligned`, which would become a load per byte: on the machines for
         // which the kernel allows it, the verifier checks alignment itself.
         Some(unsafe { core::ptr::read(start as *const T) })
+    }
+    /// One helper call; a loop over the words would cost the verifier a walk for
+    /// every length that a header can have.
+    #[inline(always)]
+    fn sum_header(&self, offset: usize, length: u32) -> Option<u64> {
+        match length {
+            20 => self.sum::<20>(offset),
+            24 => self.sum::<24>(offset),
+            28 => self.sum::<28>(offset),
+            32 => self.sum::<32>(offset),
+            36 => self.sum::<36>(offset),
+            40 => self.sum::<40>(offset),
+            44 => self.sum::<44>(offset),
+            48 => self.sum::<48>(offset),
+            52 => self.sum::<52>(offset),
+            56 => self.sum::<56>(offset),
+            60 => self.sum::<60>(offset),
+            _ => None,
+        }
+    }
+}
+
+impl Frame<'_> {
+    /// The helper wants a length that the verifier knows.
+    #[inline(always)]
+    fn sum<const LENGTH: u32>(&self, offset: usize) -> Option<u64> {
+        let start = self.data + offset;
+        if start + LENGTH as usize > self.end {
+            return None;
+        }
+        // SAFETY: the bytes lie inside the packet; nothing is subtracted.
+        let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, start as *mut u32, LENGTH, 0) };
+        u64::try_from(sum).ok()
     }
 }

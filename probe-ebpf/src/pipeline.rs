@@ -5,7 +5,7 @@ use probe_common::{
     counters::Counters,
     gate::Gate,
     handshake::HandshakeSet,
-    measure::{self, Atomics, Tables, TraceEvent},
+    measure::{self, Atomics, Direction, Tables},
     parse::Segment,
     service::ServiceTable,
     tcp::ChecksumRule,
@@ -66,7 +66,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn handshakes(&self, index: usize) -> Option<&HandshakeSet> {
+    fn handshakes(&self, index: u32) -> Option<&HandshakeSet> {
         handshakes::set(index)
     }
 
@@ -76,8 +76,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn trace(&self, event: TraceEvent, segment: &Segment) {
-        trace::record(event, segment);
+    fn trace(&self, direction: Direction, segment: &Segment) {
+        trace::log(direction, segment);
     }
 }
 

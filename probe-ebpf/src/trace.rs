@@ -1,30 +1,23 @@
 //! Tracing: one log record per control segment, for `lapwing run --trace`.
 //!
 //! aya-log's level is read-only data set before load; at level 0 the verifier
-//! removes all of this from the programs.
+//! removes all of this from the programs. There is one place that logs, early in
+//! each program: the verifier walks a log once for each way that leads to it.
 
 use aya_log_ebpf::debug;
-use probe_common::{measure::TraceEvent, parse::Segment};
+use probe_common::{measure::Direction, parse::Segment};
 
 /// Tells of one control segment.
 #[inline(always)]
-pub fn record(event: TraceEvent, segment: &Segment) {
-    match event {
-        TraceEvent::Started => line("started", segment),
-        TraceEvent::NotJudged => line("not judged", segment),
-        TraceEvent::Answered => line("answered", segment),
-        TraceEvent::Refused => line("refused", segment),
-        TraceEvent::Verified => line("verified", segment),
-        TraceEvent::Reset => line("reset", segment),
-    }
-}
-
-#[inline(always)]
-fn line(what: &'static str, segment: &Segment) {
+pub fn log(direction: Direction, segment: &Segment) {
+    let direction = match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    };
     debug!(
         (),
         "{} {:i}:{} > {:i}:{} flags {:x} seq {} ack {}",
-        what,
+        direction,
         octets(segment.source.0),
         segment.source_port,
         octets(segment.destination.0),

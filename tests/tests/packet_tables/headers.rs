@@ -5,8 +5,13 @@ use lapwing_tests::packets::{
     flags::{FIN, RST, SYN},
 };
 use probe_common::skip::Skip;
+use probe_user::datapath::object::LoadFlags;
 
-use crate::{Case, Seen, Way, client, run::check, starts_trial, syn};
+use crate::{
+    Case, Seen, Way, client,
+    run::{check, check_in_kernel},
+    starts_trial, syn,
+};
 
 fn is_not_judged(description: &'static str, frame: &Frame) -> Case {
     Case {
@@ -72,6 +77,29 @@ fn which_syns_deserve_an_answer() {
         is_not_judged("a SYN with RST", &client(false, SYN | RST, 100, 0)),
         is_not_judged("a SYN with data", &syn(false).payload(b"hello")),
     ]);
+}
+
+#[test]
+fn a_link_without_a_wire_may_leave_the_checksum_to_others() {
+    let virtual_link = LoadFlags {
+        partial_checksums: true,
+        ..LoadFlags::default()
+    };
+    for v6 in [false, true] {
+        let partial = starts_trial("a partial checksum", &syn(v6).partial_checksum());
+        let full = starts_trial("a full checksum", &syn(v6));
+        let wrong = is_not_judged("a wrong checksum", &syn(v6).wrong_checksum());
+        check_in_kernel(&[partial, full, wrong], virtual_link);
+    }
+}
+
+#[test]
+fn tracing_changes_nothing() {
+    let traced = LoadFlags {
+        trace: true,
+        ..LoadFlags::default()
+    };
+    check_in_kernel(&[starts_trial("with tracing on", &syn(false))], traced);
 }
 
 #[test]

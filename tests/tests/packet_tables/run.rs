@@ -31,8 +31,15 @@ pub fn check(cases: &[Case]) {
     for case in cases {
         let host = on_host(case);
         assert_eq!(host, case.seen, "on the host: {}", case.description);
+    }
+    check_in_kernel(cases, LoadFlags::default());
+}
+
+/// Checks every case in the kernel, with an object that is loaded in this way.
+pub fn check_in_kernel(cases: &[Case], flags: LoadFlags) {
+    for case in cases {
         for hook in [Ingress::Xdp, Ingress::Tc] {
-            let kernel = in_kernel(case, hook);
+            let kernel = in_kernel(case, hook, flags);
             let description = case.description;
             assert_eq!(
                 kernel, case.seen,
@@ -123,8 +130,8 @@ enum Ingress {
     Tc,
 }
 
-fn in_kernel(case: &Case, hook: Ingress) -> Seen {
-    let mut object = load_object(hook);
+fn in_kernel(case: &Case, hook: Ingress, flags: LoadFlags) -> Seen {
+    let mut object = load_object(hook, flags);
     let clock = object.clock().unwrap();
     for (at_ms, way, frame) in &case.frames {
         clock.get(0).unwrap().store(START_NS + at_ms * MS);
@@ -152,13 +159,13 @@ fn in_kernel(case: &Case, hook: Ingress) -> Seen {
     seen
 }
 
-fn load_object(hook: Ingress) -> Object {
+fn load_object(hook: Ingress, flags: LoadFlags) -> Object {
     let path = env::var("LAPWING_EBPF_OBJECT")
         .expect("LAPWING_EBPF_OBJECT names the object; `cargo xtask test` sets it");
     let bytes = fs::read(&path).unwrap();
     let flags = LoadFlags {
         replay: true,
-        ..LoadFlags::default()
+        ..flags
     };
     let mut object = Object::load(&bytes, &specs(), flags, None).unwrap();
     match hook {
