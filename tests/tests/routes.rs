@@ -17,7 +17,7 @@ use lapwing_tests::lab::{
     wait_until,
 };
 
-/// How `ip -N` prints the kind of our routes (RTN_BLACKHOLE).
+/// How `ip -N` prints the kind of our routes (`RTN_BLACKHOLE`).
 const BLACKHOLE: &str = "6 ";
 const SOON: Duration = Duration::from_secs(3);
 

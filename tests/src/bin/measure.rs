@@ -67,12 +67,17 @@ fn row(rate: u32, settings: &Settings, fault: Fault, runs: usize) -> Result<()> 
     let load = lab.load(Plan::steady(rate * 2))?;
     load.wait_served_by(&[Site::Ams1], Duration::from_secs(10))?;
     let (mut figures, mut bare) = (Vec::new(), Vec::new());
+    let mut slowest: Option<Withdrawal> = None;
     for _ in 0..runs {
-        figures.extend(
-            measure(&mut lab, fault, settings)?
-                .iter()
-                .map(Withdrawal::millis),
-        );
+        for withdrawal in measure(&mut lab, fault, settings)? {
+            figures.push(withdrawal.millis());
+            if slowest
+                .as_ref()
+                .is_none_or(|slowest| slowest.millis() < withdrawal.millis())
+            {
+                slowest = Some(withdrawal);
+            }
+        }
         bare.extend(
             measure(&mut lab, Fault::RouteDelete, settings)?
                 .iter()
@@ -92,5 +97,11 @@ fn row(rate: u32, settings: &Settings, fault: Fault, runs: usize) -> Result<()> 
         bare.median(),
         bare.max(),
     );
+    if let Some(decision) = slowest
+        .as_ref()
+        .and_then(|slowest| slowest.decision.as_ref())
+    {
+        println!("  slowest: {}", decision.text("sentence"));
+    }
     Ok(())
 }
