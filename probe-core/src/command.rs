@@ -35,6 +35,11 @@ pub enum Command {
         /// What for.
         purpose: ProbePurpose,
     },
+    /// Look whether every hook is in place, now, and answer with `Input::Sensor`.
+    ///
+    /// A hook that somebody took away looks like silence: replies are no longer
+    /// seen, and successes fall. Asked before the rate leg may withdraw anything.
+    CheckSensor,
     /// Journal and log this.
     Record(Event),
 }

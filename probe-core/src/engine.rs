@@ -36,6 +36,8 @@ pub struct Engine {
     memberships: Vec<Vec<usize>>,
     /// Why the sensor is detached, if it is.
     detached: Option<String>,
+    /// When the sensor last said that the hooks are in place.
+    hooks_seen: Option<Timestamp>,
     /// Why the last reading told nothing, if it did not.
     unread: Option<Blindness>,
     blind_recorded: bool,
@@ -79,6 +81,7 @@ impl Engine {
             announcements,
             memberships,
             detached: None,
+            hooks_seen: None,
             unread: None,
             blind_recorded: false,
             now,
@@ -173,7 +176,10 @@ impl Engine {
 
     fn sensed(&mut self, sensor: Sensor) {
         let detached = match sensor {
-            Sensor::Attached => None,
+            Sensor::Attached => {
+                self.hooks_seen = Some(self.now);
+                None
+            }
             Sensor::Detached(why) => Some(why),
         };
         if detached.is_some() != self.detached.is_some() {
@@ -257,6 +263,7 @@ impl Engine {
                     .iter()
                     .any(|prefix| self.announcements[*prefix].is_live()),
             blind: self.is_blind(),
+            hooks_seen: self.hooks_seen,
         }
     }
 }

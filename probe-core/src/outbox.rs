@@ -18,6 +18,13 @@ impl Outbox {
         self.commands.push_back(command);
     }
 
+    /// Asks whether the hooks are in place, once until the caller takes it.
+    pub fn ask_for_sensor(&mut self) {
+        if !self.commands.contains(&Command::CheckSensor) {
+            self.push(Command::CheckSensor);
+        }
+    }
+
     /// Adds a line for the journal.
     pub fn record(&mut self, event: Event) {
         self.push(Command::Record(event));

@@ -317,7 +317,9 @@ mod tests {
         core::iter::from_fn(|| out.pop())
             .map(|command| match command {
                 Command::Probe { burst, count, .. } => (burst, count),
-                Command::SetLevel { .. } | Command::Record(_) => panic!("{command:?}"),
+                Command::SetLevel { .. } | Command::CheckSensor | Command::Record(_) => {
+                    panic!("{command:?}")
+                }
             })
             .collect()
     }

@@ -36,6 +36,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// fewer successes are not failure: the clients have left.
 const FAILING_NOW: Duration = Duration::from_secs(1);
 
+/// The hooks must have been seen in place so recently for the rate leg to count.
+const HOOKS_FRESH: Duration = Duration::from_millis(20);
+
 /// An alarm that stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspicion {
@@ -56,6 +59,8 @@ pub struct Evidence<'a> {
     pub armed: bool,
     /// Whether the sensor cannot be believed now.
     pub blind: bool,
+    /// When the hooks were last seen in place.
+    pub hooks_seen: Option<Timestamp>,
     /// When a trial was last judged a failure.
     pub last_failed: Option<Timestamp>,
 }
@@ -67,6 +72,8 @@ pub enum Finding {
     Standing,
     /// It would act, but for this.
     Held(Guard),
+    /// The rate agrees, but a hook that is gone would look the same: ask for it.
+    HooksUnseen,
     /// The service is dead, and this second leg agrees.
     Proven(SecondLeg),
 }
@@ -101,6 +108,7 @@ impl Suspicion {
         let leg = probe_leg(evidence, now).or_else(|| rate_leg(evidence, now));
         match leg {
             Some(_) if evidence.blind => Finding::Held(Guard::Blind),
+            Some(SecondLeg::Rate { .. }) if !hooks_are_fresh(evidence, now) => Finding::HooksUnseen,
             Some(leg) => Finding::Proven(leg),
             None if evidence.probing.answered().is_some() => Finding::Held(Guard::SecondLeg),
             None => Finding::Standing,
@@ -148,6 +156,12 @@ fn rate_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg> {
         expected_per_second,
         score_ratio: evidence.rate.score_ratio(),
     })
+}
+
+fn hooks_are_fresh(evidence: &Evidence<'_>, now: Timestamp) -> bool {
+    evidence
+        .hooks_seen
+        .is_some_and(|seen| now.since(seen) <= HOOKS_FRESH)
 }
 
 /// Whether the probes saw the fault, pass now, and no trial has failed since. The

@@ -69,6 +69,8 @@ pub struct Moment {
     pub live: bool,
     /// Whether the sensor cannot be believed now.
     pub blind: bool,
+    /// When the hooks were last seen in place.
+    pub hooks_seen: Option<Timestamp>,
 }
 
 impl Watch {
@@ -234,7 +236,12 @@ impl Watch {
     }
 
     fn judge_trials(&mut self, moment: Moment, out: &mut Outbox) {
-        let Moment { now, live, blind } = moment;
+        let Moment {
+            now,
+            live,
+            blind,
+            hooks_seen,
+        } = moment;
         if !live {
             // Nobody comes: a fault stays what it is until the prefix returns.
             self.clear_suspicion(now, out);
@@ -264,11 +271,13 @@ impl Watch {
             rate: &self.rate,
             armed,
             blind,
+            hooks_seen,
             last_failed: self.last_failed,
         };
         match suspicion.weigh(&evidence, now) {
             Finding::Standing => {}
             Finding::Held(guard) => self.held = Some(guard),
+            Finding::HooksUnseen => out.ask_for_sensor(),
             Finding::Proven(leg) => {
                 let stood = now.since(suspicion.since());
                 let fault = self.fault(Cause::LiveTrials, stood, Some(leg), now, out);

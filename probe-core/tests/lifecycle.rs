@@ -23,7 +23,7 @@ fn prefix_that_is_not_announced_is_announced_as_soon_as_its_probes_pass() {
         .iter()
         .filter_map(|(_, command)| match command {
             Command::Probe { count, purpose, .. } => Some((*count, *purpose)),
-            Command::SetLevel { .. } | Command::Record(_) => None,
+            Command::SetLevel { .. } | Command::CheckSensor | Command::Record(_) => None,
         })
         .collect();
     assert_eq!(bursts, [(3, ProbePurpose::Regular); 2]);

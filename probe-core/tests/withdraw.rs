@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http};
 use probe_core::{
-    Config, Level,
+    Command, Config, Level, Timestamp,
     command::{Cause, Event, Guard, SecondLeg},
     config::{Mode, PrefixId, ServiceId, WithdrawWhen},
     input::{Input, ProbeFailure, Sensor},
@@ -77,6 +77,18 @@ fn silent_service_is_withdrawn_after_its_deadline_though_every_probe_passes() {
             if (900.0..1100.0).contains(&expected_per_second)),
         "{reason:?}"
     );
+}
+
+#[test]
+fn a_lost_hook_is_not_taken_for_silence() {
+    let mut world = World::healthy(config(1));
+    // The egress hook is gone: no reply is seen any more, and the daemon's own look
+    // at the hooks, once a second, has not come yet.
+    world.sensor = Sensor::Detached("no program on eth0 egress".to_owned());
+    world.fail(0, Answer::Silent, ProbeAnswer::Passes);
+    assert_eq!(world.run_until_change(5 * SECOND), None);
+    let asked = |(_, command): &(Timestamp, Command)| *command == Command::CheckSensor;
+    assert!(world.commands.iter().any(asked));
 }
 
 #[test]

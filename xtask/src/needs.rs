@@ -90,7 +90,7 @@ const LLVM_WHY: &str = "the LLVM of that compiler, for bpf-linker to link agains
 const LINKER_WHY: &str = "links bitcode to an eBPF object and writes its BTF";
 
 /// Package, a command that proves it is there, reason.
-const LAB: [(&str, &str, &str); 5] = [
+const LAB: [(&str, &str, &str); 7] = [
     (
         "bird2",
         "bird",
@@ -111,6 +111,16 @@ const LAB: [(&str, &str, &str); 5] = [
         "nmap",
         "nmap",
         "scans the ports of the service address, which must not withdraw it",
+    ),
+    (
+        "bpftool",
+        "bpftool",
+        "takes a hook away by force, which must not withdraw it either",
+    ),
+    (
+        "curl",
+        "curl",
+        "the check from the host itself, as an operator does it",
     ),
 ];
 

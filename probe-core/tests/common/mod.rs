@@ -13,7 +13,7 @@ use probe_core::{
         Detect, Endpoint, Mode, Prefix, PrefixId, Probe, ProbeKind, Protocol, Recover, Service,
         ServiceId, WithdrawWhen,
     },
-    input::{Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, ServiceReading},
+    input::{Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading},
     status::{PrefixStatus, ServiceState},
 };
 
@@ -187,6 +187,8 @@ pub struct World {
     pub recorder: Option<Vec<(Timestamp, Input)>>,
     /// Time between two readings.
     pub tick: Duration,
+    /// What the daemon says of the hooks when it is asked.
+    pub sensor: Sensor,
     /// What stands in the table; clients come only while every prefix is announced.
     pub levels: Vec<Option<Level>>,
     /// Results on their way, in the order of their arrival.
@@ -214,6 +216,7 @@ impl World {
             now,
             clients,
             commands: Vec::new(),
+            sensor: Sensor::Attached,
             recorder: None,
             tick: TICK,
             levels,
@@ -259,6 +262,7 @@ impl World {
         }
         self.engine.handle(input, self.now);
         let mut routes = Vec::new();
+        let mut asked_for_sensor = false;
         while let Some(command) = self.engine.next_command() {
             match &command {
                 Command::Probe {
@@ -268,9 +272,13 @@ impl World {
                     ..
                 } => self.launch(*service, *burst, *count),
                 Command::SetLevel { prefix, level, .. } => routes.push((*prefix, *level)),
+                Command::CheckSensor => asked_for_sensor = true,
                 Command::Record(_) => {}
             }
             self.commands.push((self.now, command));
+        }
+        if asked_for_sensor {
+            self.handle(Input::Sensor(self.sensor.clone()));
         }
         for (prefix, level) in routes {
             self.route(usize::try_from(prefix.0).unwrap(), level);
@@ -381,7 +389,7 @@ impl World {
                     level,
                     reason,
                 } => Some((*at, *prefix, *level, (**reason).clone())),
-                Command::Probe { .. } | Command::Record(_) => None,
+                Command::Probe { .. } | Command::CheckSensor | Command::Record(_) => None,
             })
             .collect()
     }
@@ -398,7 +406,7 @@ impl World {
             .iter()
             .filter_map(|(_, command)| match command {
                 Command::Record(event) => Some(event.clone()),
-                Command::Probe { .. } | Command::SetLevel { .. } => None,
+                Command::Probe { .. } | Command::CheckSensor | Command::SetLevel { .. } => None,
             })
             .collect()
     }

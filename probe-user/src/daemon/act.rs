@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use probe_core::{
-    Command, Config, Level, Reason, Timestamp,
-    command::ProbePurpose,
+    Config, Level, Reason, Timestamp,
+    command::{Event, ProbePurpose},
     config::{Mode, PrefixId, Probe, ServiceId},
     input::{ProbeFailure, ProbeResult},
 };
@@ -97,28 +97,14 @@ impl Actor {
         self.sets_under_way
     }
 
-    /// Starts what `command` asks for.
-    pub fn carry_out(&mut self, command: Command, view: &mut View) {
-        match command {
-            Command::SetLevel {
-                prefix,
-                level,
-                reason,
-            } => self.set_level(prefix, level, &reason, view),
-            Command::Probe {
-                service,
-                burst,
-                count,
-                purpose,
-            } => self.probe(service, burst, count, purpose),
-            Command::Record(event) => {
-                view.count_event(&event);
-                self.record(datapath::now(), Record::of_event(&event, &self.names));
-            }
-        }
+    /// Notes an event of the core.
+    pub fn note(&mut self, event: &Event, view: &mut View) {
+        view.count_event(event);
+        self.record(datapath::now(), Record::of_event(event, &self.names));
     }
 
-    fn set_level(&mut self, prefix: PrefixId, level: Level, reason: &Reason, view: &mut View) {
+    /// Starts a level change.
+    pub fn set_level(&mut self, prefix: PrefixId, level: Level, reason: &Reason, view: &mut View) {
         let decided = datapath::now();
         match self.mode {
             Mode::Enforce => self.start_set(prefix, level, decided),
@@ -193,7 +179,8 @@ impl Actor {
         self.record(ended, record);
     }
 
-    fn probe(&self, service: ServiceId, burst: u64, count: u32, purpose: ProbePurpose) {
+    /// Starts a burst of probes.
+    pub fn probe(&self, service: ServiceId, burst: u64, count: u32, purpose: ProbePurpose) {
         let Some(probe) = self.probes.get(service.0 as usize) else {
             return;
         };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use probe_core::{Engine, Input, Timestamp, config::Mode, input::Sensor};
+use probe_core::{Command, Engine, Input, Timestamp, config::Mode, input::Sensor};
 use tokio::sync::mpsc;
 
 use super::{
@@ -194,7 +194,24 @@ impl Daemon {
     /// written down waits until the tasks that carry them have run.
     async fn act(&mut self) {
         while let Some(command) = self.engine.next_command() {
-            self.actor.carry_out(command, &mut self.view);
+            match command {
+                Command::SetLevel {
+                    prefix,
+                    level,
+                    reason,
+                } => self.actor.set_level(prefix, level, &reason, &mut self.view),
+                Command::Probe {
+                    service,
+                    burst,
+                    count,
+                    purpose,
+                } => self.actor.probe(service, burst, count, purpose),
+                Command::CheckSensor => {
+                    let sensor = self.datapath.sensor();
+                    self.engine.handle(Input::Sensor(sensor), datapath::now());
+                }
+                Command::Record(event) => self.actor.note(&event, &mut self.view),
+            }
         }
         if self.actor.has_records() {
             tokio::task::yield_now().await;

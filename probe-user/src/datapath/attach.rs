@@ -1,6 +1,10 @@
 //! Putting the programs on the hooks, and knowing whether they are still there.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
@@ -59,8 +63,28 @@ impl Hooks {
             .collect()
     }
 
-    /// Attaches whatever is not in place.
+    /// Attaches whatever is not in place. If it fails at a start, what this start
+    /// attached is taken off again: a daemon that does not come up leaves no trace.
     pub fn attach(&mut self, object: &mut Object) -> Result<(), Error> {
+        let starting = self.held.is_empty();
+        let pinned_before = self.pinned_links();
+        let result = self.attach_missing(object);
+        if starting && result.is_err() {
+            for pin in self.pinned_links().difference(&pinned_before) {
+                let _ = fs::remove_file(pin);
+            }
+            self.held.clear();
+        }
+        result
+    }
+
+    fn pinned_links(&self) -> BTreeSet<PathBuf> {
+        fs::read_dir(self.pins.links())
+            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+            .unwrap_or_default()
+    }
+
+    fn attach_missing(&mut self, object: &mut Object) -> Result<(), Error> {
         self.forget_lost();
         let mut first_error = None;
         for interface in self.interfaces.clone() {

@@ -4,7 +4,7 @@
 //!  act 1: nginx killed ─▶ withdrawn ─▶ nginx started ─▶ hold ─▶ announced
 //!  act 2: packets dropped outside ─▶ withdrawn, local checks pass ─▶ rule gone ─▶ one retry
 //! ```
-//! Everything shown is measured by a witness of the lab ([`witness`]); each thing
+//! Everything shown is measured by a witness of the lab (its module `witness`); each thing
 //! that must happen is a check, and a check that fails makes the demo fail.
 
 mod screen;
