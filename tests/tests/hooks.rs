@@ -20,7 +20,7 @@ const LEARNED: Duration = Duration::from_secs(7);
 
 #[test]
 fn hook_taken_away_under_traffic_withdraws_nothing_and_comes_back() -> Result<()> {
-    let mut lab = Lab::start()?;
+    let lab = Lab::start()?;
     lab.announce(Site::Ams1)?;
     let _load = lab.load(Plan::steady(500))?;
     let mut daemon = lab.fra1.lapwing(&Settings::fast())?;
