@@ -2,27 +2,21 @@
 //! whatever ends the process that holds it.
 //!
 //! ```text
-//!  this test ── starts itself again ── a lab with load (and lapwing, if built)
+//!  this test ── starts `hold-lab` ── a lab with load and lapwing
 //!      └── SIGKILL, SIGINT or a panic there; then looks through /proc
 //! ```
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     process::{Command, Stdio},
-    thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lapwing_tests::lab::{
-    lapwing::Settings,
-    load::Plan,
-    topology::{Lab, Site},
-    wait_until,
-};
+use lapwing_tests::lab::wait_until;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -36,28 +30,10 @@ enum Ending {
     Panic,
 }
 
-/// Not a test of its own: the process that the tests below end.
-#[test]
-#[ignore = "is started by the tests of this file"]
-fn holds_a_lab() {
-    let lab = Lab::start().expect("a lab");
-    lab.announce(Site::Ams1).expect("announced");
-    let _load = lab.load(Plan::steady(200)).expect("clients");
-    let _daemon =
-        env::var_os("LAPWING_BIN").map(|_| lab.fra1.lapwing(&Settings::new()).expect("lapwing"));
-    println!("READY");
-    if env::var(MARKER).is_ok_and(|marker| marker.ends_with("Panic")) {
-        thread::sleep(Duration::from_millis(500));
-        panic!("on purpose");
-    }
-    thread::sleep(Duration::from_mins(2));
-}
-
 fn nothing_is_left_after(ending: Ending) -> Result<()> {
     let marker = format!("{}-{ending:?}", std::process::id());
     let programs = bpf_programs()?;
-    let mut holder = Command::new(env::current_exe()?)
-        .args(["--exact", "holds_a_lab", "--ignored", "--nocapture"])
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_hold-lab"))
         .env(MARKER, &marker)
         .process_group(0)
         .stdout(Stdio::piped())

@@ -179,6 +179,7 @@ impl Hooks {
             }
             (Hook::Ingress, AttachMode::Native) => &[Mode::Native],
             (Hook::Ingress, AttachMode::Generic) => &[Mode::Generic],
+            (_, AttachMode::Clsact) => &[Mode::Clsact],
             (Hook::Ingress, AttachMode::Tc) | (Hook::Egress, _) => &[Mode::Tcx, Mode::Clsact],
         }
     }
@@ -321,9 +322,10 @@ fn pinned<E: std::fmt::Display>(
 /// Puts a filter on the clsact qdisc, in the place of our own earlier one. The
 /// qdisc is shared with others and never deleted.
 fn clsact(program: &mut SchedClassifier, interface: &str, hook: Hook) -> Result<(), ProgramError> {
-    match tc::qdisc_add_clsact(interface) {
-        Ok(()) | Err(tc::TcError::AlreadyAttached) => {}
-        Err(error) => return Err(error.into()),
+    if let Err(error) = tc::qdisc_add_clsact(interface)
+        && os_error(&error) != Some(libc::EEXIST)
+    {
+        return Err(error.into());
     }
     if let Ok(old) = SchedClassifierLink::attached(
         interface,

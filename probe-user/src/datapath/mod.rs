@@ -63,6 +63,9 @@ pub enum AttachMode {
     Generic,
     /// tc ingress.
     Tc,
+    /// tc on both hooks by clsact filters even where tcx is to be had: what kernels
+    /// before 6.6 get. The configuration does not offer it.
+    Clsact,
 }
 
 /// Direction of a hook.
