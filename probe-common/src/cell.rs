@@ -2,8 +2,7 @@
 //! compiler neither invents, splits nor drops.
 //!
 //! `core::sync::atomic` would be the type for it, but bpf's `core` has only the
-//! 64-bit one, without read-modify-write methods. Those are in
-//! [`Atomics`](crate::measure::Atomics).
+//! 64-bit one, without read-modify-write methods. Those are in [`Atomics`].
 
 use core::cell::UnsafeCell;
 
@@ -63,4 +62,13 @@ impl<T: Word + core::fmt::Debug> core::fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.load().fmt(f)
     }
+}
+
+/// The two read-modify-write operations that entries shared between CPUs need.
+/// A trait, because bpf's `core` has no such methods on its atomics.
+pub trait Atomics {
+    /// Adds, wrapping.
+    fn add(cell: &Shared<u32>, value: u32);
+    /// Replaces `expected` by `new`; whether it did.
+    fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool;
 }

@@ -12,10 +12,8 @@
 //! compare-exchange on the state word, which carries a generation: whoever loses
 //! the race, or finds that the entry was taken over in between, does nothing.
 
-use crate::cell::Shared;
-
 use crate::{
-    measure::Atomics,
+    cell::{Atomics, Shared},
     service::{Address, hash},
     verifier::bounded,
 };

@@ -10,16 +10,16 @@ use core::{
 use std::{boxed::Box, vec::Vec};
 
 use crate::{
-    cell::Shared,
+    cell::{Atomics, Shared},
     counters::Counters,
     gate::Gate,
     handshake::{HandshakeSet, SETS},
     latency::{Histogram, bucket},
-    measure::{Atomics, Direction, Measured, Tables, egress, ingress},
+    measure::{Direction, Measured, Tables, egress, ingress},
     parse::Segment,
     service::{NETWORK_BUCKETS, Service, ServiceTable, place},
     skip::Skip,
-    tcp::ChecksumRule,
+    syn::ChecksumRule,
     trial::{BUCKETS, CohortBucket, CohortRing, width_shift},
 };
 

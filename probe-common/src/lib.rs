@@ -34,6 +34,7 @@ pub mod packet;
 pub mod parse;
 pub mod service;
 pub mod skip;
+pub mod syn;
 pub mod tcp;
 pub mod trial;
 mod verifier;

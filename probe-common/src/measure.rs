@@ -5,9 +5,8 @@
 //! tables are maps; on the host they are plain memory. Nothing here changes a
 //! packet, and no error changes its fate.
 
-use crate::cell::Shared;
-
 use crate::{
+    cell::Atomics,
     counters::{Counters, RstPhase},
     gate::Gate,
     handshake::{Evicted, FlowKey, HandshakeSet, Inserted, NewFlow, Phase, set_index},
@@ -15,18 +14,10 @@ use crate::{
     parse::{Segment, parse},
     service::{Found, ServiceTable, TCP},
     skip::Skip,
-    tcp::{ChecksumRule, Flags, syn_deserves_answer},
+    syn::{ChecksumRule, syn_deserves_answer},
+    tcp::Flags,
     trial::{CohortRing, Outcome},
 };
-
-/// The two read-modify-write operations that entries shared between CPUs need.
-/// A trait, because bpf's `core` has no such methods on its atomics.
-pub trait Atomics {
-    /// Adds, wrapping.
-    fn add(cell: &Shared<u32>, value: u32);
-    /// Replaces `expected` by `new`; whether it did.
-    fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool;
-}
 
 /// The tables of a measurement and its surroundings.
 pub trait Tables: Atomics {
@@ -89,18 +80,8 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse(packet)?;
-    let services = tables.services().ok_or(Skip::NoTable)?;
-    let Some(service) = services.find(&segment.destination, segment.destination_port, TCP) else {
+    let Some((service, flow)) = find(tables, &segment, Direction::In)? else {
         return Ok(Measured::Other);
-    };
-    let key = FlowKey {
-        client: segment.source,
-        client_port: segment.source_port,
-        service: service.id,
-    };
-    let flow = Flow {
-        hash: key.hash(services.flow_seed.load()),
-        key,
     };
     tables
         .count(service.id, |counters| {
@@ -110,9 +91,6 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         .ok_or(Skip::NoTable)?;
 
     let flags = segment.flags;
-    if flags.any(Flags::SYN | Flags::RST | Flags::FIN) {
-        tables.trace(Direction::In, &segment);
-    }
     let measured = if flags.all(Flags::SYN) {
         if flags.any(Flags::ACK) {
             // A SYN-ACK to a service: simultaneous open, or noise. No trial of ours.
@@ -143,18 +121,8 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse(packet)?;
-    let services = tables.services().ok_or(Skip::NoTable)?;
-    let Some(service) = services.find(&segment.source, segment.source_port, TCP) else {
+    let Some((service, flow)) = find(tables, &segment, Direction::Out)? else {
         return Ok(Measured::Other);
-    };
-    let key = FlowKey {
-        client: segment.destination,
-        client_port: segment.destination_port,
-        service: service.id,
-    };
-    let flow = Flow {
-        hash: key.hash(services.flow_seed.load()),
-        key,
     };
     tables
         .count(service.id, |counters| {
@@ -164,9 +132,6 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         .ok_or(Skip::NoTable)?;
 
     let flags = segment.flags;
-    if flags.any(Flags::SYN | Flags::RST | Flags::FIN) {
-        tables.trace(Direction::Out, &segment);
-    }
     let measured = if flags.all(Flags::SYN | Flags::ACK) {
         synack_out(tables, service, &flow, &segment)
     } else if flags.any(Flags::RST) {
@@ -178,6 +143,36 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         Some(())
     };
     measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
+}
+
+/// The service that a segment belongs to, and its flow; none if it is nobody's. The
+/// service's end is the destination on the way in and the source on the way out.
+#[inline(always)]
+fn find<T: Tables>(
+    tables: &T,
+    segment: &Segment,
+    direction: Direction,
+) -> Result<Option<(Found, Flow)>, Skip> {
+    let source = (segment.source, segment.source_port);
+    let destination = (segment.destination, segment.destination_port);
+    let ((address, port), (client, client_port)) = match direction {
+        Direction::In => (destination, source),
+        Direction::Out => (source, destination),
+    };
+    let services = tables.services().ok_or(Skip::NoTable)?;
+    let Some(service) = services.find(&address, port, TCP) else {
+        return Ok(None);
+    };
+    if segment.flags.any(Flags::SYN | Flags::RST | Flags::FIN) {
+        tables.trace(direction, segment);
+    }
+    let key = FlowKey {
+        client,
+        client_port,
+        service: service.id,
+    };
+    let hash = key.hash(services.flow_seed.load());
+    Ok(Some((service, Flow { key, hash })))
 }
 
 /// IP bytes on the wire: a GSO or GRO buffer has one set of headers, its segments

@@ -1,14 +1,14 @@
 //! Joins a frame, the maps and the measurement of `probe_common`.
 
 use probe_common::{
-    cell::Shared,
+    cell::{Atomics, Shared},
     counters::Counters,
     gate::Gate,
     handshake::HandshakeSet,
-    measure::{self, Atomics, Direction, Tables},
+    measure::{self, Direction, Tables},
     parse::Segment,
     service::ServiceTable,
-    tcp::ChecksumRule,
+    syn::ChecksumRule,
     trial::CohortRing,
 };
 

@@ -1,7 +1,7 @@
 //! The service table's memory.
 
 use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
-use probe_common::{service::ServiceTable, tcp::ChecksumRule};
+use probe_common::{service::ServiceTable, syn::ChecksumRule};
 
 use crate::cohorts::MMAPABLE;
 

@@ -7,24 +7,21 @@ use std::{
 };
 
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+    LinkOrder, ProgramError, SchedClassifier, Xdp, XdpMode,
     links::{FdLink, PinnedLink},
-    tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+    tc::{SchedClassifierLink, TcAttachOptions},
     xdp::XdpLink,
 };
-use nix::net::if_::{if_nameindex, if_nametoindex};
+use nix::net::if_::if_nametoindex;
 use probe_core::input::Sensor;
 
 use super::{
-    AttachMode, Attachment, Error, Hook, Mode,
+    AttachMode, Attachment, Error, Hook, Mode, clsact,
+    links::{LinkKind, linked_interfaces},
     object::{Object, program_error},
+    os_error::os_error,
     pins::Pins,
 };
-
-/// Where our filters stand on a clsact qdisc: fixed, so that a restart replaces its
-/// own filter instead of adding a second one.
-const CLSACT_PRIORITY: u16 = 49;
-const CLSACT_HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// The hooks of all interfaces.
 pub struct Hooks {
@@ -232,7 +229,7 @@ fn attach(
             };
             loaded(name, program.load())?;
             if mode == Mode::Clsact {
-                return clsact(program, interface, hook)
+                return clsact::attach(program, interface, hook)
                     .map(|()| None)
                     .map_err(AttachError::Hook);
             }
@@ -242,7 +239,7 @@ fn attach(
             let id = program
                 .attach_with_options(
                     interface,
-                    attach_type(hook),
+                    hook.tc(),
                     TcAttachOptions::TcxOrder(LinkOrder::first()),
                 )
                 .map_err(AttachError::Hook)?;
@@ -256,13 +253,6 @@ fn loaded(program: &'static str, result: Result<(), ProgramError>) -> Result<(),
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
         Err(source) => Err(AttachError::Fatal(program_error(program, source))),
-    }
-}
-
-fn attach_type(hook: Hook) -> TcAttachType {
-    match hook {
-        Hook::Ingress => TcAttachType::Ingress,
-        Hook::Egress => TcAttachType::Egress,
     }
 }
 
@@ -319,38 +309,6 @@ fn pinned<E: std::fmt::Display>(
         })
 }
 
-/// Puts a filter on the clsact qdisc, in the place of our own earlier one. The
-/// qdisc is shared with others and never deleted.
-fn clsact(program: &mut SchedClassifier, interface: &str, hook: Hook) -> Result<(), ProgramError> {
-    if let Err(error) = tc::qdisc_add_clsact(interface)
-        && os_error(&error) != Some(libc::EEXIST)
-    {
-        return Err(error.into());
-    }
-    if let Ok(old) = SchedClassifierLink::attached(
-        interface,
-        attach_type(hook),
-        CLSACT_PRIORITY,
-        CLSACT_HANDLE,
-        None,
-    ) {
-        // Dropping a netlink link removes its filter, if there is one.
-        drop(old);
-    }
-    let id = program.attach_with_options(
-        interface,
-        attach_type(hook),
-        TcAttachOptions::Netlink(NlOptions {
-            priority: CLSACT_PRIORITY,
-            handle: CLSACT_HANDLE,
-            ..NlOptions::default()
-        }),
-    )?;
-    // The filter must stay when the daemon ends; a dropped link would remove it.
-    std::mem::forget(program.take_link(id)?);
-    Ok(())
-}
-
 fn report(interface: &str, hook: Hook, mode: Mode, tried: &Tried) {
     if tried.is_empty() {
         tracing::info!(
@@ -396,53 +354,6 @@ fn explain(interface: &str, tried: &Tried) -> String {
         .join("; ")
 }
 
-/// The system's error number behind an error of aya, if there is one.
-fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(code) = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error)
-        {
-            return Some(code);
-        }
-        next = error.source();
-    }
-    None
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum LinkKind {
-    Xdp,
-    Tcx,
-}
-
-/// The interfaces to which the links that we hold are attached, as the kernel says
-/// in /proc/self/fdinfo. A link that lost its interface says 0.
-fn linked_interfaces() -> BTreeSet<(LinkKind, u32)> {
-    let Ok(entries) = fs::read_dir("/proc/self/fdinfo") else {
-        return BTreeSet::new();
-    };
-    entries
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .filter_map(|info| parse_link(&info))
-        .collect()
-}
-
-fn parse_link(info: &str) -> Option<(LinkKind, u32)> {
-    let field = |name: &str| {
-        info.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
-    };
-    let kind = match field("link_type")? {
-        "xdp" => LinkKind::Xdp,
-        "tcx" => LinkKind::Tcx,
-        _ => return None,
-    };
-    Some((kind, field("ifindex")?.parse().ok()?))
-}
-
 /// Takes all programs off their hooks and removes all pins of this ABI version.
 /// What was removed is returned, a line each.
 ///
@@ -467,43 +378,6 @@ pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
     }
     let _ = fs::remove_dir(pins.root());
     let _ = fs::remove_dir(pin_dir);
-    removed.extend(detach_clsact());
+    removed.extend(clsact::detach_all());
     Ok(removed)
-}
-
-/// Removes our filters from the clsact qdiscs of all interfaces.
-fn detach_clsact() -> Vec<String> {
-    let Ok(interfaces) = if_nameindex() else {
-        return Vec::new();
-    };
-    let mut removed = Vec::new();
-    for interface in &interfaces {
-        let Ok(interface) = interface.name().to_str() else {
-            continue;
-        };
-        for (hook, program) in [
-            (Hook::Ingress, "lapwing_ingress"),
-            (Hook::Egress, "lapwing_egress"),
-        ] {
-            if tc::qdisc_detach_program(interface, attach_type(hook), program).is_ok() {
-                removed.push(format!("clsact {} of {interface}", hook.name()));
-            }
-        }
-    }
-    removed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_recognised_in_fdinfo() {
-        let xdp = "pos:\t0\nflags:\t02000000\nlink_type:\txdp\nlink_id:\t7\nprog_tag:\tab\nprog_id:\t9\nifindex:\t3\n";
-        assert_eq!(parse_link(xdp), Some((LinkKind::Xdp, 3)));
-        let tcx =
-            "pos:\t0\nlink_type:\ttcx\nlink_id:\t8\nprog_id:\t9\nifindex:\t0\nattach_type:\t47\n";
-        assert_eq!(parse_link(tcx), Some((LinkKind::Tcx, 0)));
-        assert_eq!(parse_link("pos:\t0\nflags:\t02\nmnt_id:\t15\n"), None);
-    }
 }

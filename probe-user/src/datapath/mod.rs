@@ -11,16 +11,20 @@
 //! ```
 
 mod attach;
+mod clsact;
 mod driver;
+mod links;
 mod load;
 pub mod mapped;
 pub mod object;
+mod os_error;
 pub mod pins;
 mod read;
 mod slots;
 
 use std::{io, path::PathBuf, time::Duration};
 
+use aya::programs::TcAttachType;
 use probe_core::{Timestamp, config::Endpoint};
 
 pub use attach::detach;
@@ -83,6 +87,13 @@ impl Hook {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
+        }
+    }
+
+    fn tc(self) -> TcAttachType {
+        match self {
+            Self::Ingress => TcAttachType::Ingress,
+            Self::Egress => TcAttachType::Egress,
         }
     }
 }

@@ -1,0 +1,103 @@
+//! In flows a SYN, out flows whether the kernel owes it an answer: by its checksum,
+//! its flags and its options.
+
+use crate::{packet::Packet, parse::Segment, tcp::Flags};
+
+const PROTOCOL_TCP: u32 = 6;
+/// A TCP header has 5 to 15 words.
+const MAX_HEADER_WORDS: usize = 15;
+const FIRST_OPTION_WORD: usize = 5;
+/// Kind and length of TCP MD5 (RFC 2385), and of TCP-AO (RFC 5925) with the MACs of
+/// RFC 5926.
+const SIGNATURES: [u16; 2] = [u16::from_be_bytes([19, 18]), u16::from_be_bytes([29, 16])];
+
+/// How a checksum may look at this hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumRule {
+    /// As on a wire.
+    Full,
+    /// Packets of a virtual link (veth, virtio) that never saw a wire may carry only
+    /// the sum of the pseudo-header, for a later device to complete
+    /// (`CHECKSUM_PARTIAL` in include/linux/skbuff.h).
+    FullOrPartial,
+}
+
+/// Whether a SYN is one that the kernel owes an answer: the checksum is right, and
+/// it has neither a FIN nor data nor a TCP MD5 (RFC 2385) or TCP-AO (RFC 5925)
+/// option. Others are dropped silently, rightly so, and would look like a dead
+/// service.
+///
+/// A SYN with data (RFC 7413) is answered too, but its checksum would cost a walk
+/// over the data; it is left unjudged.
+#[inline(always)]
+pub fn syn_deserves_answer<P: Packet + ?Sized>(
+    packet: &P,
+    segment: &Segment,
+    rule: ChecksumRule,
+) -> bool {
+    !segment.flags.any(Flags::FIN | Flags::RST)
+        && segment.payload_length() == 0
+        && !is_signed(packet, segment)
+        && checksum_is_right(packet, segment, rule)
+}
+
+/// RFC 9293 section 3.1. Only for segments without payload.
+#[inline(always)]
+fn checksum_is_right<P: Packet + ?Sized>(
+    packet: &P,
+    segment: &Segment,
+    rule: ChecksumRule,
+) -> bool {
+    let Some(header) = packet.sum_header(segment.tcp_offset, segment.tcp_header_length) else {
+        return false;
+    };
+    // Protocol and length, as the last words of the pseudo-header, in wire order.
+    let pseudo = u64::from(PROTOCOL_TCP.to_be())
+        + u64::from(segment.tcp_header_length.to_be())
+        + segment.source.sum()
+        + segment.destination.sum();
+    if fold(pseudo + header) == 0xffff {
+        return true;
+    }
+    match rule {
+        ChecksumRule::Full => false,
+        ChecksumRule::FullOrPartial => segment.checksum == fold(pseudo),
+    }
+}
+
+/// Whether the options hold a signature that the kernel checks, where senders put
+/// it: at a multiple of two bytes.
+///
+/// This looks at every place, it does not walk from option to option: where a walk
+/// goes depends on the data, and the verifier would follow every way it could take.
+/// A timestamp that happens to look like such a pair (one SYN in some thousands)
+/// costs a trial, whatever its outcome.
+#[inline(always)]
+fn is_signed<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> bool {
+    for word in FIRST_OPTION_WORD..MAX_HEADER_WORDS {
+        if word * 4 >= segment.tcp_header_length as usize {
+            break;
+        }
+        let Some(pairs) = packet.read::<[u16; 2]>(segment.tcp_offset + word * 4) else {
+            break;
+        };
+        if pairs
+            .map(u16::from_be)
+            .iter()
+            .any(|pair| SIGNATURES.contains(pair))
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// Folds a sum of words into 16 bits (RFC 1071 section 2).
+#[inline(always)]
+fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}

@@ -1,0 +1,54 @@
+//! In flows /proc/self/fdinfo, out flows where our links are attached: so a hook that
+//! somebody took away, or whose interface is gone, is noticed without a privilege.
+
+use std::{collections::BTreeSet, fs};
+
+/// What a link is attached by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkKind {
+    /// XDP, native or generic.
+    Xdp,
+    /// tcx.
+    Tcx,
+}
+
+/// The interfaces to which the links that we hold are attached, as the kernel says
+/// in /proc/self/fdinfo. A link that lost its interface says 0.
+pub fn linked_interfaces() -> BTreeSet<(LinkKind, u32)> {
+    let Ok(entries) = fs::read_dir("/proc/self/fdinfo") else {
+        return BTreeSet::new();
+    };
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter_map(|info| parse_link(&info))
+        .collect()
+}
+
+fn parse_link(info: &str) -> Option<(LinkKind, u32)> {
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    };
+    let kind = match field("link_type")? {
+        "xdp" => LinkKind::Xdp,
+        "tcx" => LinkKind::Tcx,
+        _ => return None,
+    };
+    Some((kind, field("ifindex")?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_recognised_in_fdinfo() {
+        let xdp = "pos:\t0\nflags:\t02000000\nlink_type:\txdp\nlink_id:\t7\nprog_tag:\tab\nprog_id:\t9\nifindex:\t3\n";
+        assert_eq!(parse_link(xdp), Some((LinkKind::Xdp, 3)));
+        let tcx =
+            "pos:\t0\nlink_type:\ttcx\nlink_id:\t8\nprog_id:\t9\nifindex:\t0\nattach_type:\t47\n";
+        assert_eq!(parse_link(tcx), Some((LinkKind::Tcx, 0)));
+        assert_eq!(parse_link("pos:\t0\nflags:\t02\nmnt_id:\t15\n"), None);
+    }
+}
