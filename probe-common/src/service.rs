@@ -9,8 +9,9 @@ use crate::cell::Shared;
 
 /// Most services that one host can have.
 pub const MAX_SERVICES: usize = 4096;
-/// Slots of one copy of the table: half of them stay empty.
-pub const SLOTS: usize = 2 * MAX_SERVICES;
+/// Slots of one copy of the table. So many that, even with the most services, about
+/// one seed in four leaves no bucket with more services than it has slots.
+pub const SLOTS: usize = 8 * MAX_SERVICES;
 /// Slots of a bucket.
 pub const WAYS: usize = 4;
 /// Verified handshakes are counted by so many hash buckets of client networks.
@@ -200,4 +201,27 @@ pub fn place(
         *slot = service;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_services_find_room_within_a_few_seeds() {
+        // Neighbouring addresses and few ports, as hosts have them.
+        let services = (0..MAX_SERVICES as u32).map(|id| Service {
+            address: Address::v4((0xc000_0200 + id % 1024).to_be()),
+            port_protocol: port_protocol(80 + (id / 1024) as u16, TCP),
+            id,
+            ring: id * 2,
+            reserved: 0,
+        });
+        let mut slots: Box<[Service; SLOTS]> =
+            vec![Service::default(); SLOTS].try_into().expect("as long");
+        let fitting = (1..=100)
+            .filter(|seed| place(&mut slots, *seed, services.clone()).is_ok())
+            .count();
+        assert!(fitting >= 5, "{fitting} of 100 seeds");
+    }
 }

@@ -288,7 +288,7 @@ fn publish(
     }
     let unused = 1 - active;
     let mut seed = random_word()?;
-    // Half of the slots stay empty, so a few seeds are enough.
+    // About every fourth seed does, even with the most services.
     while place(&mut table.copies[unused], seed, entries.iter().copied()).is_err() {
         seed = seed.wrapping_add(1);
     }
