@@ -98,6 +98,8 @@ pub struct ServiceView {
     pub p1: f64,
     /// Trials judged since the daemon runs.
     pub totals: TrialTotals,
+    /// Successes a second that the rate leg expects; none while it is still learning.
+    pub expected_per_second: Option<f64>,
     /// Whether the regular probe passes; none before its first result.
     pub probe_passes: Option<bool>,
 }
@@ -391,6 +393,7 @@ mod tests {
                 p0: 0.005,
                 p1: 0.5,
                 totals: totals(1, 2, 3),
+                expected_per_second: Some(1000.0),
                 probe_passes: Some(false),
             }],
         }

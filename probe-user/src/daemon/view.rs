@@ -260,7 +260,7 @@ impl View {
             state,
             detector,
             totals,
-            expected_per_second: _,
+            expected_per_second,
             probe_passes,
         } = status;
         let config = self.settings.core.services.get(service.0 as usize);
@@ -274,6 +274,7 @@ impl View {
             p0: detector.p0,
             p1: detector.p1,
             totals: *totals,
+            expected_per_second: *expected_per_second,
             probe_passes: *probe_passes,
         }
     }
