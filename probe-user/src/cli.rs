@@ -114,7 +114,7 @@ fn explain(error: &anyhow::Error) -> String {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { setup, trace } => {
-            let _logs = logging::start();
+            let _logs = logging::start(trace);
             daemon::run(&RunOptions {
                 config: setup.config,
                 interfaces: setup.interfaces,
@@ -127,7 +127,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => print(&check::check(&file)?),
         Command::Attach { setup } => {
-            let _logs = logging::start();
+            let _logs = logging::start(false);
             let attached = daemon::hooks::attach(&RunOptions {
                 config: setup.config,
                 interfaces: setup.interfaces,

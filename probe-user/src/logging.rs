@@ -17,16 +17,20 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
+/// The records of the eBPF programs carry the name of their crate.
+const KERNEL_SIDE: &str = "lapwing_ebpf=debug";
+
 /// Lines that may wait for a slow stderr.
 const WAITING_LINES: usize = 8192;
 /// How long the last lines may take when the program ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Starts logging to stderr. `LAPWING_LOG`, else `RUST_LOG`, chooses what is
-/// logged, in tracing's filter syntax; the default is `info`.
+/// logged, in tracing's filter syntax; the default is `info`. With `trace`, what the
+/// kernel side logs is shown in any case.
 ///
 /// Drop the guard last: it waits for the lines that are still on their way.
-pub fn start() -> Guard {
+pub fn start(trace: bool) -> Guard {
     let filter = ["LAPWING_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().map(|value| (name, value)));
@@ -39,6 +43,11 @@ pub fn start() -> Guard {
                 Some(format!("{name}={value} is not a log filter ({error})")),
             ),
         },
+    };
+    let filter = if trace {
+        filter.add_directive(KERNEL_SIDE.parse().expect("a directive in the right form"))
+    } else {
+        filter
     };
     let (sender, receiver) = sync_channel(WAITING_LINES);
     let queue = Queue {

@@ -130,3 +130,21 @@ fn daemon_without_a_config_observes_what_listens() -> Result<()> {
     ensure!(daemon.stop()?.success());
     ensure_quiet(&heard, "stopped without a configuration")
 }
+
+#[test]
+fn traced_daemon_tells_of_each_handshake() -> Result<()> {
+    let lab = Lab::start()?;
+    lab.announce(Site::Fra1)?;
+    let _load = lab.load(Plan::steady(20))?;
+    let daemon = Lapwing::start_traced(&lab.fra1.node)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let log = daemon.log_tail();
+    for (way, flags) in [("in", "flags 2 "), ("out", "flags 12 ")] {
+        let told = log
+            .lines()
+            .any(|line| line.contains(&format!(" {way} ")) && line.contains(flags));
+        ensure!(told, "no {way} with {flags}in\n{log}");
+    }
+    ensure!(daemon.stop()?.success());
+    Ok(())
+}

@@ -311,7 +311,7 @@ fn pinned<E: std::fmt::Display>(
 
 fn report(interface: &str, hook: Hook, mode: Mode, tried: &Tried) {
     if tried.is_empty() {
-        tracing::info!(
+        tracing::debug!(
             interface,
             hook = hook.name(),
             mode = mode.name(),

@@ -182,6 +182,11 @@ impl Lapwing {
         Self::spawn(node, &["run"], DEFAULT_JOURNAL, Duration::ZERO)
     }
 
+    /// As [`start_unconfigured`](Self::start_unconfigured), telling of each handshake.
+    pub fn start_traced(node: &Namespace) -> Result<Self> {
+        Self::spawn(node, &["run", "--trace"], DEFAULT_JOURNAL, Duration::ZERO)
+    }
+
     /// Starts with the configuration that stands there, made of `settings`.
     pub fn start_again(node: &Namespace, settings: &Settings) -> Result<Self> {
         Self::spawn(node, &["run", "--config", CONFIG], JOURNAL, settings.settle)
