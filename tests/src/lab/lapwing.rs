@@ -163,6 +163,10 @@ impl Default for Settings {
     }
 }
 
+/// A start asks the kernel under its RTNL lock, which the end of other labs'
+/// namespaces can hold for seconds on a busy machine.
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
+
 /// A daemon at an edge. Killed when dropped.
 pub struct Lapwing {
     process: Process,
@@ -202,7 +206,7 @@ impl Lapwing {
         let mut command = Command::new(binary()?);
         command.args(arguments);
         let process = node.spawn("lapwing", command)?;
-        let started = journal.wait(Duration::from_secs(15), |record| {
+        let started = journal.wait(STARTS_WITHIN, |record| {
             if let Some(status) = process.exited()? {
                 bail!("lapwing ended ({status}):\n{}", process.log_tail());
             }
