@@ -163,8 +163,8 @@ impl Default for Settings {
     }
 }
 
-/// A start asks the kernel under its RTNL lock, which the end of other labs'
-/// namespaces can hold for seconds on a busy machine.
+/// A start waits for RCU grace periods and for the kernel's RTNL lock. Beside another
+/// lab on two cores that was seen to take more than fifteen seconds.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// A daemon at an edge. Killed when dropped.
