@@ -115,8 +115,8 @@ pub struct Handshake {
     iss: Shared<u32>,
     ring: Shared<u32>,
     syn_ns: Shared<u64>,
-    synack_ns: Shared<u64>,
     expires_ns: Shared<u64>,
+    reserved: u64,
 }
 
 const _: () = assert!(size_of::<Handshake>() == 64);
@@ -211,12 +211,11 @@ impl Handshake {
 
     /// SYN-ACK out: from Waiting to `HalfOpen`.
     #[inline(always)]
-    pub fn answer<A: Atomics>(&self, seen: State, iss: u32, now_ns: u64) -> bool {
+    pub fn answer<A: Atomics>(&self, seen: State, iss: u32) -> bool {
         if !self.advance::<A>(seen, Phase::Busy) {
             return false;
         }
         self.iss.store(iss);
-        self.synack_ns.store(now_ns);
         self.state.store(seen.with(Phase::HalfOpen).0);
         true
     }
@@ -243,7 +242,6 @@ impl Handshake {
         self.iss.store(0);
         self.ring.store(flow.ring);
         self.syn_ns.store(flow.syn_ns);
-        self.synack_ns.store(0);
         self.expires_ns.store(flow.expires_ns);
         self.state.store(owner.with(Phase::Waiting).0);
         if seen.phase() == Phase::Waiting {

@@ -244,7 +244,7 @@ fn synack_out<T: Tables>(tables: &T, service: Found, flow: &Flow, segment: &Segm
         Phase::Waiting => {
             let now_ns = tables.now_ns();
             let syn_ns = entry.syn_ns();
-            if entry.ring() == service.ring && entry.answer::<T>(state, segment.sequence, now_ns) {
+            if entry.ring() == service.ring && entry.answer::<T>(state, segment.sequence) {
                 let ring = tables.ring(service.ring)?;
                 T::add(ring.outcome(syn_ns, now_ns, Outcome::Succeeded), 1);
                 tables.add_latency(flow.key.service, now_ns.saturating_sub(syn_ns));

@@ -14,7 +14,6 @@ use std::{
 };
 
 use ipnet::IpNet;
-use nix::time::{ClockId, clock_gettime};
 use probe_core::{Level, Timestamp, config::PrefixId};
 use tokio::sync::{mpsc, watch};
 
@@ -24,6 +23,7 @@ use super::{
     reconcile::{Change, Plan, Route},
     tracked::Tracked,
 };
+use crate::datapath::now;
 
 /// The table is read at least so often.
 const DUMP_INTERVAL: Duration = Duration::from_secs(30);
@@ -395,10 +395,4 @@ fn differs(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EEXIST | libc::ESRCH | libc::ENOENT)
     )
-}
-
-fn now() -> Timestamp {
-    // CLOCK_MONOTONIC exists on every Linux.
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
-    Timestamp::from_nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }

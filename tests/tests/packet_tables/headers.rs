@@ -14,15 +14,14 @@ use crate::{
 };
 
 fn is_not_judged(description: &'static str, frame: &Frame) -> Case {
+    let trial = starts_trial(description, frame);
     Case {
-        description,
-        frames: vec![(0, Way::In, frame.build())],
         seen: Seen {
-            packets_in: 1,
-            syn: 1,
+            started: 0,
             not_judged: 1,
-            ..Seen::default()
+            ..trial.seen
         },
+        ..trial
     }
 }
 
