@@ -64,11 +64,13 @@ impl<T: Word + core::fmt::Debug> core::fmt::Debug for Shared<T> {
     }
 }
 
-/// The two read-modify-write operations that entries shared between CPUs need.
+/// The read-modify-write operations that entries shared between CPUs need.
 /// A trait, because bpf's `core` has no such methods on its atomics.
 pub trait Atomics {
     /// Adds, wrapping.
     fn add(cell: &Shared<u32>, value: u32);
+    /// Adds, wrapping.
+    fn add_wide(cell: &Shared<u64>, value: u64);
     /// Replaces `expected` by `new`; whether it did.
     fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool;
 }

@@ -4,42 +4,58 @@
 extern crate std;
 
 use core::{
-    cell::{Cell, RefCell},
-    sync::atomic::{AtomicU32, Ordering},
+    cell::{Cell as Slot, RefCell},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use std::{boxed::Box, vec::Vec};
 
 use crate::{
+    address::{HashKey, NETWORK_BUCKETS},
     cell::{Atomics, Shared},
     counters::Counters,
-    gate::Gate,
-    handshake::{HandshakeSet, SETS},
-    latency::{Histogram, bucket},
-    measure::{Direction, Measured, Tables, egress, ingress},
-    parse::Segment,
-    service::{NETWORK_BUCKETS, Service, ServiceTable, place},
+    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, Set, set_index},
+    gate::{Gate, generation_shift},
+    latency::{Histogram, SharedHistogram},
+    measure::{Event, Measured, Tables, egress, ingress},
+    parse::tunnel::Tunnels,
+    sample::{Cell, DEFAULT_CELLS, cell_index},
+    service::{ANY_PORT, Options, Service, ServiceTable, place, ring_index},
     skip::Skip,
     syn::ChecksumRule,
-    trial::{BUCKETS, CohortBucket, CohortRing, width_shift},
+    trial::{CohortRing, Kind, RINGS_PER_BLOCK},
 };
+
+/// Counts by hash bucket.
+pub type Buckets = [u32; NETWORK_BUCKETS];
 
 /// Everything a hook needs, in memory.
 pub struct HostTables {
-    now_ns: Cell<u64>,
+    now_ns: Slot<u64>,
+    tunnels: Tunnels,
     services: Box<ServiceTable>,
+    options: Vec<Options>,
     gate: Box<Gate>,
-    handshakes: Vec<HandshakeSet>,
+    connections: Vec<Set>,
+    exchanges: Vec<Set>,
+    cells: Vec<Cell>,
     counters: RefCell<Vec<Counters>>,
-    latency: RefCell<Vec<Histogram>>,
-    verified: RefCell<Vec<[u32; NETWORK_BUCKETS]>>,
+    latencies: Vec<SharedHistogram>,
+    verified: RefCell<Vec<Buckets>>,
+    servfails: RefCell<Vec<Buckets>>,
     rings: Vec<CohortRing>,
     skips: RefCell<[u64; Skip::COUNT]>,
+    wakes: Slot<u64>,
 }
 
 impl HostTables {
-    /// Tables for these services; each uses the ring with the index of its id.
-    /// No more than [`MAX_SERVICES`](crate::service::MAX_SERVICES) of them.
-    pub fn new(services: &[Service], deadline_ns: u64) -> Self {
+    /// Tables for these services, whose ids must be their positions. No more than
+    /// [`MAX_SERVICES`](crate::service::MAX_SERVICES) of them. `deadline_ns` tells
+    /// the deadline of each service's trials by kind.
+    pub fn new(
+        services: &[Service],
+        tunnels: Tunnels,
+        deadline_ns: impl Fn(usize, Kind) -> u64,
+    ) -> Self {
         // SAFETY: the table and the gate are made of integers, for which zero is a
         // value; it also is the empty table and the unused gate.
         let (mut table, gate) = unsafe {
@@ -48,34 +64,59 @@ impl HostTables {
                 Box::<Gate>::new_zeroed().assume_init(),
             )
         };
-        table.flow_seed.store(1);
-        while place(
-            &mut table.copies[0],
-            table.seeds[0],
-            services.iter().copied(),
-        )
-        .is_err()
-        {
-            table.seeds[0] += 1;
+        table.flow_key = HashKey::from_random(1);
+        let key = (1..)
+            .map(HashKey::from_random)
+            .find(|key| place(&mut table.copies[0], key, services).is_ok())
+            .unwrap_or_default();
+        table.keys[0] = key;
+        let any_port = |service: &Service| (service.port_protocol >> 16) as u16 == ANY_PORT;
+        table
+            .wildcards
+            .store(u32::from(services.iter().any(any_port)));
+        let kinds_of = |service: &Service| {
+            if service.port_protocol & 0xff == u32::from(crate::service::TCP) {
+                Kind::TCP
+            } else {
+                Kind::UDP
+            }
+        };
+        let mut rings: Vec<CohortRing> = (0..services.len() * 2 * RINGS_PER_BLOCK)
+            .map(|_| CohortRing::new(0))
+            .collect();
+        let mut longest_ns = 0;
+        for (id, service) in services.iter().enumerate() {
+            let options = Options(service.options.load());
+            for kind in kinds_of(service) {
+                let index = ring_index(service.id, options, *kind) as usize;
+                rings[index] = CohortRing::new(deadline_ns(id, *kind));
+                longest_ns = deadline_ns(id, *kind).max(longest_ns);
+            }
         }
+        gate.generation_shift.store(generation_shift(longest_ns));
         Self {
-            now_ns: Cell::new(0),
+            now_ns: Slot::new(0),
+            tunnels,
             services: table,
-            gate,
-            handshakes: (0..SETS).map(|_| HandshakeSet::default()).collect(),
-            counters: RefCell::new(services.iter().map(|_| Counters::default()).collect()),
-            latency: RefCell::new(services.iter().map(|_| Histogram::default()).collect()),
-            verified: RefCell::new(services.iter().map(|_| [0; NETWORK_BUCKETS]).collect()),
-            rings: services
+            options: services
                 .iter()
-                .map(|_| CohortRing {
-                    deadline_ns: Shared::new(deadline_ns),
-                    width_shift: Shared::new(width_shift(deadline_ns)),
-                    after_deadline: Shared::new(0),
-                    buckets: [const { CohortBucket::new() }; BUCKETS],
-                })
+                .map(|service| Options(service.options.load()))
                 .collect(),
+            gate,
+            connections: sets(DEFAULT_HANDSHAKE_SETS),
+            exchanges: sets(DEFAULT_QUERY_SETS),
+            cells: (0..services.len() * DEFAULT_CELLS as usize)
+                .map(|_| Cell::default())
+                .collect(),
+            counters: RefCell::new(services.iter().map(|_| Counters::default()).collect()),
+            latencies: (0..services.len() * RINGS_PER_BLOCK)
+                .map(|_| SharedHistogram::default())
+                .collect(),
+            verified: RefCell::new(services.iter().map(|_| [0; NETWORK_BUCKETS]).collect()),
+            servfails: RefCell::new(services.iter().map(|_| [0; NETWORK_BUCKETS]).collect()),
+            rings,
             skips: RefCell::new([0; Skip::COUNT]),
+            wakes: Slot::new(0),
         }
     }
 
@@ -105,31 +146,52 @@ impl HostTables {
         self.counters.borrow()[service]
     }
 
-    /// A service's latencies from SYN to SYN-ACK.
-    pub fn latency(&self, service: usize) -> Histogram {
-        self.latency.borrow()[service]
+    /// A service's latencies of a kind of trial.
+    pub fn latency(&self, service: usize, kind: Kind) -> Histogram {
+        self.latencies[service * RINGS_PER_BLOCK + kind.slot()].read()
     }
 
     /// A service's verified handshakes by network bucket.
-    pub fn verified(&self, service: usize) -> [u32; NETWORK_BUCKETS] {
+    pub fn verified(&self, service: usize) -> Buckets {
         self.verified.borrow()[service]
     }
 
-    /// A service's cohort ring.
-    pub fn cohorts(&self, service: usize) -> &CohortRing {
-        &self.rings[service]
+    /// A service's SERVFAIL responses by name bucket.
+    pub fn servfails(&self, service: usize) -> Buckets {
+        self.servfails.borrow()[service]
+    }
+
+    /// A service's cohort ring of a kind of trial.
+    pub fn cohorts(&self, service: usize, kind: Kind) -> &CohortRing {
+        let id = u32::try_from(service).unwrap_or(u32::MAX);
+        &self.rings[ring_index(id, self.options[service], kind) as usize]
     }
 
     /// Frames that were not measured, by reason.
     pub fn skips(&self) -> [u64; Skip::COUNT] {
         *self.skips.borrow()
     }
+
+    /// How often user space would have been woken.
+    pub fn wakes(&self) -> u64 {
+        self.wakes.get()
+    }
+}
+
+fn sets(count: u32) -> Vec<Set> {
+    (0..count).map(|_| Set::default()).collect()
 }
 
 impl Atomics for HostTables {
     fn add(cell: &Shared<u32>, value: u32) {
         // SAFETY: the pointer is that of a live, aligned word.
         let cell = unsafe { AtomicU32::from_ptr(cell.as_ptr()) };
+        cell.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn add_wide(cell: &Shared<u64>, value: u64) {
+        // SAFETY: the pointer is that of a live, aligned word.
+        let cell = unsafe { AtomicU64::from_ptr(cell.as_ptr()) };
         cell.fetch_add(value, Ordering::Relaxed);
     }
 
@@ -146,8 +208,16 @@ impl Tables for HostTables {
         self.now_ns.get()
     }
 
+    fn coarse_now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+
     fn checksum_rule(&self) -> ChecksumRule {
         ChecksumRule::Full
+    }
+
+    fn tunnels(&self) -> Tunnels {
+        self.tunnels
     }
 
     fn services(&self) -> Option<&ServiceTable> {
@@ -161,11 +231,8 @@ impl Tables for HostTables {
             .map(change)
     }
 
-    fn add_latency(&self, service: u32, latency_ns: u64) {
-        if let Some(histogram) = self.latency.borrow_mut().get_mut(service as usize) {
-            histogram.sum_ns += latency_ns;
-            histogram.buckets[bucket(latency_ns)] += 1;
-        }
+    fn latencies(&self, index: u32) -> Option<&SharedHistogram> {
+        self.latencies.get(index as usize)
     }
 
     fn add_verified(&self, service: u32, network_bucket: usize) {
@@ -174,17 +241,38 @@ impl Tables for HostTables {
         }
     }
 
+    fn add_servfail(&self, service: u32, name_bucket: usize) {
+        if let Some(names) = self.servfails.borrow_mut().get_mut(service as usize) {
+            names[name_bucket] += 1;
+        }
+    }
+
     fn gate(&self) -> Option<&Gate> {
         Some(&self.gate)
     }
 
-    fn handshakes(&self, index: u32) -> Option<&HandshakeSet> {
-        self.handshakes.get(index as usize)
+    fn connections(&self, hash: u64) -> Option<&Set> {
+        self.connections
+            .get(set_index(hash, DEFAULT_HANDSHAKE_SETS) as usize)
+    }
+
+    fn exchanges(&self, hash: u64) -> Option<&Set> {
+        self.exchanges
+            .get(set_index(hash, DEFAULT_QUERY_SETS) as usize)
+    }
+
+    fn cell(&self, service: u32, hash: u64) -> Option<&Cell> {
+        self.cells
+            .get(cell_index(service, hash, DEFAULT_CELLS) as usize)
     }
 
     fn ring(&self, index: u32) -> Option<&CohortRing> {
         self.rings.get(index as usize)
     }
 
-    fn trace(&self, _direction: Direction, _segment: &Segment) {}
+    fn wake(&self) {
+        self.wakes.set(self.wakes.get() + 1);
+    }
+
+    fn trace(&self, _event: &Event) {}
 }

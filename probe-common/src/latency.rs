@@ -1,7 +1,10 @@
 //! Latency histograms: powers of two of nanoseconds, each split into four equal
 //! parts, so that a bucket is at most 25 % wide.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use crate::{
+    cell::{Atomics, Shared},
+    verifier::bounded,
+};
 
 /// Equal parts of each power of two.
 pub const PARTS: usize = 4;
@@ -12,9 +15,53 @@ pub const MAX_EXPONENT: u32 = 36;
 /// Number of buckets: one below, one above, four per power of two between.
 pub const BUCKETS: usize = 2 + (MAX_EXPONENT - MIN_EXPONENT) as usize * PARTS;
 
-/// One service's latency histogram on one CPU.
+/// The latencies of one service and trial kind, as CPUs and user space share them.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Debug)]
+pub struct SharedHistogram {
+    sum_ns: Shared<u64>,
+    buckets: [Shared<u64>; BUCKETS],
+}
+
+impl SharedHistogram {
+    /// Adds one value.
+    #[inline(always)]
+    pub fn add<A: Atomics>(&self, latency_ns: u64) {
+        A::add_wide(&self.sum_ns, latency_ns);
+        // Masked and checked: the verifier knows no logarithm.
+        if let Some(count) = self.buckets.get(bounded(bucket(latency_ns), 127)) {
+            A::add_wide(count, 1);
+        }
+    }
+
+    /// The values as they are now.
+    pub fn read(&self) -> Histogram {
+        Histogram {
+            sum_ns: self.sum_ns.load(),
+            buckets: core::array::from_fn(|index| self.buckets[index].load()),
+        }
+    }
+
+    /// Forgets all values.
+    pub fn clear(&self) {
+        self.sum_ns.store(0);
+        for count in &self.buckets {
+            count.store(0);
+        }
+    }
+}
+
+impl Default for SharedHistogram {
+    fn default() -> Self {
+        Self {
+            sum_ns: Shared::new(0),
+            buckets: [const { Shared::new(0) }; BUCKETS],
+        }
+    }
+}
+
+/// The latencies of one service and trial kind at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Histogram {
     /// Sum of all values in nanoseconds.
     pub sum_ns: u64,
@@ -27,16 +74,6 @@ impl Default for Histogram {
         Self {
             sum_ns: 0,
             buckets: [0; BUCKETS],
-        }
-    }
-}
-
-impl Histogram {
-    /// Adds another CPU's values.
-    pub fn add(&mut self, other: &Self) {
-        self.sum_ns += other.sum_ns;
-        for (sum, value) in self.buckets.iter_mut().zip(other.buckets) {
-            *sum += value;
         }
     }
 }

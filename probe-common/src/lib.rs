@@ -6,11 +6,12 @@
 //! is tested is what runs in the kernel.
 //!
 //! ```text
-//! bytes ─▶ parse ─▶ Segment ─▶ measure ─┬─▶ service   (is it ours?)
-//!                                       ├─▶ counters  (every packet)
-//!                                       ├─▶ gate      (is this ACK worth a look-up?)
-//!                                       ├─▶ handshake (SYN, SYN-ACK, RST, verifying ACK)
-//!                                       └─▶ trial     (outcome into the cohort ring)
+//! bytes ─▶ parse ─▶ measure ─┬─▶ service   (is it ours?)
+//!                            ├─▶ counters  (every packet)
+//!                            ├─▶ gate      (is this segment worth a look-up?)
+//!                            ├─▶ flow      (connections and exchanges)
+//!                            ├─▶ sample    (every segment of a few connections)
+//!                            └─▶ trial     (outcome into the cohort ring)
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![allow(
@@ -22,24 +23,25 @@
     reason = "casts here keep the bits that a mask or a protocol field has room for"
 )]
 
+pub mod address;
 pub mod cell;
 pub mod counters;
+pub mod flow;
 pub mod gate;
-pub mod handshake;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod latency;
 pub mod measure;
 pub mod packet;
 pub mod parse;
+pub mod sample;
 pub mod service;
 pub mod skip;
 pub mod syn;
-pub mod tcp;
 pub mod trial;
 mod verifier;
 
 /// Version of every layout in this crate. It is part of the path under which maps
 /// and links are pinned, so that a daemon never adopts maps of another layout.
 /// Count it up with every change of a layout or of a field's meaning.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -7,8 +7,15 @@ use zerocopy::FromBytes;
 /// In the kernel this is the linear part of the frame and a read is one typed
 /// load; on the host it is a slice.
 pub trait Packet {
+    /// Length of the whole frame.
+    fn length(&self) -> u32;
+
     /// The `T` at `offset`, or none if the packet ends before its end.
     fn read<T: FromBytes>(&self, offset: usize) -> Option<T>;
+
+    /// As [`read`](Self::read), but also where only headers lie in the linear part.
+    /// May cost a helper call.
+    fn read_payload<T: FromBytes>(&self, offset: usize) -> Option<T>;
 
     /// The sum of the 16-bit words (in memory order) of a TCP header at `offset`,
     /// not folded (RFC 1071), or none if the packet ends before it. `length` is that
@@ -18,9 +25,19 @@ pub trait Packet {
 
 impl Packet for [u8] {
     #[inline]
+    fn length(&self) -> u32 {
+        self.len() as u32
+    }
+
+    #[inline]
     fn read<T: FromBytes>(&self, offset: usize) -> Option<T> {
         let bytes = self.get(offset..)?;
         T::read_from_prefix(bytes).ok().map(|(value, _)| value)
+    }
+
+    #[inline]
+    fn read_payload<T: FromBytes>(&self, offset: usize) -> Option<T> {
+        self.read(offset)
     }
 
     #[inline]

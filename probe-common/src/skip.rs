@@ -1,5 +1,19 @@
 //! Why a packet was not measured. A failed measurement is never a failed trial.
 
+use crate::cell::Shared;
+
+/// How often each reason was met, on one CPU: a cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SkipCounters(pub [u64; Skip::COUNT]);
+
+const _: () = assert!(size_of::<SkipCounters>() == 64);
+
+/// [`SkipCounters`] as user space sees them while the kernel counts.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct SharedSkips(pub [Shared<u64>; Skip::COUNT]);
+
 /// Why a packet was passed unmeasured; one counter each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -12,17 +26,20 @@ pub enum Skip {
     Truncated = 2,
     /// A header field that contradicts itself (IHL below 5, data offset below 5).
     Malformed = 3,
-    /// A fragment: only the first one has ports, and it has no whole segment.
-    Fragment = 4,
+    /// A fragment that is not the first one: it has no ports.
+    LaterFragment = 4,
     /// More than two VLAN tags or more than six IPv6 extension headers.
     TooManyHeaders = 5,
     /// A map that must exist did not answer.
     NoTable = 6,
+    /// A tunnel with something inside that is not understood, or with another
+    /// tunnel inside.
+    UnknownTunnel = 7,
 }
 
 impl Skip {
     /// How many reasons there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// All of them, in the order of the counters.
     pub const ALL: [Self; Self::COUNT] = [
@@ -30,9 +47,10 @@ impl Skip {
         Self::NotTransport,
         Self::Truncated,
         Self::Malformed,
-        Self::Fragment,
+        Self::LaterFragment,
         Self::TooManyHeaders,
         Self::NoTable,
+        Self::UnknownTunnel,
     ];
 
     /// The name used in metrics.
@@ -42,9 +60,10 @@ impl Skip {
             Self::NotTransport => "not_transport",
             Self::Truncated => "truncated",
             Self::Malformed => "malformed",
-            Self::Fragment => "fragment",
+            Self::LaterFragment => "later_fragment",
             Self::TooManyHeaders => "too_many_headers",
             Self::NoTable => "no_table",
+            Self::UnknownTunnel => "unknown_tunnel",
         }
     }
 }

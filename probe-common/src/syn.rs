@@ -1,7 +1,10 @@
 //! In flows a SYN, out flows whether the kernel owes it an answer: by its checksum,
 //! its flags and its options.
 
-use crate::{packet::Packet, parse::Segment, tcp::Flags};
+use crate::{
+    packet::Packet,
+    parse::{Flags, Network, Segment},
+};
 
 const PROTOCOL_TCP: u32 = 6;
 /// A TCP header has 5 to 15 words.
@@ -32,36 +35,41 @@ pub enum ChecksumRule {
 #[inline(always)]
 pub fn syn_deserves_answer<P: Packet + ?Sized>(
     packet: &P,
+    network: &Network,
     segment: &Segment,
     rule: ChecksumRule,
 ) -> bool {
     !segment.flags.any(Flags::FIN | Flags::RST)
-        && segment.payload_length() == 0
-        && !is_signed(packet, segment)
-        && checksum_is_right(packet, segment, rule)
+        && segment.payload_length == 0
+        && !network.is_fragment
+        && !is_signed(packet, network, segment)
+        && checksum_is_right(packet, network, segment, rule)
 }
 
 /// RFC 9293 section 3.1. Only for segments without payload.
 #[inline(always)]
 fn checksum_is_right<P: Packet + ?Sized>(
     packet: &P,
+    network: &Network,
     segment: &Segment,
     rule: ChecksumRule,
 ) -> bool {
-    let Some(header) = packet.sum_header(segment.tcp_offset, segment.tcp_header_length) else {
+    let Some(header) = packet.sum_header(network.transport_offset, segment.header_length) else {
         return false;
     };
-    // Protocol and length, as the last words of the pseudo-header, in wire order.
-    let pseudo = u64::from(PROTOCOL_TCP.to_be())
-        + u64::from(segment.tcp_header_length.to_be())
-        + segment.source.sum()
-        + segment.destination.sum();
+    // Words as numbers; the sum of those in memory is the same but for the order of
+    // its two bytes (RFC 1071 section 2 B).
+    let pseudo = u64::from(PROTOCOL_TCP)
+        + u64::from(segment.header_length)
+        + network.source.sum()
+        + network.destination.sum();
+    let pseudo = u64::from(fold(pseudo).to_be());
     if fold(pseudo + header) == 0xffff {
         return true;
     }
     match rule {
         ChecksumRule::Full => false,
-        ChecksumRule::FullOrPartial => segment.checksum == fold(pseudo),
+        ChecksumRule::FullOrPartial => segment.checksum == pseudo as u16,
     }
 }
 
@@ -73,12 +81,12 @@ fn checksum_is_right<P: Packet + ?Sized>(
 /// A timestamp that happens to look like such a pair (one SYN in some thousands)
 /// costs a trial, whatever its outcome.
 #[inline(always)]
-fn is_signed<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> bool {
+fn is_signed<P: Packet + ?Sized>(packet: &P, network: &Network, segment: &Segment) -> bool {
     for word in FIRST_OPTION_WORD..MAX_HEADER_WORDS {
-        if word * 4 >= segment.tcp_header_length as usize {
+        if word * 4 >= segment.header_length as usize {
             break;
         }
-        let Some(pairs) = packet.read::<[u16; 2]>(segment.tcp_offset + word * 4) else {
+        let Some(pairs) = packet.read::<[u16; 2]>(network.transport_offset + word * 4) else {
             break;
         };
         if pairs

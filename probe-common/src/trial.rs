@@ -13,6 +13,107 @@ use crate::cell::Shared;
 
 /// Buckets of a cohort ring.
 pub const BUCKETS: usize = 64;
+/// Rings of one service in one block: one for each kind of trial that its protocol
+/// has. A service has two blocks, so that a change of deadlines can start new rings.
+pub const RINGS_PER_BLOCK: usize = 8;
+
+/// What a trial asks of a service.
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Is a SYN answered by a SYN-ACK?
+    Connect,
+    /// Does a server that speaks first do so after the handshake?
+    Greet,
+    /// Does the client's ACK follow the SYN-ACK?
+    Handshake,
+    /// Is the first payload of a client answered by payload?
+    Request,
+    /// Does a connection end by FIN rather than by a RST of ours?
+    Finish,
+    /// Is a span of an active connection free of retransmissions of ours?
+    Deliver,
+    /// Is the status of the first HTTP/1 response below 500?
+    Status,
+    /// Is a UDP datagram answered?
+    Answer,
+    /// Is a DNS response something other than SERVFAIL?
+    Resolve,
+    /// Is a QUIC Initial answered?
+    Quic,
+}
+
+impl Kind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 10;
+
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Connect,
+        Self::Greet,
+        Self::Handshake,
+        Self::Request,
+        Self::Finish,
+        Self::Deliver,
+        Self::Status,
+        Self::Answer,
+        Self::Resolve,
+        Self::Quic,
+    ];
+    /// Those of a TCP service.
+    pub const TCP: &'static [Self] = Self::ALL.split_at(7).0;
+    /// Those of a UDP service.
+    pub const UDP: &'static [Self] = Self::ALL.split_at(7).1;
+
+    /// Its ring's place in a block: TCP and UDP kinds share the places, as no
+    /// service has both.
+    #[inline(always)]
+    pub const fn slot(self) -> usize {
+        let kind = self as usize;
+        let udp = Self::Answer as usize;
+        if kind < udp { kind } else { kind - udp }
+    }
+
+    /// The name used in configuration and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Greet => "greet",
+            Self::Handshake => "handshake",
+            Self::Request => "request",
+            Self::Finish => "finish",
+            Self::Deliver => "deliver",
+            Self::Status => "status",
+            Self::Answer => "answer",
+            Self::Resolve => "resolve",
+            Self::Quic => "quic",
+        }
+    }
+
+    /// Whether the kernel reports only what fails: a trial of which nothing was
+    /// heard by its deadline has succeeded.
+    pub const fn silence_is_success(self) -> bool {
+        matches!(self, Self::Deliver)
+    }
+
+    /// Whether the time from start to success is measured.
+    pub const fn has_latency(self) -> bool {
+        matches!(
+            self,
+            Self::Connect
+                | Self::Greet
+                | Self::Handshake
+                | Self::Request
+                | Self::Answer
+                | Self::Quic
+        )
+    }
+}
 
 /// Trials that started in one bucket's span of time: cumulative over all laps.
 #[repr(C)]
@@ -37,6 +138,17 @@ impl CohortBucket {
             failed: Shared::new(0),
             abandoned: Shared::new(0),
         }
+    }
+
+    /// Whether a trial of this bucket is undecided.
+    #[inline(always)]
+    pub fn has_undecided(&self) -> bool {
+        let ended = self
+            .succeeded
+            .load()
+            .wrapping_add(self.failed.load())
+            .wrapping_add(self.abandoned.load());
+        self.started.load() != ended
     }
 }
 
@@ -69,6 +181,16 @@ pub enum Outcome {
 }
 
 impl CohortRing {
+    /// A ring that was never used, for trials with this deadline.
+    pub fn new(deadline_ns: u64) -> Self {
+        Self {
+            deadline_ns: Shared::new(deadline_ns),
+            width_shift: Shared::new(width_shift(deadline_ns)),
+            after_deadline: Shared::new(0),
+            buckets: [const { CohortBucket::new() }; BUCKETS],
+        }
+    }
+
     /// The bucket of trials that started at `start_ns`.
     #[inline(always)]
     pub fn bucket(&self, start_ns: u64) -> &CohortBucket {
@@ -88,6 +210,15 @@ impl CohortRing {
             Outcome::Failed => &bucket.failed,
             Outcome::Abandoned => &bucket.abandoned,
         }
+    }
+
+    /// Whether trials that started one deadline ago, and a bucket more, are still
+    /// undecided: silence, seen at a packet rather than at a reading.
+    #[inline(always)]
+    pub fn is_silent(&self, now_ns: u64) -> bool {
+        let width_ns = 1u64 << (self.width_shift.load() & 63);
+        let then_ns = now_ns.wrapping_sub(self.deadline_ns.load().wrapping_add(width_ns));
+        self.bucket(then_ns).has_undecided()
     }
 }
 
@@ -115,6 +246,16 @@ mod tests {
                 span < 4 * deadline_ns || width_shift(deadline_ns) == 16,
                 "{deadline_ms} ms"
             );
+        }
+    }
+
+    #[test]
+    fn kinds_of_one_protocol_have_rings_of_their_own() {
+        for kinds in [Kind::TCP, Kind::UDP] {
+            let mut slots: Vec<usize> = kinds.iter().map(|kind| kind.slot()).collect();
+            slots.dedup();
+            assert_eq!(slots.len(), kinds.len());
+            assert!(slots.iter().all(|slot| *slot < RINGS_PER_BLOCK));
         }
     }
 }

@@ -4,6 +4,7 @@
 use core::{fmt, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
 /// Index of a service in [`Config::services`], in the kernel's tables and in metrics.
@@ -84,6 +85,8 @@ pub struct Service {
     pub name: String,
     /// Where it answers.
     pub endpoint: Endpoint,
+    /// What it speaks.
+    pub application: Application,
     /// How its live trials are judged.
     pub detect: Detect,
     /// The active probe.
@@ -116,13 +119,54 @@ impl fmt::Display for Endpoint {
 pub enum Protocol {
     /// RFC 9293.
     Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+/// What a service speaks, as far as the sensor can tell its messages apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Application {
+    /// Anything.
+    #[default]
+    Any,
+    /// RFC 1035, over UDP or TCP.
+    Dns,
+    /// RFC 9000.
+    Quic,
+    /// RFC 9112, in plaintext.
+    Http,
+}
+
+impl Application {
+    /// The name used in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Dns => "dns",
+            Self::Quic => "quic",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
         })
+    }
+}
+
+impl Service {
+    /// The kind of trials on which the service is judged dead or alive.
+    pub fn judged_kind(&self) -> Kind {
+        match (self.endpoint.protocol, self.application) {
+            (Protocol::Tcp, _) => Kind::Connect,
+            (Protocol::Udp, Application::Quic) => Kind::Quic,
+            (Protocol::Udp, _) => Kind::Answer,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use core::{fmt, time::Duration};
 
+use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -45,11 +46,20 @@ pub struct Reading {
 pub struct ServiceReading {
     /// Which service.
     pub service: ServiceId,
-    /// The cohort ring of the trial kind `connect`.
-    pub connect: CohortReading,
+    /// The cohort rings of the trial kinds that its protocol has.
+    pub trials: Vec<TrialReading>,
     /// Verified handshakes by a hash of the client's network (/24, /48):
-    /// [`probe_common::service::NETWORK_BUCKETS`] of them.
+    /// [`probe_common::address::NETWORK_BUCKETS`] of them.
     pub verified: Vec<u32>,
+}
+
+/// The trials of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialReading {
+    /// What they ask.
+    pub kind: Kind,
+    /// How they went.
+    pub ring: CohortReading,
 }
 
 /// A cohort ring as it was read: [`probe_common::trial::BUCKETS`] buckets, a trial

@@ -7,7 +7,7 @@
 //! again, on any machine.
 //!
 //! ```text
-//! Reading ─▶ window ─▶ detector, baseline, rate ─┐
+//! Reading ─▶ tally ─▶ window ─▶ detector, baseline, rate ─┐
 //!                                                ├─▶ suspicion ─▶ watch ─▶ prefix ─▶ Command
 //! ProbeResult ─▶ probing ────────────────────────┘   (verdict)     (policy, guards, recovery)
 //! ```
@@ -29,6 +29,7 @@ mod reason;
 mod recovery;
 pub mod status;
 mod suspicion;
+mod tally;
 pub mod time;
 mod watch;
 mod window;

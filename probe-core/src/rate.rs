@@ -21,7 +21,7 @@
 //! a single network has nobody else to be harmed and gets a tenth of its rate as a
 //! bound. From ten networks of equal size on, all is counted.
 
-use probe_common::service::NETWORK_BUCKETS;
+use probe_common::address::NETWORK_BUCKETS;
 
 use crate::{exact, time::Timestamp};
 

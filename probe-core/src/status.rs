@@ -1,7 +1,9 @@
 //! The core's own view of itself, for `status`, metrics and the live page.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
+use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,6 +23,8 @@ pub struct ServiceStatus {
     pub detector: TrialEvidence,
     /// Trials judged since start.
     pub totals: TrialTotals,
+    /// Trials of every kind since start.
+    pub trials: BTreeMap<Kind, TrialTotals>,
     /// Expected successes per second of the rate leg, if known.
     pub expected_per_second: Option<f64>,
     /// Whether the regular probe passes; none before its first result.

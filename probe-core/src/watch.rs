@@ -22,10 +22,10 @@ use crate::{
     outbox::Outbox,
     probing::{Probing, Recorded},
     rate::RateLeg,
-    status::TrialTotals,
     suspicion::{Evidence, Finding, Suspicion},
+    tally::Tally,
     time::Timestamp,
-    window::{Blindness, Outcomes, Read, Window},
+    window::{Blindness, Outcomes, Read},
 };
 
 /// A service is quiet if no live trial was judged for this long, or for as long as
@@ -37,7 +37,7 @@ const QUIET: Duration = Duration::from_secs(10);
 pub struct Watch {
     id: ServiceId,
     config: Service,
-    window: Window,
+    tally: Tally,
     detector: Detector,
     baseline: Baseline,
     rate: RateLeg,
@@ -46,7 +46,6 @@ pub struct Watch {
     held: Option<Guard>,
     trials_fault: Option<Fault>,
     probe_fault: Option<Fault>,
-    totals: TrialTotals,
     last_judged: Option<Timestamp>,
     last_failed: Option<Timestamp>,
 }
@@ -79,7 +78,7 @@ impl Watch {
     pub fn new(id: ServiceId, config: Service, threshold: f64, first_probe: Timestamp) -> Self {
         Self {
             id,
-            window: Window::default(),
+            tally: Tally::new(config.judged_kind()),
             detector: Detector::new(config.detect.broken, threshold),
             baseline: Baseline::new(config.detect.arm_after),
             rate: RateLeg::new(),
@@ -88,7 +87,6 @@ impl Watch {
             held: None,
             trials_fault: None,
             probe_fault: None,
-            totals: TrialTotals::default(),
             last_judged: None,
             last_failed: None,
             config,
@@ -105,13 +103,13 @@ impl Watch {
         out: &mut Outbox,
     ) -> Option<Blindness> {
         self.rate.read(&reading.verified);
-        let news = match self.window.read(&reading.connect, moment.now) {
-            Read::News(news) => news,
-            Read::Rebased => {
+        let news = match self.tally.read(&reading.trials, moment.now) {
+            Some(Read::News(news)) => news,
+            Some(Read::Rebased) | None => {
                 self.rate.skip(moment.now);
                 return None;
             }
-            Read::Blind(blindness) => {
+            Some(Read::Blind(blindness)) => {
                 self.rate.skip(moment.now);
                 return Some(blindness);
             }
@@ -119,10 +117,6 @@ impl Watch {
         let mut succeeded = 0_u64;
         for outcomes in &news {
             succeeded += outcomes.succeeded;
-            self.totals.succeeded += outcomes.succeeded;
-            self.totals.failed += outcomes.failed;
-            self.totals.late += outcomes.late;
-            self.totals.abandoned += outcomes.abandoned;
             if moment.live && !detached {
                 self.feed(outcomes, moment.now, out);
             }
@@ -174,7 +168,7 @@ impl Watch {
 
     /// The hooks are not those that the last reading and the arming came from.
     pub fn forget_hooks(&mut self) {
-        self.window.forget();
+        self.tally.forget();
         self.baseline.disarm();
     }
 

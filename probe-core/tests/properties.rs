@@ -5,11 +5,15 @@ mod common;
 use std::time::Duration;
 
 use common::{Answer, MS, ProbeAnswer, SECOND, TICK, World, config, http};
+use probe_common::trial::Kind;
 use probe_core::{
     Command, Config, Engine, Input, Level, Timestamp,
     command::Cause,
     config::{Mode, PrefixId, ServiceId},
-    input::{Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading},
+    input::{
+        Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading,
+        TrialReading,
+    },
     status::ServiceState,
 };
 use proptest::prelude::*;
@@ -220,12 +224,15 @@ fn input() -> impl Strategy<Value = Input> {
             Input::Reading(Reading {
                 services: vec![ServiceReading {
                     service: ServiceId(service),
-                    connect: CohortReading {
-                        width_shift,
-                        deadline: Duration::from_millis(deadline),
-                        after_deadline: 0,
-                        buckets,
-                    },
+                    trials: vec![TrialReading {
+                        kind: Kind::Connect,
+                        ring: CohortReading {
+                            width_shift,
+                            deadline: Duration::from_millis(deadline),
+                            after_deadline: 0,
+                            buckets,
+                        },
+                    }],
                     verified,
                 }],
             })

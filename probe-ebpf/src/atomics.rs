@@ -13,6 +13,15 @@ pub fn add(cell: &Shared<u32>, value: u32) {
     }
 }
 
+/// As [`add`].
+#[inline(always)]
+pub fn add_wide(cell: &Shared<u64>, value: u64) {
+    // SAFETY: the pointer is that of a live word.
+    unsafe {
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(cell.as_ptr(), value);
+    }
+}
+
 /// `lock cmpxchg`, from kernel 5.12 on.
 #[inline(always)]
 pub fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool {
@@ -22,6 +31,20 @@ pub fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool {
             cell.as_ptr(),
             expected,
             new,
+        )
+    };
+    done
+}
+
+/// Sets the word to zero; whether it was one before.
+#[inline(always)]
+pub fn take(cell: &Shared<u64>) -> bool {
+    // SAFETY: the pointer is that of a live word.
+    let (_, done) = unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+            cell.as_ptr(),
+            1,
+            0,
         )
     };
     done

@@ -1,59 +1,53 @@
-//! Counters and latency histograms by service, and skips by reason: per CPU, so
-//! that no packet waits for another CPU's cache line.
+//! Counters by service, and skips by reason: each CPU has its own, so that no
+//! packet waits for another CPU's cache line. They lie in ordinary arrays, one
+//! stretch after the other, which user space can map; the kernel's per-CPU arrays
+//! cannot be mapped.
 
-use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
+use aya_ebpf::{
+    Global, btf_maps::Array, helpers::generated::bpf_get_smp_processor_id, macros::btf_map,
+};
 use probe_common::{
     counters::Counters,
-    latency::{BUCKETS, Histogram, bucket},
-    skip::Skip,
+    skip::{Skip, SkipCounters},
 };
 
-/// Replaced at load by the number of services.
-const DEFAULT_ENTRIES: usize = 1;
+use crate::{DEFAULT_ENTRIES, MMAPABLE};
+
+/// How many services a CPU's stretch has room for. Set before load.
+#[unsafe(no_mangle)]
+static CAPACITY: Global<u32> = Global::new(0);
 
 #[btf_map]
-static COUNTERS: PerCpuArray<Counters, DEFAULT_ENTRIES> = PerCpuArray::new();
+static COUNTERS: Array<Counters, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
 
 #[btf_map]
-static CONNECT_LATENCY: PerCpuArray<Histogram, DEFAULT_ENTRIES> = PerCpuArray::new();
+static SKIPS: Array<SkipCounters, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
 
-#[btf_map]
-static SKIPS: PerCpuArray<[u64; Skip::COUNT], 1> = PerCpuArray::new();
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: the helper has no precondition.
+    unsafe { bpf_get_smp_processor_id() }
+}
 
 /// Changes this CPU's counters of a service.
 #[inline(always)]
 pub fn count(service: u32, change: impl FnOnce(&mut Counters)) -> Option<()> {
-    let counters = COUNTERS.get_ptr_mut(service)?;
+    let counters = COUNTERS.get_ptr_mut(cpu() * CAPACITY.load() + service)?;
     // SAFETY: the value is this CPU's own, and hooks do not preempt each other.
     change(unsafe { &mut *counters });
     Some(())
 }
 
-/// Adds a latency to this CPU's histogram of a service.
-#[inline(always)]
-pub fn add_latency(service: u32, latency_ns: u64) {
-    let Some(histogram) = CONNECT_LATENCY.get_ptr_mut(service) else {
-        return;
-    };
-    // SAFETY: as in `count`.
-    let histogram = unsafe { &mut *histogram };
-    histogram.sum_ns += latency_ns;
-    let index = bucket(latency_ns);
-    if index < BUCKETS {
-        histogram.buckets[index] += 1;
-    }
-}
-
 /// Counts a packet that was not measured.
 #[inline(always)]
 pub fn skip(reason: Skip) {
-    let Some(skips) = SKIPS.get_ptr_mut(0) else {
+    let Some(skips) = SKIPS.get_ptr_mut(cpu()) else {
         return;
     };
     // SAFETY: as in `count`.
     let skips = unsafe { &mut *skips };
     // The black box keeps the check for the verifier, which does not know the enum.
-    if let Some(count) = skips.get_mut(core::hint::black_box(reason as usize)) {
+    if let Some(count) = skips.0.get_mut(core::hint::black_box(reason as usize)) {
         *count += 1;
     }
 }

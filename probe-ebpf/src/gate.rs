@@ -3,8 +3,10 @@
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use probe_common::gate::Gate;
 
+use crate::MMAPABLE;
+
 #[btf_map]
-static GATE: Array<Gate, 1> = Array::new();
+static GATE: Array<Gate, 1, MMAPABLE> = Array::new();
 
 /// The gate.
 #[inline(always)]

@@ -16,47 +16,87 @@
 #![feature(core_intrinsics)]
 
 mod atomics;
+mod bell;
 mod clock;
-mod cohorts;
 mod counters;
+mod flows;
 mod gate;
-mod handshakes;
+mod interfaces;
 mod packet;
 mod pipeline;
 mod services;
 mod trace;
+mod trials;
 
 use aya_ebpf::{
-    bindings::{TC_ACT_UNSPEC, xdp_action},
+    EbpfContext as _,
+    bindings::{BPF_F_MMAPABLE, TC_ACT_UNSPEC, xdp_action},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
+use packet::Frame;
+
+/// The map can be mapped into user space.
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+/// Replaced at load by what the configuration needs.
+const DEFAULT_ENTRIES: usize = 1;
+/// No headers that are measured, without options, are longer.
+const HEADERS: u32 = 128;
 
 /// Ingress, before the kernel builds its socket buffer.
 #[xdp(frags)]
 pub fn lapwing_xdp(context: XdpContext) -> u32 {
-    pipeline::ingress(context.data(), context.data_end(), 1);
+    let (data, end) = (context.data(), context.data_end());
+    // SAFETY: these are the context's own packet pointers.
+    let frame = unsafe { Frame::new(data, end, (end - data) as u32, None) };
+    // SAFETY: the verifier rewrites this into a checked load of the context.
+    let interface = unsafe { (*context.ctx).ingress_ifindex };
+    pipeline::ingress(&frame, interface, 1);
     xdp_action::XDP_PASS
 }
 
 /// Ingress where XDP would disturb the link: after GRO, with the same counts.
 #[classifier]
 pub fn lapwing_ingress(context: TcContext) -> i32 {
-    pipeline::ingress(context.data(), context.data_end(), segments(&context));
+    let (interface, segments) = buffer(&context);
+    pipeline::ingress(&linear(&context), interface, segments);
     TC_ACT_UNSPEC
 }
 
 /// Egress, before segmentation.
 #[classifier]
 pub fn lapwing_egress(context: TcContext) -> i32 {
-    pipeline::egress(context.data(), context.data_end(), segments(&context));
+    let (interface, segments) = buffer(&context);
+    pipeline::egress(&linear(&context), interface, segments);
     TC_ACT_UNSPEC
 }
 
+/// The frame, with its headers in the linear part.
 #[inline(always)]
-fn segments(context: &TcContext) -> u32 {
-    // SAFETY: the verifier rewrites this into a checked load of the context.
-    unsafe { (*context.skb.skb).gso_segs }
+fn linear(context: &TcContext) -> Frame<'_> {
+    let length = context.len();
+    let wanted = if length < HEADERS { length } else { HEADERS };
+    if ((context.data_end() - context.data()) as u32) < wanted {
+        // Some drivers leave the headers in pages. What cannot be had is seen as
+        // truncated.
+        let _ = context.pull_data(wanted);
+    }
+    // SAFETY: these are the context's own packet pointers, as they are now.
+    unsafe {
+        Frame::new(
+            context.data(),
+            context.data_end(),
+            length,
+            Some(context.as_ptr().cast()),
+        )
+    }
+}
+
+/// The interface, and how many packets the buffer stands for.
+#[inline(always)]
+fn buffer(context: &TcContext) -> (u32, u32) {
+    // SAFETY: the verifier rewrites these into checked loads of the context.
+    unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).gso_segs) }
 }
 
 #[panic_handler]

@@ -1,33 +1,55 @@
 //! The only place that touches packet memory.
 
-use core::{marker::PhantomData, mem::size_of};
+use core::{
+    marker::PhantomData,
+    mem::{MaybeUninit, size_of},
+};
 
-use aya_ebpf::helpers::bpf_csum_diff;
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::{bpf_csum_diff, generated::bpf_skb_load_bytes},
+};
 use probe_common::packet::Packet;
 use zerocopy::FromBytes;
 
-/// The linear part of the frame that a hook was called for.
+/// The frame that a hook was called for: its linear part, and at the tc hooks the
+/// socket buffer with the rest.
 pub struct Frame<'a> {
     data: usize,
     end: usize,
+    length: u32,
+    buffer: Option<*mut __sk_buff>,
     hook: PhantomData<&'a ()>,
 }
 
 impl Frame<'_> {
     /// # Safety
     /// `data` and `end` must be the packet pointers of the context of the running
-    /// program, and nothing may move the packet while the frame lives.
+    /// program, `buffer` that context (at the tc hooks), and nothing may move the
+    /// packet while the frame lives.
     #[inline(always)]
-    pub unsafe fn new(data: usize, end: usize) -> Self {
+    pub unsafe fn new(
+        data: usize,
+        end: usize,
+        length: u32,
+        buffer: Option<*mut __sk_buff>,
+    ) -> Self {
         Self {
             data,
             end,
+            length,
+            buffer,
             hook: PhantomData,
         }
     }
 }
 
 impl Packet for Frame<'_> {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.length
+    }
+
     #[inline(always)]
     fn read<T: FromBytes>(&self, offset: usize) -> Option<T> {
         let start = self.data + offset;
@@ -40,6 +62,27 @@ impl Packet for Frame<'_> {
         // which the kernel allows it, the verifier checks alignment itself.
         Some(unsafe { core::ptr::read(start as *const T) })
     }
+
+    #[inline(always)]
+    fn read_payload<T: FromBytes>(&self, offset: usize) -> Option<T> {
+        let Some(buffer) = self.buffer else {
+            return self.read(offset);
+        };
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the buffer is the context of the running program, and the value
+        // has as many bytes as the helper is told to write.
+        let result = unsafe {
+            bpf_skb_load_bytes(
+                buffer.cast(),
+                offset as u32,
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+            )
+        };
+        // SAFETY: the helper has filled the value, and any bytes make a T.
+        (result == 0).then(|| unsafe { value.assume_init() })
+    }
+
     /// One helper call; a loop over the words would cost the verifier a walk for
     /// every length that a header can have.
     #[inline(always)]

@@ -3,24 +3,35 @@
 use probe_common::{
     cell::{Atomics, Shared},
     counters::Counters,
+    flow::Set,
     gate::Gate,
-    handshake::HandshakeSet,
-    measure::{self, Direction, Tables},
-    parse::Segment,
+    latency::SharedHistogram,
+    measure::{self, Event, Tables},
+    parse::tunnel::Tunnels,
+    sample::Cell,
     service::ServiceTable,
     syn::ChecksumRule,
     trial::CohortRing,
 };
 
-use crate::{atomics, clock, cohorts, counters, gate, handshakes, packet::Frame, services, trace};
+use crate::{
+    atomics, bell, clock, counters, flows, gate, interfaces, packet::Frame, services, trace, trials,
+};
 
-/// The maps of this object.
-struct Maps;
+/// The maps of this object, for a packet on an interface.
+struct Maps {
+    interface: u32,
+}
 
 impl Atomics for Maps {
     #[inline(always)]
     fn add(cell: &Shared<u32>, value: u32) {
         atomics::add(cell, value);
+    }
+
+    #[inline(always)]
+    fn add_wide(cell: &Shared<u64>, value: u64) {
+        atomics::add_wide(cell, value);
     }
 
     #[inline(always)]
@@ -36,8 +47,18 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn coarse_now_ns(&self) -> u64 {
+        clock::coarse_now_ns()
+    }
+
+    #[inline(always)]
     fn checksum_rule(&self) -> ChecksumRule {
         services::checksum_rule()
+    }
+
+    #[inline(always)]
+    fn tunnels(&self) -> Tunnels {
+        interfaces::tunnels(self.interface)
     }
 
     #[inline(always)]
@@ -51,13 +72,18 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn add_latency(&self, service: u32, latency_ns: u64) {
-        counters::add_latency(service, latency_ns);
+    fn latencies(&self, index: u32) -> Option<&SharedHistogram> {
+        trials::latencies(index)
     }
 
     #[inline(always)]
     fn add_verified(&self, service: u32, network_bucket: usize) {
-        cohorts::add_verified(service, network_bucket);
+        trials::add_verified(service, network_bucket);
+    }
+
+    #[inline(always)]
+    fn add_servfail(&self, service: u32, name_bucket: usize) {
+        trials::add_servfail(service, name_bucket);
     }
 
     #[inline(always)]
@@ -66,37 +92,48 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn handshakes(&self, index: u32) -> Option<&HandshakeSet> {
-        handshakes::set(index)
+    fn connections(&self, hash: u64) -> Option<&Set> {
+        flows::connections(hash)
+    }
+
+    #[inline(always)]
+    fn exchanges(&self, hash: u64) -> Option<&Set> {
+        flows::exchanges(hash)
+    }
+
+    #[inline(always)]
+    fn cell(&self, service: u32, hash: u64) -> Option<&Cell> {
+        flows::cell(service, hash)
     }
 
     #[inline(always)]
     fn ring(&self, index: u32) -> Option<&CohortRing> {
-        cohorts::ring(index)
+        trials::ring(index)
     }
 
     #[inline(always)]
-    fn trace(&self, direction: Direction, segment: &Segment) {
-        trace::log(direction, segment);
+    fn wake(&self) {
+        bell::wake();
+    }
+
+    #[inline(always)]
+    fn trace(&self, event: &Event) {
+        trace::log(event);
     }
 }
 
 /// Measures a packet on its way in.
 #[inline(always)]
-pub fn ingress(data: usize, end: usize, segments: u32) {
-    // SAFETY: the hooks pass their context's own packet pointers.
-    let frame = unsafe { Frame::new(data, end) };
-    if let Err(reason) = measure::ingress(&Maps, &frame, segments) {
+pub fn ingress(frame: &Frame<'_>, interface: u32, segments: u32) {
+    if let Err(reason) = measure::ingress(&Maps { interface }, frame, segments) {
         counters::skip(reason);
     }
 }
 
 /// Measures a packet on its way out.
 #[inline(always)]
-pub fn egress(data: usize, end: usize, segments: u32) {
-    // SAFETY: the hooks pass their context's own packet pointers.
-    let frame = unsafe { Frame::new(data, end) };
-    if let Err(reason) = measure::egress(&Maps, &frame, segments) {
+pub fn egress(frame: &Frame<'_>, interface: u32, segments: u32) {
+    if let Err(reason) = measure::egress(&Maps { interface }, frame, segments) {
         counters::skip(reason);
     }
 }

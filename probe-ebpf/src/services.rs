@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
 use probe_common::{service::ServiceTable, syn::ChecksumRule};
 
-use crate::cohorts::MMAPABLE;
+use crate::MMAPABLE;
 
 #[btf_map]
 static SERVICES: Array<ServiceTable, 1, MMAPABLE> = Array::new();

@@ -5,31 +5,24 @@
 //! each program: the verifier walks a log once for each way that leads to it.
 
 use aya_log_ebpf::debug;
-use probe_common::{measure::Direction, parse::Segment};
+use probe_common::measure::{Direction, Event};
 
 /// Tells of one control segment.
 #[inline(always)]
-pub fn log(direction: Direction, segment: &Segment) {
-    let direction = match direction {
+pub fn log(event: &Event) {
+    let direction = match event.direction {
         Direction::In => "in",
         Direction::Out => "out",
     };
     debug!(
         (),
-        "{} {:i}:{} > {:i}:{} flags {:x} seq {} ack {}",
+        "service {} {} client {:i}:{} flags {:x} seq {} ack {}",
+        event.key.service,
         direction,
-        octets(segment.source.0),
-        segment.source_port,
-        octets(segment.destination.0),
-        segment.destination_port,
-        segment.flags.0,
-        segment.sequence,
-        segment.acknowledgment
+        event.key.client.octets(),
+        event.key.client_port,
+        event.flags,
+        event.sequence,
+        event.acknowledgment
     );
-}
-
-#[inline(always)]
-fn octets(words: [u32; 4]) -> [u8; 16] {
-    // SAFETY: any sixteen bytes are sixteen bytes.
-    unsafe { core::mem::transmute(words) }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use probe_core::config::{Mode, Probe, ProbeKind, Service, WithdrawWhen};
+use probe_core::config::{Application, Mode, Probe, ProbeKind, Service, WithdrawWhen};
 
 use crate::{
     config::{Attach, Error, Interfaces, OnExit, Settings},
@@ -82,11 +82,16 @@ fn service(service: &Service) -> String {
     let Service {
         name,
         endpoint,
+        application,
         detect,
         probe,
     } = service;
+    let speaks = match application {
+        Application::Any => String::new(),
+        known => format!(" ({})", known.name()),
+    };
     format!(
-        "  {name}: {endpoint}, deadline {}, patience {}, broken at {} % failures; probe {}",
+        "  {name}: {endpoint}{speaks}, deadline {}, patience {}, broken at {} % failures; probe {}",
         humantime::format_duration(detect.deadline),
         humantime::format_duration(detect.patience),
         (detect.broken * 1000.0).round() / 10.0,

@@ -24,7 +24,7 @@ use netlink_packet_route::{
     link::LinkAttribute,
     route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
 };
-use probe_core::config::{Detect, Endpoint, Protocol, Service};
+use probe_core::config::{Application, Detect, Endpoint, Protocol, Service};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use crate::config::default_probe;
@@ -96,6 +96,7 @@ fn service(endpoint: Endpoint, detect: Detect) -> Service {
     Service {
         name: endpoint.to_string(),
         endpoint,
+        application: Application::default(),
         detect,
         probe,
     }

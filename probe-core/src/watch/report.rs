@@ -51,7 +51,8 @@ impl Watch {
             service: self.id,
             state: self.state(),
             detector: self.evidence(),
-            totals: self.totals,
+            totals: self.tally.judged(),
+            trials: self.tally.totals(),
             expected_per_second: self.rate.expected_per_second(),
             probe_passes: self.probing.passes(),
         }

@@ -5,15 +5,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use probe_common::{service::NETWORK_BUCKETS, trial::BUCKETS};
+use probe_common::{
+    address::NETWORK_BUCKETS,
+    trial::{BUCKETS, Kind},
+};
 use probe_core::{
     Command, Config, Engine, Input, Level, Timestamp,
     command::{Cause, Event, Guard, Reason},
     config::{
-        Detect, Endpoint, Mode, Prefix, PrefixId, Probe, ProbeKind, Protocol, Recover, Service,
-        ServiceId, WithdrawWhen,
+        Application, Detect, Endpoint, Mode, Prefix, PrefixId, Probe, ProbeKind, Protocol, Recover,
+        Service, ServiceId, WithdrawWhen,
     },
-    input::{Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading},
+    input::{
+        Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading,
+        TrialReading,
+    },
     status::{PrefixStatus, ServiceState},
 };
 
@@ -32,6 +38,7 @@ pub fn service(name: &str, address: &str) -> Service {
     Service {
         name: name.into(),
         endpoint,
+        application: Application::Any,
         detect: Detect {
             broken: 0.5,
             patience: Duration::ZERO,
@@ -139,12 +146,15 @@ impl Kernel {
     fn reading(&self, service: ServiceId) -> ServiceReading {
         ServiceReading {
             service,
-            connect: CohortReading {
-                width_shift: WIDTH_SHIFT,
-                deadline: self.deadline,
-                after_deadline: 0,
-                buckets: self.buckets.clone(),
-            },
+            trials: vec![TrialReading {
+                kind: Kind::Connect,
+                ring: CohortReading {
+                    width_shift: WIDTH_SHIFT,
+                    deadline: self.deadline,
+                    after_deadline: 0,
+                    buckets: self.buckets.clone(),
+                },
+            }],
             verified: self.verified.clone(),
         }
     }

@@ -10,7 +10,8 @@ use std::{
 
 use ipnet::IpNet;
 use probe_core::config::{
-    Detect, Endpoint, Prefix, Probe, ProbeKind, Protocol, Service, ServiceId, WithdrawWhen,
+    Application, Detect, Endpoint, Prefix, Probe, ProbeKind, Protocol, Service, ServiceId,
+    WithdrawWhen,
 };
 use toml::Spanned;
 
@@ -191,6 +192,7 @@ impl<'a> Host<'a> {
             self.services.push(Service {
                 name: name.into_inner(),
                 endpoint,
+                application: Application::default(),
                 detect,
                 probe,
             });

@@ -113,6 +113,7 @@ pub fn datapath_options(
             .iter()
             .map(|service| datapath::ServiceSpec {
                 endpoint: service.endpoint,
+                application: service.application,
                 deadline: service.detect.deadline,
             })
             .collect(),

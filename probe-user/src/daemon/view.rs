@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use probe_common::{ABI_VERSION, counters::Counters, latency::Histogram, skip::Skip};
+use probe_common::ABI_VERSION;
 use probe_core::{
     Engine, Level, Reason, Timestamp,
     command::Event,
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     announce::Announcer,
     config::Settings,
-    datapath::{self, Attachment, Datapath},
+    datapath::{Attachment, Datapath},
     metrics::{self, Model, Phase, Tally},
     status::{AttachmentView, Document, History, PrefixView, SensorView, ServiceView},
 };
@@ -172,25 +172,7 @@ impl View {
         prefixes: &[PrefixStatus],
         health: Result<(), String>,
     ) {
-        let old = Arc::clone(&self.models.borrow());
-        let read = read_counters(datapath);
-        let (counters, latencies, skips) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                tracing::warn!("the counters cannot be read: {error}");
-                (
-                    old.services
-                        .iter()
-                        .map(|service| service.counters)
-                        .collect(),
-                    old.services
-                        .iter()
-                        .map(|service| service.connect_latency)
-                        .collect(),
-                    old.skips,
-                )
-            }
-        };
+        let (counters, latencies) = (datapath.counters(), datapath.latencies());
         let model = Model {
             health,
             abi: ABI_VERSION,
@@ -201,7 +183,7 @@ impl View {
                     metrics::Service {
                         name: service_name(status.service, &self.settings.core),
                         counters: counters.get(index).copied().unwrap_or_default(),
-                        connect_latency: latencies.get(index).copied().unwrap_or_default(),
+                        latencies: latencies.get(index).cloned().unwrap_or_default(),
                         status: status.clone(),
                     }
                 })
@@ -227,7 +209,7 @@ impl View {
                     attached: attachments.contains(place),
                 })
                 .collect(),
-            skips,
+            skips: datapath.skips(),
             programs: datapath
                 .program_runs()
                 .into_iter()
@@ -260,6 +242,7 @@ impl View {
             state,
             detector,
             totals,
+            trials: _,
             expected_per_second,
             probe_passes,
         } = status;
@@ -319,17 +302,6 @@ fn attachment_view(attachment: &Attachment) -> AttachmentView {
         hook: attachment.hook.name().to_owned(),
         mode: attachment.mode.name().to_owned(),
     }
-}
-
-/// The counters, latencies and skips of the kernel side.
-type KernelCounts = (Vec<Counters>, Vec<Histogram>, [u64; Skip::COUNT]);
-
-fn read_counters(datapath: &Datapath) -> Result<KernelCounts, datapath::Error> {
-    Ok((
-        datapath.counters()?,
-        datapath.connect_latency()?,
-        datapath.skips()?,
-    ))
 }
 
 /// Who we are, and nothing seen yet.

@@ -1,11 +1,11 @@
 //! The data plane as a whole: the object, where it is attached, and what it says.
 
 use aya_log::EbpfLogger;
-use probe_common::{counters::Counters, latency::Histogram, skip::Skip};
+use probe_common::{counters::Counters, skip::Skip};
 use probe_core::input::{Reading, Sensor};
 
 use super::{
-    Attachment, Error, Options, ProgramRuns,
+    Attachment, Error, Latencies, Options, ProgramRuns,
     attach::Hooks,
     driver,
     object::{EMBEDDED, LoadFlags, Object},
@@ -41,6 +41,7 @@ impl Datapath {
                 .interfaces
                 .iter()
                 .any(|interface| driver::is_virtual(interface)),
+            ..LoadFlags::default()
         };
         let object = Object::load(EMBEDDED, &options.services, flags, Some(&pins))?;
         let hooks = Hooks::new(pins, options.interfaces.clone(), options.attach);
@@ -73,26 +74,17 @@ impl Datapath {
     }
 
     /// Every service's counters.
-    ///
-    /// # Errors
-    /// When the map cannot be read.
-    pub fn counters(&self) -> Result<Vec<Counters>, Error> {
+    pub fn counters(&self) -> Vec<Counters> {
         self.object.counters()
     }
 
-    /// Every service's latencies from SYN to SYN-ACK.
-    ///
-    /// # Errors
-    /// When the map cannot be read.
-    pub fn connect_latency(&self) -> Result<Vec<Histogram>, Error> {
-        self.object.connect_latency()
+    /// Every service's latencies by kind of trial.
+    pub fn latencies(&self) -> Vec<Latencies> {
+        self.object.latencies()
     }
 
     /// Packets that were not measured, by reason.
-    ///
-    /// # Errors
-    /// When the map cannot be read.
-    pub fn skips(&self) -> Result<[u64; Skip::COUNT], Error> {
+    pub fn skips(&self) -> [u64; Skip::COUNT] {
         self.object.skips()
     }
 

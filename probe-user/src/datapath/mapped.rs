@@ -1,7 +1,7 @@
 //! Map values mapped into our memory: reading them is a memory walk, without a
 //! system call per key.
 
-use std::{io, marker::PhantomData, num::NonZeroUsize, os::fd::AsFd, ptr::NonNull};
+use std::{io, marker::PhantomData, num::NonZeroUsize, ops::Deref, os::fd::AsFd, ptr::NonNull};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -23,7 +23,8 @@ impl<T> Mapped<T> {
     /// Maps `length` values of the map behind `map`.
     pub fn new(map: impl AsFd, length: usize) -> io::Result<Self> {
         // The kernel lays array values out at multiples of eight bytes.
-        assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8);
+        // A mapping begins at a page.
+        assert!(size_of::<T>().is_multiple_of(8) && size_of::<T>().is_multiple_of(align_of::<T>()));
         let bytes = NonZeroUsize::new(size_of::<T>() * length)
             .ok_or_else(|| io::Error::other("an empty map"))?;
         // SAFETY: a new mapping at an address of the kernel's choice; the kernel
@@ -72,5 +73,29 @@ impl<T> Drop for Mapped<T> {
         // SAFETY: the mapping made in `new`, unmapped once. An error would mean
         // that it is not mapped, and then there is nothing left to do.
         let _ = unsafe { munmap(self.start.cast(), self.bytes.get()) };
+    }
+}
+
+/// The only value of an array map.
+pub struct One<T>(Mapped<T>);
+
+impl<T> One<T> {
+    /// The first value of a mapping that has one.
+    pub fn new(values: Mapped<T>) -> Self {
+        assert!(values.length > 0, "a mapping of at least one value");
+        Self(values)
+    }
+
+    /// The value, to be written; see [`Mapped::get_mut`].
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut(0).expect("checked in new")
+    }
+}
+
+impl<T> Deref for One<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.get(0).expect("checked in new")
     }
 }

@@ -19,16 +19,25 @@ pub mod mapped;
 pub mod object;
 mod os_error;
 pub mod pins;
+mod publish;
 mod read;
+mod sizes;
 mod slots;
+mod tables;
 
 use std::{io, path::PathBuf, time::Duration};
 
 use aya::programs::TcAttachType;
-use probe_core::{Timestamp, config::Endpoint};
+use probe_common::{service, trial::Kind};
+use probe_core::{
+    Timestamp,
+    config::{Application, Endpoint},
+};
 
 pub use attach::detach;
 pub use load::Datapath;
+pub use read::Latencies;
+pub use sizes::Sizes;
 pub use slots::key;
 
 /// What to load and where to attach it.
@@ -51,8 +60,45 @@ pub struct Options {
 pub struct ServiceSpec {
     /// Where it answers.
     pub endpoint: Endpoint,
-    /// When an unanswered trial is late.
+    /// What it speaks.
+    pub application: Application,
+    /// When an unanswered trial is late, unless its kind has a deadline of its own.
     pub deadline: Duration,
+}
+
+/// A client's ACK takes as long as its way is: three seconds are the first
+/// retransmissions and more.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+/// An application may think for longer than the kernel before it answers.
+const MIN_REQUEST_DEADLINE: Duration = Duration::from_secs(1);
+/// The span of `deliver` and what a coarse clock may be late.
+const DELIVER_DEADLINE: Duration = Duration::from_secs(1);
+
+impl ServiceSpec {
+    /// What the kernel is to do for it, without what changes while it runs.
+    pub fn options(&self) -> service::Options {
+        service::Options(match self.application {
+            Application::Any => 0,
+            Application::Dns => service::Options::DNS,
+            Application::Quic => service::Options::QUIC,
+            Application::Http => service::Options::HTTP,
+        })
+    }
+
+    /// When an unanswered trial of this kind is late.
+    pub fn deadline_of(&self, kind: Kind) -> Duration {
+        match kind {
+            Kind::Handshake => HANDSHAKE_DEADLINE,
+            Kind::Greet | Kind::Request => self.deadline.max(MIN_REQUEST_DEADLINE),
+            Kind::Deliver => DELIVER_DEADLINE,
+            Kind::Connect
+            | Kind::Finish
+            | Kind::Status
+            | Kind::Answer
+            | Kind::Resolve
+            | Kind::Quic => self.deadline,
+        }
+    }
 }
 
 /// Which ingress hook to use.

@@ -1,43 +1,29 @@
-//! Reading the maps. Cohort rings and verified handshakes are mapped memory and are
-//! read every tick; counters are per CPU, cost a system call per service, and are
-//! read once a second and for scrapes.
+//! Reading the maps: memory walks, without a system call per key.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd as _, AsRawFd as _},
     time::Duration,
 };
 
-use aya::{
-    Ebpf, Pod,
-    maps::{PerCpuArray, PerCpuValues},
-};
 use probe_common::{
+    cell::Shared,
     counters::Counters,
     latency::Histogram,
     skip::Skip,
-    trial::{BUCKETS, CohortRing},
+    trial::{BUCKETS, CohortRing, Kind, RINGS_PER_BLOCK},
 };
 use probe_core::{
     config::ServiceId,
-    input::{Bucket, CohortReading, Reading, ServiceReading},
+    input::{Bucket, CohortReading, Reading, ServiceReading, TrialReading},
 };
 
-use super::{
-    Error, ProgramRuns,
-    object::{Object, Place, map_error, map_missing},
-};
-
-/// A value of `probe_common` as aya wants it.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Value<T>(T);
-
-// SAFETY: Counters and Histogram are `repr(C)`, of u64 alone.
-unsafe impl Pod for Value<Counters> {}
-// SAFETY: as above.
-unsafe impl Pod for Value<Histogram> {}
+use super::{ProgramRuns, object::Object, publish::Place};
 
 const PROGRAMS: [&str; 3] = ["lapwing_xdp", "lapwing_ingress", "lapwing_egress"];
+
+/// A service's latencies by kind of trial.
+pub type Latencies = BTreeMap<Kind, Histogram>;
 
 impl Object {
     /// One walk over the cohort rings and verified handshakes of all services.
@@ -47,56 +33,106 @@ impl Object {
             .iter()
             .zip(0..)
             .filter_map(|(place, service)| {
-                let ring = self.rings.get(place.ring as usize)?;
-                let verified = self.verified.get(place.id as usize)?;
+                let verified = self.tables.verified.get(place.id as usize)?;
                 Some(ServiceReading {
                     service: ServiceId(service),
-                    connect: read_ring(ring),
-                    verified: verified
-                        .iter()
-                        .map(probe_common::cell::Shared::load)
-                        .collect(),
+                    trials: self.read_trials(place),
+                    verified: verified.iter().map(Shared::load).collect(),
                 })
             })
             .collect();
         Reading { services }
     }
 
-    /// Every service's counters, summed over CPUs.
-    ///
-    /// # Errors
-    /// When a map cannot be read.
-    pub fn counters(&self) -> Result<Vec<Counters>, Error> {
-        self.sums("COUNTERS", Counters::default(), |sum, value| {
-            sum.add(value);
-        })
+    fn read_trials(&self, place: &Place) -> Vec<TrialReading> {
+        place
+            .kinds
+            .iter()
+            .filter_map(|kind| {
+                let ring = self.tables.rings.get(place.ring(*kind))?;
+                Some(TrialReading {
+                    kind: *kind,
+                    ring: read_ring(ring),
+                })
+            })
+            .collect()
     }
 
-    /// Every service's latencies from SYN to SYN-ACK, summed over CPUs.
-    ///
-    /// # Errors
-    /// When a map cannot be read.
-    pub fn connect_latency(&self) -> Result<Vec<Histogram>, Error> {
-        self.sums("CONNECT_LATENCY", Histogram::default(), |sum, value| {
-            sum.add(value);
-        })
+    /// A service's cohort ring of a kind of trial.
+    pub fn ring(&self, service: usize, kind: Kind) -> Option<&CohortRing> {
+        let place = self.places.get(service)?;
+        place
+            .kinds
+            .contains(&kind)
+            .then(|| self.tables.rings.get(place.ring(kind)))?
+    }
+
+    /// Every service's counters, summed over CPUs.
+    pub fn counters(&self) -> Vec<Counters> {
+        let capacity = self.tables.layout.capacity;
+        self.places
+            .iter()
+            .map(|place| {
+                let mut sum = Counters::default();
+                for cpu in 0..self.tables.layout.cpus {
+                    let index = (cpu * capacity + place.id) as usize;
+                    if let Some(counters) = self.tables.counters.get(index) {
+                        sum.add(&counters.read());
+                    }
+                }
+                sum
+            })
+            .collect()
+    }
+
+    /// Every service's latencies.
+    pub fn latencies(&self) -> Vec<Latencies> {
+        self.places
+            .iter()
+            .map(|place| {
+                place
+                    .kinds
+                    .iter()
+                    .filter(|kind| kind.has_latency())
+                    .filter_map(|kind| {
+                        let index = place.id as usize * RINGS_PER_BLOCK + kind.slot();
+                        Some((*kind, self.tables.latencies.get(index)?.read()))
+                    })
+                    .collect()
+            })
+            .collect()
     }
 
     /// Packets that were not measured, by reason, summed over CPUs.
-    ///
-    /// # Errors
-    /// When the map cannot be read.
-    pub fn skips(&self) -> Result<[u64; Skip::COUNT], Error> {
-        const NAME: &str = "SKIPS";
-        let map: PerCpuArray<_, [u64; Skip::COUNT]> = self.per_cpu(NAME)?;
-        let values = map.get(&0, 0).map_err(|error| map_error(NAME, &error))?;
+    pub fn skips(&self) -> [u64; Skip::COUNT] {
         let mut sums = [0; Skip::COUNT];
-        for value in values.iter() {
-            for (sum, value) in sums.iter_mut().zip(value) {
-                *sum += value;
+        for cpu in 0..self.tables.layout.cpus as usize {
+            let Some(skips) = self.tables.skips.get(cpu) else {
+                continue;
+            };
+            for (sum, value) in sums.iter_mut().zip(&skips.0) {
+                *sum += value.load();
             }
         }
-        Ok(sums)
+        sums
+    }
+
+    /// SERVFAIL responses of a service by name bucket.
+    pub fn servfails(&self, service: usize) -> Option<Vec<u32>> {
+        let names = self
+            .tables
+            .servfails
+            .get(self.places.get(service)?.id as usize)?;
+        Some(names.iter().map(Shared::load).collect())
+    }
+
+    /// Verified handshakes of a service, of all networks.
+    pub fn verified(&self, service: usize) -> Option<u64> {
+        let networks = self
+            .tables
+            .verified
+            .get(self.places.get(service)?.id as usize)?;
+        Some(networks.iter().map(|count| u64::from(count.load())).sum())
     }
 
     /// Runs and run time of the programs that are loaded.
@@ -119,39 +155,6 @@ impl Object {
             })
             .collect()
     }
-
-    fn sums<T: Copy>(
-        &self,
-        name: &'static str,
-        zero: T,
-        add: impl Fn(&mut T, &T),
-    ) -> Result<Vec<T>, Error>
-    where
-        Value<T>: Pod,
-    {
-        let map: PerCpuArray<_, Value<T>> = self.per_cpu(name)?;
-        self.places
-            .iter()
-            .map(|place| {
-                let values = map
-                    .get(&place.id, 0)
-                    .map_err(|error| map_error(name, &error))?;
-                let mut sum = zero;
-                for value in values.iter() {
-                    add(&mut sum, &value.0);
-                }
-                Ok(sum)
-            })
-            .collect()
-    }
-
-    fn per_cpu<V: Pod>(
-        &self,
-        name: &'static str,
-    ) -> Result<PerCpuArray<&aya::maps::MapData, V>, Error> {
-        PerCpuArray::try_from(self.ebpf.map(name).ok_or_else(|| map_missing(name))?)
-            .map_err(|error| map_error(name, &error))
-    }
 }
 
 /// Runs and run time in the kernel's description of a program's descriptor.
@@ -165,28 +168,6 @@ fn parse_runs(info: &str) -> Option<(u64, Duration)> {
         field("run_cnt")?,
         Duration::from_nanos(field("run_time_ns")?),
     ))
-}
-
-/// Zeroes what somebody else may have counted in a slot before.
-pub(super) fn zero(ebpf: &mut Ebpf, place: Place) -> Result<(), Error> {
-    zero_in(ebpf, "COUNTERS", place.id, Value(Counters::default()))?;
-    zero_in(
-        ebpf,
-        "CONNECT_LATENCY",
-        place.id,
-        Value(Histogram::default()),
-    )
-}
-
-fn zero_in<V: Pod>(ebpf: &mut Ebpf, name: &'static str, id: u32, zero: V) -> Result<(), Error> {
-    let cpus = aya::util::nr_cpus().map_err(|(_, error)| map_error(name, &error))?;
-    let values =
-        PerCpuValues::try_from(vec![zero; cpus]).map_err(|error| map_error(name, &error))?;
-    let mut map: PerCpuArray<_, V> =
-        PerCpuArray::try_from(ebpf.map_mut(name).ok_or_else(|| map_missing(name))?)
-            .map_err(|error| map_error(name, &error))?;
-    map.set(id, values, 0)
-        .map_err(|error| map_error(name, &error))
 }
 
 /// Outcomes are read before what was started, so that a trial which ends while we

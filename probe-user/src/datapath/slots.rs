@@ -1,7 +1,10 @@
 //! Which kernel slot a service has. A restart finds the slots of services that were
 //! there before, so their counters go on; new services get slots that are free.
 
-use probe_common::service::{Address, Service, TCP, port_protocol};
+use probe_common::{
+    address::Address,
+    service::{Options, Service, TCP, UDP, port_protocol},
+};
 use probe_core::config::{Endpoint, Protocol};
 use std::net::IpAddr;
 
@@ -13,6 +16,7 @@ pub fn key(endpoint: &Endpoint) -> (Address, u32) {
     };
     let protocol = match endpoint.protocol {
         Protocol::Tcp => TCP,
+        Protocol::Udp => UDP,
     };
     (
         Address::from_octets(octets),
@@ -20,15 +24,23 @@ pub fn key(endpoint: &Endpoint) -> (Address, u32) {
     )
 }
 
-/// A slot for each endpoint, and whether it is new and must be zeroed.
+/// A slot for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Index of the service's counters.
     pub id: u32,
-    /// Whether somebody else may have counted there before.
-    pub fresh: bool,
-    /// The ring it used before, if it was there.
-    pub ring: Option<u32>,
+    /// What the kernel did for it, if it was there before; otherwise somebody else
+    /// may have counted here.
+    pub known: Option<Known>,
+}
+
+/// What the kernel did for a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its options.
+    pub options: Options,
+    /// Its sample mask.
+    pub sample_mask: u32,
 }
 
 /// Gives each endpoint a slot, keeping those in `present`.
@@ -50,19 +62,17 @@ pub fn assign(present: &[Service], wanted: &[Endpoint]) -> Vec<Slot> {
             if let Some(service) = known(endpoint) {
                 return Slot {
                     id: service.id,
-                    fresh: false,
-                    ring: Some(service.ring),
+                    known: Some(Known {
+                        options: Options(service.options.load()),
+                        sample_mask: service.sample_mask.load(),
+                    }),
                 };
             }
             let id = free
                 .find(|id| !used.contains(id))
                 .expect("an endless range has a number that a finite list lacks");
             used.push(id);
-            Slot {
-                id,
-                fresh: true,
-                ring: None,
-            }
+            Slot { id, known: None }
         })
         .collect()
 }
@@ -81,13 +91,7 @@ mod tests {
 
     fn present(endpoint: &Endpoint, id: u32) -> Service {
         let (address, port_protocol) = key(endpoint);
-        Service {
-            address,
-            port_protocol,
-            id,
-            ring: id * 2 + 1,
-            reserved: 0,
-        }
+        Service::new(address, port_protocol, id, Options(Options::DNS))
     }
 
     #[test]
@@ -98,15 +102,13 @@ mod tests {
         assert_eq!(
             slots,
             [
-                Slot {
-                    id: 0,
-                    fresh: true,
-                    ring: None
-                },
+                Slot { id: 0, known: None },
                 Slot {
                     id: 1,
-                    fresh: false,
-                    ring: Some(3)
+                    known: Some(Known {
+                        options: Options(Options::DNS),
+                        sample_mask: 0
+                    })
                 },
             ]
         );

@@ -113,20 +113,21 @@ impl Model {
             "Live trials by outcome; a late one was not answered by its deadline.",
             None,
             self.services.iter().flat_map(|service| {
-                let totals = service.status.totals;
-                [
-                    ("succeeded", totals.succeeded),
-                    ("failed", totals.failed),
-                    ("late", totals.late),
-                    ("abandoned", totals.abandoned),
-                ]
-                .map(|(outcome, value)| {
-                    let labels = [
-                        ("service", &*service.name),
-                        ("kind", CONNECT),
-                        ("outcome", outcome),
-                    ];
-                    (labels, value)
+                service.status.trials.iter().flat_map(|(kind, totals)| {
+                    [
+                        ("succeeded", totals.succeeded),
+                        ("failed", totals.failed),
+                        ("late", totals.late),
+                        ("abandoned", totals.abandoned),
+                    ]
+                    .map(|(outcome, value)| {
+                        let labels = [
+                            ("service", &*service.name),
+                            ("kind", kind.name()),
+                            ("outcome", outcome),
+                        ];
+                        (labels, value)
+                    })
                 })
             }),
         )?;
@@ -134,11 +135,13 @@ impl Model {
             encoder,
             "lapwing_response",
             "Time from the packet that starts a trial to its answer.",
-            self.services.iter().map(|service| {
-                (
-                    [("service", &*service.name), ("kind", CONNECT)],
-                    &service.connect_latency,
-                )
+            self.services.iter().flat_map(|service| {
+                service.latencies.iter().map(|(kind, latency)| {
+                    (
+                        [("service", &*service.name), ("kind", kind.name())],
+                        latency,
+                    )
+                })
             }),
         )?;
         gauges(

@@ -17,6 +17,7 @@ use probe_common::{
     counters::Counters,
     latency::{self, Histogram},
     skip::Skip,
+    trial::Kind,
 };
 use probe_core::{
     Level,
@@ -70,8 +71,8 @@ pub struct Service {
     pub name: String,
     /// Its packets, summed over CPUs.
     pub counters: Counters,
-    /// Time from SYN to SYN-ACK, summed over CPUs.
-    pub connect_latency: Histogram,
+    /// Time from the start of a trial to its success, by kind.
+    pub latencies: BTreeMap<Kind, Histogram>,
     /// What the core makes of it.
     pub status: ServiceStatus,
 }

@@ -26,11 +26,11 @@ fn model() -> Model {
                 bytes_out: 90_000,
                 syn: 4,
                 synack: 3,
-                rst_in: [0, 1, 2, 3],
-                rst_out: [7, 0, 0, 5],
+                rst_in: [0, 1, 2, 0, 3, 0],
+                rst_out: [7, 0, 0, 0, 5, 0],
                 ..Counters::default()
             },
-            connect_latency: latency,
+            latencies: BTreeMap::from([(Kind::Connect, latency)]),
             status: ServiceStatus {
                 service: ServiceId(id),
                 state: ServiceState::Armed,
@@ -44,6 +44,15 @@ fn model() -> Model {
                     late: 1,
                     abandoned: 0,
                 },
+                trials: BTreeMap::from([(
+                    Kind::Connect,
+                    TrialTotals {
+                        succeeded: 100,
+                        failed: 2,
+                        late: 1,
+                        abandoned: 0,
+                    },
+                )]),
                 expected_per_second: None,
                 probe_passes: Some(true),
             },
@@ -74,7 +83,7 @@ fn model() -> Model {
             attached,
         });
     }
-    model.skips[Skip::Fragment as usize] = 12;
+    model.skips[Skip::LaterFragment as usize] = 12;
     model.programs.push(Program {
         name: "lapwing_in".to_owned(),
         runs: 1_000_000,
@@ -279,7 +288,7 @@ fn every_value_of_the_model_is_where_it_belongs() {
         ),
         (
             "lapwing_skipped_packets_total",
-            &[("reason", "fragment")],
+            &[("reason", "later_fragment")],
             12.0,
         ),
         (

@@ -236,7 +236,7 @@ fn resets(v6: bool) -> Vec<Case> {
             frames: established(v6, vec![rst_in(3), rst_in(4)]),
             seen: Seen {
                 packets_in: 4,
-                rst_in: [0, 0, 1, 1],
+                rst_in: [0, 0, 1, 0, 1, 0],
                 ..ESTABLISHED
             },
         },

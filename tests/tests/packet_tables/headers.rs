@@ -143,9 +143,9 @@ fn frames_that_are_not_measured() {
             many.build(),
             Skip::TooManyHeaders,
         ),
-        is_skipped("a first fragment", first.build(), Skip::Fragment),
-        is_skipped("a later fragment", later.build(), Skip::Fragment),
-        is_skipped("an IPv6 fragment", fragment6.build(), Skip::Fragment),
+        is_skipped("a first fragment", first.build(), Skip::LaterFragment),
+        is_skipped("a later fragment", later.build(), Skip::LaterFragment),
+        is_skipped("an IPv6 fragment", fragment6.build(), Skip::LaterFragment),
         is_skipped("IHL below five", altered(IP, &[0x44]), Skip::Malformed),
         is_skipped(
             "data offset below five",

@@ -6,10 +6,11 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use probe_common::{
     counters::{Counters, RstPhase},
     host::HostTables,
+    parse::tunnel::Tunnels,
     service::Service,
-    trial::CohortRing,
+    trial::{CohortRing, Kind},
 };
-use probe_core::config::{Endpoint, Protocol};
+use probe_core::config::{Application, Endpoint, Protocol};
 use probe_user::datapath::{
     ServiceSpec, key,
     object::{LoadFlags, Object},
@@ -18,7 +19,6 @@ use probe_user::datapath::{
 use crate::{Case, SERVICE4, SERVICE6, Seen, Way, address};
 
 const DEADLINE: Duration = Duration::from_millis(100);
-const DEADLINE_NS: u64 = 100 * MS;
 const XDP_PASS: u32 = 2;
 /// `TC_ACT_UNSPEC`, -1: go on as if we were not there.
 const TC_PASS: u32 = u32::MAX;
@@ -86,6 +86,7 @@ fn specs() -> [ServiceSpec; 2] {
             port: address(text).port(),
             protocol: Protocol::Tcp,
         },
+        application: Application::Any,
         deadline: DEADLINE,
     })
 }
@@ -96,16 +97,12 @@ fn on_host(case: &Case) -> Seen {
         .zip(0..)
         .map(|(spec, id)| {
             let (address, port_protocol) = key(&spec.endpoint);
-            Service {
-                address,
-                port_protocol,
-                id,
-                ring: id,
-                reserved: 0,
-            }
+            Service::new(address, port_protocol, id, spec.options())
         })
         .collect();
-    let tables = HostTables::new(&services, DEADLINE_NS);
+    let tables = HostTables::new(&services, Tunnels::default(), |service, kind| {
+        nanoseconds(specs()[service].deadline_of(kind))
+    });
     for (at_ms, way, frame) in &case.frames {
         tables.set_now(START_NS + at_ms * MS);
         match way {
@@ -119,9 +116,17 @@ fn on_host(case: &Case) -> Seen {
     };
     for service in 0..services.len() {
         let verified = tables.verified(service).into_iter().map(u64::from).sum();
-        seen.add(&tables.counters(service), tables.cohorts(service), verified);
+        seen.add(
+            &tables.counters(service),
+            tables.cohorts(service, Kind::Connect),
+            verified,
+        );
     }
     seen
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,9 +137,8 @@ enum Ingress {
 
 fn in_kernel(case: &Case, hook: Ingress, flags: LoadFlags) -> Seen {
     let mut object = load_object(hook, flags);
-    let clock = object.clock().unwrap();
     for (at_ms, way, frame) in &case.frames {
-        clock.get(0).unwrap().store(START_NS + at_ms * MS);
+        object.set_clock(START_NS + at_ms * MS);
         let mut out = vec![0; frame.len()];
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
@@ -149,12 +153,16 @@ fn in_kernel(case: &Case, hook: Ingress, flags: LoadFlags) -> Seen {
         assert_eq!(&out, frame, "altered: {}", case.description);
     }
     let mut seen = Seen {
-        skips: object.skips().unwrap(),
+        skips: object.skips(),
         ..Seen::default()
     };
-    for (service, counters) in object.counters().unwrap().iter().enumerate() {
+    for (service, counters) in object.counters().iter().enumerate() {
         let verified = object.verified(service).unwrap();
-        seen.add(counters, object.ring(service).unwrap(), verified);
+        seen.add(
+            counters,
+            object.ring(service, Kind::Connect).unwrap(),
+            verified,
+        );
     }
     seen
 }

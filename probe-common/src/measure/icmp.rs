@@ -1,0 +1,56 @@
+//! ICMP "unreachable" messages that the host sends about packets to its services.
+
+use crate::{
+    packet::Packet,
+    parse::{Network, icmp::undelivered},
+    service::{Options, ServiceTable, TCP},
+    skip::Skip,
+    trial::Outcome,
+};
+
+use super::{Client, Flow, Measured, Tables, exchange};
+
+#[inline(always)]
+pub fn egress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    table: &ServiceTable,
+    network: &Network,
+) -> Result<Measured, Skip> {
+    let Some(undelivered) = undelivered(packet, network)? else {
+        return Err(Skip::NotTransport);
+    };
+    let service = table.find(
+        &undelivered.destination,
+        undelivered.destination_port,
+        undelivered.protocol,
+    );
+    let Some(service) = service else {
+        return Ok(Measured::Other);
+    };
+    tables
+        .count(service.id, |counters| counters.unreachable_out += 1)
+        .ok_or(Skip::NoTable)?;
+    let mut client = Client {
+        address: undelivered.source,
+        port: u32::from(undelivered.source_port),
+    };
+    if undelivered.protocol != TCP && service.options.any(Options::DNS) {
+        // A message too short to hold the query's ID matches no exchange.
+        let id: [u8; 2] = packet.read(undelivered.rest_offset).unwrap_or_default();
+        client.port |= u32::from(u16::from_be_bytes(id)) << 16;
+    }
+    let flow = Flow::new(table, service, client);
+    // A UDP query that nobody listens to has failed. A SYN that is answered like
+    // this was rejected by a filter, which is no statement of the service.
+    let (set, outcome) = if undelivered.protocol == TCP {
+        (tables.connections(flow.hash), Outcome::Abandoned)
+    } else {
+        (tables.exchanges(flow.hash), Outcome::Failed)
+    };
+    let measured = set.and_then(|set| match set.find(&flow.key) {
+        Some((entry, seen)) => exchange::fail(tables, &flow, entry, seen, outcome),
+        None => Some(()),
+    });
+    measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
+}

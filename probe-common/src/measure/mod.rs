@@ -1,0 +1,188 @@
+//! From a frame to counters and trial outcomes: the whole measurement, as pure
+//! functions over tables.
+//!
+//! Ingress and egress are the two entry points, one per hook. In the kernel the
+//! tables are maps; on the host they are plain memory. Nothing here changes a
+//! packet, and no error changes its fate.
+//!
+//! ```text
+//! ingress, egress ─▶ parse::network ─┬─▶ tcp ──▶ segment ─▶ connection ─▶ trial
+//!                                    │    └────▶ sampled ───────────────▶ trial
+//!                                    ├─▶ udp ──▶ exchange ──────────────▶ trial
+//!                                    └─▶ icmp ───────────┴──────────────▶ trial
+//! ```
+
+mod connection;
+mod exchange;
+mod icmp;
+mod sampled;
+mod tcp;
+mod tcp_dns;
+mod trials;
+mod udp;
+
+use crate::{
+    cell::Atomics,
+    counters::Counters,
+    flow::{FlowKey, Set},
+    gate::Gate,
+    latency::SharedHistogram,
+    packet::Packet,
+    parse::{self, ICMP, ICMPV6, Network, tunnel::Tunnels},
+    sample::Cell,
+    service::{Found, ServiceTable, TCP, UDP},
+    skip::Skip,
+    syn::ChecksumRule,
+    trial::CohortRing,
+};
+
+/// The tables of a measurement and its surroundings.
+pub trait Tables: Atomics {
+    /// Nanoseconds of the monotonic clock. Costs a helper call in the kernel, so it
+    /// is asked only where a trial starts or ends.
+    fn now_ns(&self) -> u64;
+    /// The same, some milliseconds late, for the price of a load.
+    fn coarse_now_ns(&self) -> u64;
+    /// How a SYN's checksum may look.
+    fn checksum_rule(&self) -> ChecksumRule;
+    /// Which tunnels the interface carries.
+    fn tunnels(&self) -> Tunnels;
+    /// The service table.
+    fn services(&self) -> Option<&ServiceTable>;
+    /// Changes this CPU's counters of a service.
+    fn count(&self, service: u32, change: impl FnOnce(&mut Counters)) -> Option<()>;
+    /// The latencies of a service's trials: the service's index times
+    /// [`RINGS_PER_BLOCK`](crate::trial::RINGS_PER_BLOCK) plus the kind's slot.
+    fn latencies(&self, index: u32) -> Option<&SharedHistogram>;
+    /// Adds one verified handshake to a network bucket of a service.
+    fn add_verified(&self, service: u32, network_bucket: usize);
+    /// Adds one SERVFAIL to a name bucket of a service.
+    fn add_servfail(&self, service: u32, name_bucket: usize);
+    /// The gate.
+    fn gate(&self) -> Option<&Gate>;
+    /// The set of a TCP connection with this hash.
+    fn connections(&self, hash: u64) -> Option<&Set>;
+    /// The set of a UDP exchange with this hash.
+    fn exchanges(&self, hash: u64) -> Option<&Set>;
+    /// A service's sample cell for a connection with this hash.
+    fn cell(&self, service: u32, hash: u64) -> Option<&Cell>;
+    /// A cohort ring.
+    fn ring(&self, index: u32) -> Option<&CohortRing>;
+    /// Wakes user space, if it asked for that since it was last woken.
+    fn wake(&self);
+    /// Tells a trace of a packet of a service; free unless tracing is on.
+    fn trace(&self, event: &Event);
+}
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Towards the service.
+    In,
+    /// From the service.
+    Out,
+}
+
+/// A TCP control segment, for a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Which way.
+    pub direction: Direction,
+    /// Whose.
+    pub key: FlowKey,
+    /// TCP control bits.
+    pub flags: u8,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgment number.
+    pub acknowledgment: u32,
+}
+
+/// What a packet turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// A packet of a service.
+    Service,
+    /// A packet of nobody that we measure.
+    Other,
+}
+
+/// A packet's flow: whose it is, its name, and its hash, computed once a packet.
+struct Flow {
+    service: Found,
+    key: FlowKey,
+    hash: u64,
+}
+
+impl Flow {
+    #[inline(always)]
+    fn new(table: &ServiceTable, service: Found, client: Client) -> Self {
+        let key = FlowKey {
+            client: client.address,
+            client_port: client.port,
+            service: service.id,
+        };
+        Self {
+            service,
+            key,
+            hash: key.hash(&table.flow_key),
+        }
+    }
+}
+
+/// The client's end of a packet.
+#[derive(Clone, Copy)]
+struct Client {
+    address: crate::address::Address,
+    /// Above the port, for DNS, the query's ID.
+    port: u32,
+}
+
+/// Measures a frame on its way in. `segments` is how many packets the buffer stands
+/// for (GRO).
+///
+/// # Errors
+/// The reason why the frame could not be measured.
+#[inline(always)]
+pub fn ingress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let table = tables.services().ok_or(Skip::NoTable)?;
+    let network = parse::network(packet, tables.tunnels(), table)?;
+    match network.protocol {
+        TCP => tcp::ingress(tables, packet, table, &network, segments),
+        UDP => udp::ingress(tables, packet, table, &network, segments),
+        _ => Err(Skip::NotTransport),
+    }
+}
+
+/// Measures a frame on its way out. `segments` is how many packets the buffer will
+/// become (GSO).
+///
+/// # Errors
+/// The reason why the frame could not be measured.
+#[inline(always)]
+pub fn egress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let table = tables.services().ok_or(Skip::NoTable)?;
+    let network = parse::network(packet, tables.tunnels(), table)?;
+    match network.protocol {
+        TCP => tcp::egress(tables, packet, table, &network, segments),
+        UDP => udp::egress(tables, packet, table, &network, segments),
+        ICMP | ICMPV6 => icmp::egress(tables, packet, table, &network),
+        _ => Err(Skip::NotTransport),
+    }
+}
+
+/// IP bytes on the wire: a GSO or GRO buffer has one set of headers, its packets
+/// have one each.
+#[inline(always)]
+fn wire_bytes(network: &Network, transport_header: u32, segments: u32) -> u64 {
+    let repeated = u64::from(segments.saturating_sub(1));
+    u64::from(network.ip_length) + repeated * u64::from(network.header_length + transport_header)
+}

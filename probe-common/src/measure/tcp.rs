@@ -1,0 +1,156 @@
+//! TCP segments of services: counted, and passed on to what they may mean.
+
+use crate::{
+    counters::Counters,
+    packet::Packet,
+    parse::{self, Flags, Network, Segment},
+    sample::is_sampled,
+    service::{Options, ServiceTable, TCP},
+    skip::Skip,
+};
+
+use super::{
+    Client, Direction, Event, Flow, Measured, Tables, connection, sampled, tcp_dns, wire_bytes,
+};
+
+const CONTROL: u8 = Flags::SYN | Flags::FIN | Flags::RST;
+
+#[inline(always)]
+pub fn ingress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    table: &ServiceTable,
+    network: &Network,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let segment = parse::segment(packet, network)?;
+    let Some(service) = table.find(&network.destination, segment.destination_port, TCP) else {
+        return Ok(Measured::Other);
+    };
+    tables
+        .count(service.id, |counters| {
+            count_in(counters, network, &segment, segments);
+        })
+        .ok_or(Skip::NoTable)?;
+    let client = Client {
+        address: network.source,
+        port: u32::from(segment.source_port),
+    };
+    let flow = Flow::new(table, service, client);
+    let flags = segment.flags;
+    if flags.any(CONTROL) {
+        trace(tables, Direction::In, &flow, &segment);
+    }
+    let measured = if flags.any(Flags::SYN) {
+        if flags.any(Flags::ACK) {
+            // A SYN-ACK to a service: simultaneous open (RFC 9293 section 3.5), or
+            // noise. No trial of ours.
+            Some(())
+        } else {
+            connection::syn_in(tables, packet, network, &flow, &segment)
+        }
+    } else if flags.any(Flags::RST) {
+        connection::rst_in(tables, &flow, &segment)
+    } else {
+        if is_sampled(flow.hash, service.sample_mask) {
+            sampled::segment_in(tables, &flow, &segment);
+        }
+        if service.options.any(Options::DNS) && segment.payload_length != 0 {
+            tcp_dns::segment_in(tables, packet, &flow, &segment);
+        }
+        if flags.any(Flags::FIN) || tables.gate().ok_or(Skip::NoTable)?.is_open(flow.hash) {
+            connection::segment_in(tables, &flow, &segment)
+        } else {
+            Some(())
+        }
+    };
+    measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
+}
+
+#[inline(always)]
+pub fn egress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    table: &ServiceTable,
+    network: &Network,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let segment = parse::segment(packet, network)?;
+    let Some(service) = table.find(&network.source, segment.source_port, TCP) else {
+        return Ok(Measured::Other);
+    };
+    tables
+        .count(service.id, |counters| {
+            count_out(counters, network, &segment, segments);
+        })
+        .ok_or(Skip::NoTable)?;
+    let client = Client {
+        address: network.destination,
+        port: u32::from(segment.destination_port),
+    };
+    let flow = Flow::new(table, service, client);
+    let flags = segment.flags;
+    if flags.any(CONTROL) {
+        trace(tables, Direction::Out, &flow, &segment);
+    }
+    let measured = if flags.any(Flags::SYN) {
+        if flags.any(Flags::ACK) {
+            connection::synack_out(tables, &flow, &segment)
+        } else {
+            // The service's host connects from the service's own port.
+            Some(())
+        }
+    } else if flags.any(Flags::RST) {
+        connection::rst_out(tables, &flow, &segment)
+    } else {
+        if is_sampled(flow.hash, service.sample_mask) {
+            sampled::segment_out(tables, &flow, &segment, segments);
+        }
+        if service.options.any(Options::DNS) && segment.payload_length != 0 {
+            tcp_dns::segment_out(tables, packet, &flow, &segment);
+        }
+        if flags.any(Flags::FIN) || tables.gate().ok_or(Skip::NoTable)?.is_open(flow.hash) {
+            connection::segment_out(tables, packet, &flow, &segment)
+        } else {
+            Some(())
+        }
+    };
+    measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
+}
+
+#[inline(always)]
+fn count_in(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
+    counters.packets_in += u64::from(segments.max(1));
+    counters.bytes_in += wire_bytes(network, segment.header_length, segments);
+    let flags = segment.flags;
+    if flags.any(CONTROL) {
+        counters.fin_in += u64::from(flags.any(Flags::FIN));
+        counters.syn += u64::from(flags.any(Flags::SYN) && !flags.any(Flags::ACK));
+    } else if segment.window == 0 {
+        counters.zero_window_in += 1;
+    }
+}
+
+#[inline(always)]
+fn count_out(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
+    counters.packets_out += u64::from(segments.max(1));
+    counters.bytes_out += wire_bytes(network, segment.header_length, segments);
+    let flags = segment.flags;
+    if flags.any(CONTROL) {
+        counters.fin_out += u64::from(flags.any(Flags::FIN));
+        counters.synack += u64::from(flags.all(Flags::SYN | Flags::ACK));
+    } else if segment.window == 0 {
+        counters.zero_window_out += 1;
+    }
+}
+
+#[inline(always)]
+fn trace<T: Tables>(tables: &T, direction: Direction, flow: &Flow, segment: &Segment) {
+    tables.trace(&Event {
+        direction,
+        key: flow.key,
+        flags: segment.flags.0,
+        sequence: segment.sequence,
+        acknowledgment: segment.acknowledgment,
+    });
+}

@@ -1,0 +1,72 @@
+//! The beginning and the end of trials.
+
+use crate::{
+    flow::{Evicted, NewTrial},
+    service::Found,
+    trial::{CohortRing, Kind, Outcome, RINGS_PER_BLOCK},
+};
+
+use super::Tables;
+
+/// A trial of this kind that starts now, and its ring.
+#[inline(always)]
+pub fn new_trial<'a, T: Tables>(
+    tables: &'a T,
+    service: &Found,
+    kind: Kind,
+    now_ns: u64,
+) -> Option<(NewTrial, &'a CohortRing)> {
+    let index = service.ring(kind);
+    let ring = tables.ring(index)?;
+    let trial = NewTrial {
+        ring: index,
+        started_ns: now_ns,
+        expires_ns: now_ns + ring.deadline_ns.load(),
+    };
+    Some((trial, ring))
+}
+
+/// Ends a trial. One that succeeds tells how long it took.
+#[inline(always)]
+pub fn end<T: Tables>(
+    tables: &T,
+    service: u32,
+    trial: Evicted,
+    now_ns: u64,
+    outcome: Outcome,
+) -> Option<()> {
+    let ring = tables.ring(trial.ring)?;
+    T::add(ring.outcome(trial.started_ns, now_ns, outcome), 1);
+    match outcome {
+        Outcome::Succeeded => {
+            let slot = trial.ring & (RINGS_PER_BLOCK as u32 - 1);
+            tables
+                .latencies(service * RINGS_PER_BLOCK as u32 + slot)?
+                .add::<T>(now_ns.saturating_sub(trial.started_ns));
+        }
+        Outcome::Failed => tables.wake(),
+        Outcome::Abandoned => {}
+    }
+    Some(())
+}
+
+/// A trial that ends as it starts.
+#[inline(always)]
+pub fn judge<T: Tables>(
+    tables: &T,
+    service: &Found,
+    kind: Kind,
+    now_ns: u64,
+    succeeded: bool,
+) -> Option<()> {
+    let ring = tables.ring(service.ring(kind))?;
+    let bucket = ring.bucket(now_ns);
+    T::add(&bucket.started, 1);
+    let outcome = if succeeded {
+        &bucket.succeeded
+    } else {
+        &bucket.failed
+    };
+    T::add(outcome, 1);
+    Some(())
+}

@@ -1,0 +1,188 @@
+//! UDP datagrams of services: counted, and passed on to what they may mean.
+
+use crate::{
+    counters::RcodeClass,
+    packet::Packet,
+    parse::{
+        self, Datagram, Network,
+        dns::{self, Dns},
+        quic::{self, Quic},
+    },
+    service::{Options, ServiceTable, UDP},
+    skip::Skip,
+    trial::Kind,
+};
+
+use super::{
+    Client, Flow, Measured, Tables,
+    exchange::{self, Answer, Query},
+    trials, wire_bytes,
+};
+
+const HEADER_LENGTH: u32 = 8;
+
+#[inline(always)]
+pub fn ingress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    table: &ServiceTable,
+    network: &Network,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let datagram = parse::datagram(packet, network)?;
+    let Some(service) = table.find(&network.destination, datagram.destination_port, UDP) else {
+        return Ok(Measured::Other);
+    };
+    let options = service.options;
+    let (query, client_port) = if network.is_fragment {
+        // The kernel may never see the rest of it.
+        (None, datagram.source_port.into())
+    } else if options.any(Options::DNS) {
+        dns_query(packet, &datagram)
+    } else {
+        let query = if options.any(Options::QUIC) {
+            quic_query(packet, &datagram)
+        } else {
+            Some(Query::plain())
+        };
+        (query, datagram.source_port.into())
+    };
+    tables
+        .count(service.id, |counters| {
+            counters.packets_in += u64::from(segments.max(1));
+            counters.bytes_in += wire_bytes(network, HEADER_LENGTH, segments);
+            if options.any(Options::DNS) {
+                counters.dns_queries += u64::from(query.is_some());
+                counters.dns_malformed += u64::from(query.is_none());
+            } else if options.any(Options::QUIC) {
+                counters.quic_initials_in += u64::from(query.is_some());
+            }
+        })
+        .ok_or(Skip::NoTable)?;
+    let Some(query) = query else {
+        return Ok(Measured::Service);
+    };
+    if !query.deserves_answer {
+        return Ok(Measured::Service);
+    }
+    let client = Client {
+        address: network.source,
+        port: client_port,
+    };
+    let flow = Flow::new(table, service, client);
+    exchange::begin(tables, &flow, &query)
+        .map(|()| Measured::Service)
+        .ok_or(Skip::NoTable)
+}
+
+#[inline(always)]
+pub fn egress<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    table: &ServiceTable,
+    network: &Network,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let datagram = parse::datagram(packet, network)?;
+    let Some(service) = table.find(&network.source, datagram.source_port, UDP) else {
+        return Ok(Measured::Other);
+    };
+    let options = service.options;
+    let mut client_port = u32::from(datagram.destination_port);
+    let mut answer = Answer::plain();
+    let mut rcode = None;
+    let mut quic = Quic::Other;
+    if options.any(Options::DNS) {
+        if let Dns::Response {
+            id,
+            name_hash,
+            rcode: code,
+        } = dns::message(packet, datagram.payload_offset, datagram.payload_length)
+        {
+            client_port |= u32::from(id) << 16;
+            answer.to = Some(name_hash).filter(|hash| *hash != 0);
+            rcode = Some((code, name_hash));
+        }
+    } else if options.any(Options::QUIC) {
+        quic = quic::packet(packet, datagram.payload_offset, datagram.payload_length);
+        answer.asks_again = matches!(quic, Quic::Retry | Quic::VersionNegotiation);
+    }
+    tables
+        .count(service.id, |counters| {
+            counters.packets_out += u64::from(segments.max(1));
+            counters.bytes_out += wire_bytes(network, HEADER_LENGTH, segments);
+            match quic {
+                Quic::Initial { .. } => counters.quic_initials_out += 1,
+                Quic::Retry => counters.quic_retries += 1,
+                Quic::VersionNegotiation => counters.quic_version_negotiations += 1,
+                Quic::Other => {}
+            }
+            if let Some((code, _)) = rcode
+                && let Some(count) = counters.dns_responses.get_mut(RcodeClass::index_of(code))
+            {
+                *count += 1;
+            }
+        })
+        .ok_or(Skip::NoTable)?;
+    let client = Client {
+        address: network.destination,
+        port: client_port,
+    };
+    let flow = Flow::new(table, service, client);
+    let measured =
+        if options.any(Options::QUIC) && !tables.gate().ok_or(Skip::NoTable)?.is_open(flow.hash) {
+            // Not one of the first datagrams of a connection.
+            Some(())
+        } else {
+            let resolved = rcode.map_or(Some(()), |(code, name_hash)| {
+                resolve(tables, &flow, code, name_hash)
+            });
+            resolved.and_then(|()| exchange::end(tables, &flow, &answer))
+        };
+    measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
+}
+
+/// The query in a datagram, and the client's port with the query's ID above it.
+#[inline(always)]
+fn dns_query<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> (Option<Query>, u32) {
+    let port = u32::from(datagram.source_port);
+    match dns::message(packet, datagram.payload_offset, datagram.payload_length) {
+        Dns::Query { id, name_hash } => {
+            let query = Query {
+                about: name_hash,
+                ..Query::plain()
+            };
+            (Some(query), u32::from(id) << 16 | port)
+        }
+        Dns::Response { .. } | Dns::Malformed => (None, port),
+    }
+}
+
+#[inline(always)]
+fn quic_query<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> Option<Query> {
+    match quic::packet(packet, datagram.payload_offset, datagram.payload_length) {
+        Quic::Initial { first_id } => Some(Query {
+            kind: Kind::Quic,
+            about: first_id.unwrap_or_default(),
+            deserves_answer: first_id.is_some(),
+        }),
+        Quic::Retry | Quic::VersionNegotiation | Quic::Other => None,
+    }
+}
+
+const SERVFAIL: u8 = 2;
+
+/// The trial `resolve`.
+#[inline(always)]
+fn resolve<T: Tables>(tables: &T, flow: &Flow, rcode: u8, name_hash: u32) -> Option<()> {
+    if rcode == SERVFAIL {
+        tables.add_servfail(flow.key.service, (name_hash >> 26) as usize);
+    }
+    trials::judge(
+        tables,
+        &flow.service,
+        Kind::Resolve,
+        tables.now_ns(),
+        rcode != SERVFAIL,
+    )
+}

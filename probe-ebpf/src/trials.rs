@@ -1,0 +1,49 @@
+//! Cohort rings and latencies by service and kind of trial, and what is counted by
+//! hash buckets of networks and names. User space reads them through mmap.
+
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use probe_common::{
+    address::NETWORK_BUCKETS, cell::Shared, latency::SharedHistogram, trial::CohortRing,
+};
+
+use crate::{DEFAULT_ENTRIES, MMAPABLE, atomics};
+
+#[btf_map]
+static RINGS: Array<CohortRing, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+#[btf_map]
+static LATENCIES: Array<SharedHistogram, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+#[btf_map]
+static VERIFIED: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+#[btf_map]
+static SERVFAILS: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+/// A ring.
+#[inline(always)]
+pub fn ring(index: u32) -> Option<&'static CohortRing> {
+    RINGS.get(index)
+}
+
+/// The latencies of a service and kind.
+#[inline(always)]
+pub fn latencies(index: u32) -> Option<&'static SharedHistogram> {
+    LATENCIES.get(index)
+}
+
+/// Counts a verified handshake of a network.
+#[inline(always)]
+pub fn add_verified(service: u32, network_bucket: usize) {
+    if let Some(networks) = VERIFIED.get(service) {
+        atomics::add(&networks[network_bucket & (NETWORK_BUCKETS - 1)], 1);
+    }
+}
+
+/// Counts a SERVFAIL about a name.
+#[inline(always)]
+pub fn add_servfail(service: u32, name_bucket: usize) {
+    if let Some(names) = SERVFAILS.get(service) {
+        atomics::add(&names[name_bucket & (NETWORK_BUCKETS - 1)], 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! Writing the services into the kernel's table.
+
+use std::time::Duration;
+
+use probe_common::{
+    address::HashKey,
+    gate::generation_shift,
+    service::{ANY_PORT, Options, SAMPLE_NONE, Service, place, ring_index},
+    trial::{Kind, width_shift},
+};
+use probe_core::config::Protocol;
+
+use super::{
+    Error, ServiceSpec,
+    object::{map_missing, random_word},
+    slots::{Slot, assign, key},
+    tables::Tables,
+};
+
+/// Where the kernel keeps a service's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of its counters.
+    pub id: u32,
+    /// What the kernel does for it.
+    pub options: Options,
+    /// Which kinds of trials it has.
+    pub kinds: &'static [Kind],
+}
+
+impl Place {
+    /// Index of its ring for trials of this kind.
+    pub fn ring(&self, kind: Kind) -> usize {
+        ring_index(self.id, self.options, kind) as usize
+    }
+}
+
+/// The kinds of trials of a protocol.
+pub fn kinds(protocol: Protocol) -> &'static [Kind] {
+    match protocol {
+        Protocol::Tcp => Kind::TCP,
+        Protocol::Udp => Kind::UDP,
+    }
+}
+
+/// Writes the services into the unused copy of the table and switches to it.
+pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Place>, Error> {
+    let table = tables.services.get_mut();
+    if table.flow_key == HashKey::default() {
+        table.flow_key = HashKey::from_random(random_word()?);
+    }
+    let active = (table.active.load() & 1) as usize;
+    let present: Vec<Service> = table.copies[active]
+        .iter()
+        .filter(|service| service.port_protocol != 0)
+        .cloned()
+        .collect();
+    let endpoints: Vec<_> = services.iter().map(|service| service.endpoint).collect();
+    let slots = assign(&present, &endpoints);
+    let mut places = Vec::with_capacity(services.len());
+    let mut longest = Duration::ZERO;
+    for (spec, slot) in services.iter().zip(&slots) {
+        let place = set_up(tables, spec, slot)?;
+        for kind in place.kinds {
+            longest = longest.max(spec.deadline_of(*kind));
+        }
+        places.push(place);
+    }
+    tables
+        .gate
+        .generation_shift
+        .store(generation_shift(nanoseconds(longest)));
+    let entries: Vec<Service> = services
+        .iter()
+        .zip(&places)
+        .zip(&slots)
+        .map(|((spec, place), slot)| {
+            let (address, port_protocol) = key(&spec.endpoint);
+            let service = Service::new(address, port_protocol, place.id, place.options);
+            service
+                .sample_mask
+                .store(slot.known.map_or(0, |known| known.sample_mask));
+            if !place.kinds.contains(&Kind::Deliver) {
+                service.sample_mask.store(SAMPLE_NONE);
+            }
+            service
+        })
+        .collect();
+    let table = tables.services.get_mut();
+    let unused = 1 - active;
+    // About every fourth key does, even with the most services.
+    let fits = |word: &u64| {
+        let key = HashKey::from_random(*word);
+        place(&mut table.copies[unused], &key, &entries).is_ok()
+    };
+    let start = random_word()?;
+    let word = (0..)
+        .map(|tries| start.wrapping_add(tries))
+        .find(fits)
+        .ok_or_else(|| map_missing("SERVICES"))?;
+    table.keys[unused] = HashKey::from_random(word);
+    let any_port = services.iter().any(|spec| spec.endpoint.port == ANY_PORT);
+    table.wildcards.store(u32::from(any_port));
+    table
+        .active
+        .store(u32::try_from(unused).unwrap_or_default());
+    Ok(places)
+}
+
+/// The place of a service: the rings that it had if all its deadlines are still the
+/// same, else its other ones. What somebody else may have counted there is forgotten.
+fn set_up(tables: &mut Tables, spec: &ServiceSpec, slot: &Slot) -> Result<Place, Error> {
+    let kinds = kinds(spec.endpoint.protocol);
+    let block = slot
+        .known
+        .map_or(0, |known| known.options.0 & Options::SECOND_BLOCK);
+    let place = |block: u32| Place {
+        id: slot.id,
+        options: Options(spec.options().0 | block),
+        kinds,
+    };
+    let same = place(block);
+    let ring_at = |place: &Place, kind: Kind| {
+        tables
+            .rings
+            .get(place.ring(kind))
+            .ok_or_else(|| map_missing("RINGS"))
+    };
+    let mut unchanged = slot.known.is_some();
+    for kind in kinds {
+        let deadline_ns = ring_at(&same, *kind)?.deadline_ns.load();
+        unchanged &= deadline_ns == nanoseconds(spec.deadline_of(*kind));
+    }
+    if unchanged {
+        return Ok(same);
+    }
+    let other = if slot.known.is_some() {
+        place(block ^ Options::SECOND_BLOCK)
+    } else {
+        same
+    };
+    for kind in kinds {
+        let deadline_ns = nanoseconds(spec.deadline_of(*kind));
+        let ring = ring_at(&other, *kind)?;
+        ring.width_shift.store(width_shift(deadline_ns));
+        ring.deadline_ns.store(deadline_ns);
+    }
+    if slot.known.is_none() {
+        tables.forget(slot.id);
+    }
+    Ok(other)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
