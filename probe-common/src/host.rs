@@ -14,13 +14,14 @@ use crate::{
     cell::{Atomics, Shared},
     counters::Counters,
     flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, Set, set_index},
-    gate::{Gate, generation_shift},
+    gate::generation_shift,
     latency::{Histogram, SharedHistogram},
     measure::{Event, Measured, Tables, egress, ingress},
     parse::tunnel::Tunnels,
     sample::{Cell, DEFAULT_CELLS, cell_index},
-    service::{ANY_PORT, Options, Service, ServiceTable, place, ring_index},
+    service::{ANY_PORT, Options, Service, place, ring_index},
     skip::Skip,
+    state::State,
     syn::ChecksumRule,
     trial::{CohortRing, Kind, RINGS_PER_BLOCK},
 };
@@ -32,9 +33,8 @@ pub type Buckets = [u32; NETWORK_BUCKETS];
 pub struct HostTables {
     now_ns: Slot<u64>,
     tunnels: Tunnels,
-    services: Box<ServiceTable>,
+    state: Box<State>,
     options: Vec<Options>,
-    gate: Box<Gate>,
     connections: Vec<Set>,
     exchanges: Vec<Set>,
     cells: Vec<Cell>,
@@ -56,14 +56,10 @@ impl HostTables {
         tunnels: Tunnels,
         deadline_ns: impl Fn(usize, Kind) -> u64,
     ) -> Self {
-        // SAFETY: the table and the gate are made of integers, for which zero is a
-        // value; it also is the empty table and the unused gate.
-        let (mut table, gate) = unsafe {
-            (
-                Box::<ServiceTable>::new_zeroed().assume_init(),
-                Box::<Gate>::new_zeroed().assume_init(),
-            )
-        };
+        // SAFETY: the state is made of integers, for which zero is a value; it also is
+        // an empty table, an unused gate and so on.
+        let mut state = unsafe { Box::<State>::new_zeroed().assume_init() };
+        let table = &mut state.services;
         table.flow_key = HashKey::from_random(1);
         let key = (1..)
             .map(HashKey::from_random)
@@ -93,16 +89,15 @@ impl HostTables {
                 longest_ns = deadline_ns(id, *kind).max(longest_ns);
             }
         }
-        gate.generation_shift.store(generation_shift(longest_ns));
+        state.gate.generation_shift.store(generation_shift(longest_ns));
         Self {
             now_ns: Slot::new(0),
             tunnels,
-            services: table,
+            state,
             options: services
                 .iter()
                 .map(|service| Options(service.options.load()))
                 .collect(),
-            gate,
             connections: sets(DEFAULT_HANDSHAKE_SETS),
             exchanges: sets(DEFAULT_QUERY_SETS),
             cells: (0..services.len() * DEFAULT_CELLS as usize)
@@ -216,12 +211,12 @@ impl Tables for HostTables {
         ChecksumRule::Full
     }
 
-    fn tunnels(&self) -> Tunnels {
+    fn tunnels(&self, _state: &State) -> Tunnels {
         self.tunnels
     }
 
-    fn services(&self) -> Option<&ServiceTable> {
-        Some(&self.services)
+    fn state(&self) -> Option<&State> {
+        Some(&self.state)
     }
 
     fn count(&self, service: u32, change: impl FnOnce(&mut Counters)) -> Option<()> {
@@ -245,10 +240,6 @@ impl Tables for HostTables {
         if let Some(names) = self.servfails.borrow_mut().get_mut(service as usize) {
             names[name_bucket] += 1;
         }
-    }
-
-    fn gate(&self) -> Option<&Gate> {
-        Some(&self.gate)
     }
 
     fn connections(&self, hash: u64) -> Option<&Set> {

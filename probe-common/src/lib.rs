@@ -37,6 +37,7 @@ pub mod parse;
 pub mod sample;
 pub mod service;
 pub mod skip;
+pub mod state;
 pub mod syn;
 pub mod trial;
 mod verifier;

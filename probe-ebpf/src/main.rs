@@ -20,11 +20,9 @@ mod bell;
 mod clock;
 mod counters;
 mod flows;
-mod gate;
-mod interfaces;
 mod packet;
 mod pipeline;
-mod services;
+mod state;
 mod trace;
 mod trials;
 

@@ -9,7 +9,7 @@ use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{bpf_csum_diff, generated::bpf_skb_load_bytes},
 };
-use probe_common::packet::Packet;
+use probe_common::packet::{Packet, Start};
 use zerocopy::FromBytes;
 
 /// The frame that a hook was called for: its linear part, and at the tc hooks the
@@ -61,6 +61,15 @@ impl Packet for Frame<'_> {
         // `read_unaligned`, which would become a load per byte: on the machines for
         // which the kernel allows it, the verifier checks alignment itself.
         Some(unsafe { core::ptr::read(start as *const T) })
+    }
+
+    #[inline(always)]
+    fn start<const LENGTH: usize>(&self) -> Option<Start<'_, LENGTH>> {
+        if self.data + LENGTH > self.end {
+            return None;
+        }
+        // SAFETY: the bytes lie inside the packet.
+        Some(unsafe { Start::new(self.data as *const u8) })
     }
 
     #[inline(always)]

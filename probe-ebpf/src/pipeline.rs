@@ -4,18 +4,17 @@ use probe_common::{
     cell::{Atomics, Shared},
     counters::Counters,
     flow::Set,
-    gate::Gate,
     latency::SharedHistogram,
     measure::{self, Event, Tables},
     parse::tunnel::Tunnels,
     sample::Cell,
-    service::ServiceTable,
+    state::State,
     syn::ChecksumRule,
     trial::CohortRing,
 };
 
 use crate::{
-    atomics, bell, clock, counters, flows, gate, interfaces, packet::Frame, services, trace, trials,
+    atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials,
 };
 
 /// The maps of this object, for a packet on an interface.
@@ -53,17 +52,17 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn checksum_rule(&self) -> ChecksumRule {
-        services::checksum_rule()
+        state::checksum_rule()
     }
 
     #[inline(always)]
-    fn tunnels(&self) -> Tunnels {
-        interfaces::tunnels(self.interface)
+    fn tunnels(&self, state: &State) -> Tunnels {
+        state::tunnels(state, self.interface)
     }
 
     #[inline(always)]
-    fn services(&self) -> Option<&ServiceTable> {
-        services::table()
+    fn state(&self) -> Option<&State> {
+        state::state()
     }
 
     #[inline(always)]
@@ -84,11 +83,6 @@ impl Tables for Maps {
     #[inline(always)]
     fn add_servfail(&self, service: u32, name_bucket: usize) {
         trials::add_servfail(service, name_bucket);
-    }
-
-    #[inline(always)]
-    fn gate(&self) -> Option<&Gate> {
-        gate::gate()
     }
 
     #[inline(always)]

@@ -3,8 +3,9 @@
 use crate::{
     packet::Packet,
     parse::{Network, icmp::undelivered},
-    service::{Options, ServiceTable, TCP},
+    service::{Options, TCP},
     skip::Skip,
+    state::State,
     trial::Outcome,
 };
 
@@ -14,13 +15,13 @@ use super::{Client, Flow, Measured, Tables, exchange};
 pub fn egress<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    table: &ServiceTable,
+    state: &State,
     network: &Network,
 ) -> Result<Measured, Skip> {
     let Some(undelivered) = undelivered(packet, network)? else {
         return Err(Skip::NotTransport);
     };
-    let service = table.find(
+    let service = state.services.find(
         &undelivered.destination,
         undelivered.destination_port,
         undelivered.protocol,
@@ -40,7 +41,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         let id: [u8; 2] = packet.read(undelivered.rest_offset).unwrap_or_default();
         client.port |= u32::from(u16::from_be_bytes(id)) << 16;
     }
-    let flow = Flow::new(table, service, client);
+    let flow = Flow::new(&state.services, service, client);
     // A UDP query that nobody listens to has failed. A SYN that is answered like
     // this was rejected by a filter, which is no statement of the service.
     let (set, outcome) = if undelivered.protocol == TCP {

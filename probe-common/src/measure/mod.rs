@@ -6,15 +6,19 @@
 //! packet, and no error changes its fate.
 //!
 //! ```text
-//! ingress, egress ─▶ parse::network ─┬─▶ tcp ──▶ segment ─▶ connection ─▶ trial
-//!                                    │    └────▶ sampled ───────────────▶ trial
-//!                                    ├─▶ udp ──▶ exchange ──────────────▶ trial
-//!                                    └─▶ icmp ───────────┴──────────────▶ trial
+//! ingress, egress ─▶ quick ─▶ counters, done with
+//!                      │ no
+//!                      ▼
+//!                    parse::network ─┬─▶ tcp ──▶ segment ─▶ connection ─▶ trial
+//!                                    │    └────▶ sampled ──────────────▶ trial
+//!                                    ├─▶ udp ──▶ exchange ─────────────▶ trial
+//!                                    └─▶ icmp ───────────┴─────────────▶ trial
 //! ```
 
 mod connection;
 mod exchange;
 mod icmp;
+mod quick;
 mod sampled;
 mod tcp;
 mod tcp_dns;
@@ -25,13 +29,13 @@ use crate::{
     cell::Atomics,
     counters::Counters,
     flow::{FlowKey, Set},
-    gate::Gate,
     latency::SharedHistogram,
     packet::Packet,
     parse::{self, ICMP, ICMPV6, Network, tunnel::Tunnels},
     sample::Cell,
     service::{Found, ServiceTable, TCP, UDP},
     skip::Skip,
+    state::State,
     syn::ChecksumRule,
     trial::CohortRing,
 };
@@ -46,9 +50,9 @@ pub trait Tables: Atomics {
     /// How a SYN's checksum may look.
     fn checksum_rule(&self) -> ChecksumRule;
     /// Which tunnels the interface carries.
-    fn tunnels(&self) -> Tunnels;
-    /// The service table.
-    fn services(&self) -> Option<&ServiceTable>;
+    fn tunnels(&self, state: &State) -> Tunnels;
+    /// What nearly every packet needs.
+    fn state(&self) -> Option<&State>;
     /// Changes this CPU's counters of a service.
     fn count(&self, service: u32, change: impl FnOnce(&mut Counters)) -> Option<()>;
     /// The latencies of a service's trials: the service's index times
@@ -58,8 +62,6 @@ pub trait Tables: Atomics {
     fn add_verified(&self, service: u32, network_bucket: usize);
     /// Adds one SERVFAIL to a name bucket of a service.
     fn add_servfail(&self, service: u32, name_bucket: usize);
-    /// The gate.
-    fn gate(&self) -> Option<&Gate>;
     /// The set of a TCP connection with this hash.
     fn connections(&self, hash: u64) -> Option<&Set>;
     /// The set of a UDP exchange with this hash.
@@ -149,11 +151,14 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     segments: u32,
 ) -> Result<Measured, Skip> {
-    let table = tables.services().ok_or(Skip::NoTable)?;
-    let network = parse::network(packet, tables.tunnels(), table)?;
+    let state = tables.state().ok_or(Skip::NoTable)?;
+    if let Some(measured) = quick::segment(tables, state, packet, Direction::In, segments) {
+        return Ok(measured);
+    }
+    let network = parse::network(packet, tables.tunnels(state), &state.services)?;
     match network.protocol {
-        TCP => tcp::ingress(tables, packet, table, &network, segments),
-        UDP => udp::ingress(tables, packet, table, &network, segments),
+        TCP => tcp::ingress(tables, packet, state, &network, segments),
+        UDP => udp::ingress(tables, packet, state, &network, segments),
         _ => Err(Skip::NotTransport),
     }
 }
@@ -169,12 +174,15 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     segments: u32,
 ) -> Result<Measured, Skip> {
-    let table = tables.services().ok_or(Skip::NoTable)?;
-    let network = parse::network(packet, tables.tunnels(), table)?;
+    let state = tables.state().ok_or(Skip::NoTable)?;
+    if let Some(measured) = quick::segment(tables, state, packet, Direction::Out, segments) {
+        return Ok(measured);
+    }
+    let network = parse::network(packet, tables.tunnels(state), &state.services)?;
     match network.protocol {
-        TCP => tcp::egress(tables, packet, table, &network, segments),
-        UDP => udp::egress(tables, packet, table, &network, segments),
-        ICMP | ICMPV6 => icmp::egress(tables, packet, table, &network),
+        TCP => tcp::egress(tables, packet, state, &network, segments),
+        UDP => udp::egress(tables, packet, state, &network, segments),
+        ICMP | ICMPV6 => icmp::egress(tables, packet, state, &network),
         _ => Err(Skip::NotTransport),
     }
 }

@@ -5,8 +5,9 @@ use crate::{
     packet::Packet,
     parse::{self, Flags, Network, Segment},
     sample::is_sampled,
-    service::{Options, ServiceTable, TCP},
+    service::{Options, TCP},
     skip::Skip,
+    state::State,
 };
 
 use super::{
@@ -19,12 +20,12 @@ const CONTROL: u8 = Flags::SYN | Flags::FIN | Flags::RST;
 pub fn ingress<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    table: &ServiceTable,
+    state: &State,
     network: &Network,
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let Some(service) = table.find(&network.destination, segment.destination_port, TCP) else {
+    let Some(service) = state.services.find(&network.destination, segment.destination_port, TCP) else {
         return Ok(Measured::Other);
     };
     tables
@@ -36,7 +37,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         address: network.source,
         port: u32::from(segment.source_port),
     };
-    let flow = Flow::new(table, service, client);
+    let flow = Flow::new(&state.services, service, client);
     let flags = segment.flags;
     if flags.any(CONTROL) {
         trace(tables, Direction::In, &flow, &segment);
@@ -58,7 +59,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         if service.options.any(Options::DNS) && segment.payload_length != 0 {
             tcp_dns::segment_in(tables, packet, &flow, &segment);
         }
-        if flags.any(Flags::FIN) || tables.gate().ok_or(Skip::NoTable)?.is_open(flow.hash) {
+        if flags.any(Flags::FIN) || state.gate.is_open(flow.hash) {
             connection::segment_in(tables, &flow, &segment)
         } else {
             Some(())
@@ -71,12 +72,12 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
 pub fn egress<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    table: &ServiceTable,
+    state: &State,
     network: &Network,
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let Some(service) = table.find(&network.source, segment.source_port, TCP) else {
+    let Some(service) = state.services.find(&network.source, segment.source_port, TCP) else {
         return Ok(Measured::Other);
     };
     tables
@@ -88,7 +89,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         address: network.destination,
         port: u32::from(segment.destination_port),
     };
-    let flow = Flow::new(table, service, client);
+    let flow = Flow::new(&state.services, service, client);
     let flags = segment.flags;
     if flags.any(CONTROL) {
         trace(tables, Direction::Out, &flow, &segment);
@@ -109,7 +110,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         if service.options.any(Options::DNS) && segment.payload_length != 0 {
             tcp_dns::segment_out(tables, packet, &flow, &segment);
         }
-        if flags.any(Flags::FIN) || tables.gate().ok_or(Skip::NoTable)?.is_open(flow.hash) {
+        if flags.any(Flags::FIN) || state.gate.is_open(flow.hash) {
             connection::segment_out(tables, packet, &flow, &segment)
         } else {
             Some(())
@@ -119,7 +120,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
 }
 
 #[inline(always)]
-fn count_in(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
+pub fn count_in(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
     counters.packets_in += u64::from(segments.max(1));
     counters.bytes_in += wire_bytes(network, segment.header_length, segments);
     let flags = segment.flags;
@@ -132,7 +133,7 @@ fn count_in(counters: &mut Counters, network: &Network, segment: &Segment, segme
 }
 
 #[inline(always)]
-fn count_out(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
+pub fn count_out(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
     counters.packets_out += u64::from(segments.max(1));
     counters.bytes_out += wire_bytes(network, segment.header_length, segments);
     let flags = segment.flags;

@@ -8,8 +8,9 @@ use crate::{
         dns::{self, Dns},
         quic::{self, Quic},
     },
-    service::{Options, ServiceTable, UDP},
+    service::{Options, UDP},
     skip::Skip,
+    state::State,
     trial::Kind,
 };
 
@@ -25,12 +26,12 @@ const HEADER_LENGTH: u32 = 8;
 pub fn ingress<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    table: &ServiceTable,
+    state: &State,
     network: &Network,
     segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let Some(service) = table.find(&network.destination, datagram.destination_port, UDP) else {
+    let Some(service) = state.services.find(&network.destination, datagram.destination_port, UDP) else {
         return Ok(Measured::Other);
     };
     let options = service.options;
@@ -69,7 +70,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         address: network.source,
         port: client_port,
     };
-    let flow = Flow::new(table, service, client);
+    let flow = Flow::new(&state.services, service, client);
     exchange::begin(tables, &flow, &query)
         .map(|()| Measured::Service)
         .ok_or(Skip::NoTable)
@@ -79,12 +80,12 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
 pub fn egress<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    table: &ServiceTable,
+    state: &State,
     network: &Network,
     segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let Some(service) = table.find(&network.source, datagram.source_port, UDP) else {
+    let Some(service) = state.services.find(&network.source, datagram.source_port, UDP) else {
         return Ok(Measured::Other);
     };
     let options = service.options;
@@ -128,9 +129,9 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         address: network.destination,
         port: client_port,
     };
-    let flow = Flow::new(table, service, client);
+    let flow = Flow::new(&state.services, service, client);
     let measured =
-        if options.any(Options::QUIC) && !tables.gate().ok_or(Skip::NoTable)?.is_open(flow.hash) {
+        if options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
             // Not one of the first datagrams of a connection.
             Some(())
         } else {

@@ -11,14 +11,17 @@ use aya::{
     maps::Map,
     programs::{SchedClassifier, Xdp},
 };
-use probe_common::{parse::tunnel::Tunnels, service::MAX_SERVICES};
+use probe_common::{
+    parse::tunnel::Tunnels,
+    service::{MAX_SERVICES, Service},
+};
 
 use super::{
     Error, ServiceSpec,
     pins::Pins,
     publish::{Place, publish},
     sizes::{self, Sizes},
-    tables::{INTERFACES, Tables},
+    tables::Tables,
 };
 
 /// The object that was embedded at build time; empty without one.
@@ -124,13 +127,31 @@ impl Object {
     /// Sets the clock: of an object that was loaded for replay the only one, else the
     /// one that is looked at where milliseconds do not matter.
     pub fn set_clock(&self, now_ns: u64) {
-        self.tables.clock.store(now_ns);
+        self.tables.state.clock.store(now_ns);
+    }
+
+    /// Sets which connections of a service are sampled: those whose hash has none of
+    /// these bits.
+    pub fn set_sample_mask(&self, service: usize, mask: u32) {
+        if let Some(entry) = self.entry(service) {
+            entry.sample_mask.store(mask);
+        }
+    }
+
+    /// A service's entry in the table that the kernel uses.
+    pub(super) fn entry(&self, service: usize) -> Option<&Service> {
+        let id = self.places.get(service)?.id;
+        let table = &self.tables.state.services;
+        let active = (table.active.load() & 1) as usize;
+        table.copies[active]
+            .iter()
+            .find(|entry| entry.port_protocol != 0 && entry.id == id)
     }
 
     /// Tells which tunnels an interface carries: bits of [`Tunnels`]. Interfaces whose
     /// indices have the same lower bits share them.
     pub fn set_tunnels(&self, interface: u32, kinds: u32) {
-        let bits = &self.tables.tunnels[interface as usize % INTERFACES];
+        let bits = self.tables.state.tunnels_of(interface);
         bits.store(bits.load() | kinds);
     }
 }
@@ -174,7 +195,7 @@ pub(super) fn random_word() -> Result<u64, Error> {
     let mut bytes = [0; 8];
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| map_error("SERVICES", &error))?;
+        .map_err(|error| map_error("STATE", &error))?;
     Ok(u64::from_ne_bytes(bytes) | 1)
 }
 

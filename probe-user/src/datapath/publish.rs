@@ -45,7 +45,7 @@ pub fn kinds(protocol: Protocol) -> &'static [Kind] {
 
 /// Writes the services into the unused copy of the table and switches to it.
 pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Place>, Error> {
-    let table = tables.services.get_mut();
+    let table = &mut tables.state.get_mut().services;
     if table.flow_key == HashKey::default() {
         table.flow_key = HashKey::from_random(random_word()?);
     }
@@ -67,6 +67,7 @@ pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Plac
         places.push(place);
     }
     tables
+        .state
         .gate
         .generation_shift
         .store(generation_shift(nanoseconds(longest)));
@@ -86,7 +87,7 @@ pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Plac
             service
         })
         .collect();
-    let table = tables.services.get_mut();
+    let table = &mut tables.state.get_mut().services;
     let unused = 1 - active;
     // About every fourth key does, even with the most services.
     let fits = |word: &u64| {
@@ -97,7 +98,7 @@ pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Plac
     let word = (0..)
         .map(|tries| start.wrapping_add(tries))
         .find(fits)
-        .ok_or_else(|| map_missing("SERVICES"))?;
+        .ok_or_else(|| map_missing("STATE"))?;
     table.keys[unused] = HashKey::from_random(word);
     let any_port = services.iter().any(|spec| spec.endpoint.port == ANY_PORT);
     table.wildcards.store(u32::from(any_port));

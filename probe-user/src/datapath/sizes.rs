@@ -13,19 +13,17 @@ use probe_common::{
 use super::{Error, object::map_error};
 
 /// The maps that outlive the daemon.
-pub const PINNED: [&str; 12] = [
-    "SERVICES",
+pub const PINNED: [&str; 10] = [
+    "STATE",
     "HANDSHAKES",
     "QUERIES",
     "CELLS",
-    "GATE",
     "RINGS",
     "LATENCIES",
     "VERIFIED",
     "SERVFAILS",
     "COUNTERS",
     "SKIPS",
-    "CLOCK",
 ];
 
 /// Fewest services that the maps are made for, so that adding some keeps the maps.

@@ -5,10 +5,9 @@ use probe_common::{
     address::NETWORK_BUCKETS,
     cell::Shared,
     counters::SharedCounters,
-    gate::Gate,
     latency::SharedHistogram,
-    service::ServiceTable,
     skip::SharedSkips,
+    state::State,
     trial::{CohortRing, RINGS_PER_BLOCK},
 };
 
@@ -19,26 +18,19 @@ use super::{
     sizes::Layout,
 };
 
-/// Interfaces are told apart by the lower bits of their index.
-pub const INTERFACES: usize = 1024;
-
 /// Counts by hash bucket.
 pub type Buckets = [Shared<u32>; NETWORK_BUCKETS];
 
 /// The mapped maps.
 pub struct Tables {
     pub layout: Layout,
-    pub services: One<ServiceTable>,
-    pub gate: One<Gate>,
+    pub state: One<State>,
     pub rings: Mapped<CohortRing>,
     pub latencies: Mapped<SharedHistogram>,
     pub verified: Mapped<Buckets>,
     pub servfails: Mapped<Buckets>,
     pub counters: Mapped<SharedCounters>,
     pub skips: Mapped<SharedSkips>,
-    pub tunnels: One<[Shared<u32>; INTERFACES]>,
-    pub clock: One<Shared<u64>>,
-    pub bell_armed: One<Shared<u64>>,
 }
 
 impl Tables {
@@ -48,17 +40,13 @@ impl Tables {
         let cpus = layout.cpus as usize;
         Ok(Self {
             layout: *layout,
-            services: one(ebpf, "SERVICES")?,
-            gate: one(ebpf, "GATE")?,
+            state: many(ebpf, "STATE", 1).map(One::new)?,
             rings: many(ebpf, "RINGS", capacity * 2 * RINGS_PER_BLOCK)?,
             latencies: many(ebpf, "LATENCIES", capacity * RINGS_PER_BLOCK)?,
             verified: many(ebpf, "VERIFIED", capacity)?,
             servfails: many(ebpf, "SERVFAILS", capacity)?,
             counters: many(ebpf, "COUNTERS", capacity * cpus)?,
             skips: many(ebpf, "SKIPS", cpus)?,
-            tunnels: one(ebpf, "TUNNELS")?,
-            clock: one(ebpf, "CLOCK")?,
-            bell_armed: one(ebpf, "BELL_ARMED")?,
         })
     }
 }
@@ -83,8 +71,4 @@ impl Tables {
 
 fn many<T>(ebpf: &Ebpf, name: &'static str, length: usize) -> Result<Mapped<T>, Error> {
     Mapped::new(map_fd(ebpf, name)?, length).map_err(|error| map_error(name, &error))
-}
-
-fn one<T>(ebpf: &Ebpf, name: &'static str) -> Result<One<T>, Error> {
-    many(ebpf, name, 1).map(One::new)
 }

@@ -1,0 +1,30 @@
+//! What nearly every packet needs, in one map value: a single look-up finds it all.
+
+use crate::{cell::Shared, gate::Gate, service::ServiceTable};
+
+/// Interfaces are told apart by the lower bits of their index.
+pub const INTERFACES: usize = 1024;
+
+/// The one value of the map `STATE`.
+#[repr(C)]
+pub struct State {
+    /// The services.
+    pub services: ServiceTable,
+    /// The gate.
+    pub gate: Gate,
+    /// The replayed time; otherwise the latest time that anybody asked the kernel
+    /// for: a trial that began or ended, or user space at a reading.
+    pub clock: Shared<u64>,
+    /// One while user space sleeps and wants to be woken.
+    pub bell_armed: Shared<u64>,
+    /// Bits of [`Tunnels`](crate::parse::tunnel::Tunnels) by interface.
+    pub tunnels: [Shared<u32>; INTERFACES],
+}
+
+impl State {
+    /// The tunnels of an interface.
+    #[inline(always)]
+    pub fn tunnels_of(&self, interface: u32) -> &Shared<u32> {
+        &self.tunnels[interface as usize & (INTERFACES - 1)]
+    }
+}
