@@ -89,7 +89,10 @@ impl HostTables {
                 longest_ns = deadline_ns(id, *kind).max(longest_ns);
             }
         }
-        state.gate.generation_shift.store(generation_shift(longest_ns));
+        state
+            .gate
+            .generation_shift
+            .store(generation_shift(longest_ns));
         Self {
             now_ns: Slot::new(0),
             tunnels,

@@ -13,9 +13,7 @@ use probe_common::{
     trial::CohortRing,
 };
 
-use crate::{
-    atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials,
-};
+use crate::{atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials};
 
 /// The maps of this object, for a packet on an interface.
 struct Maps {

@@ -13,7 +13,7 @@ use crate::{
     state::State,
 };
 
-use super::{Client, Direction, Flow, Measured, Tables, tcp};
+use super::{Client, Direction, Flow, Measured, Tables, sampled, tcp};
 
 const IPV4: u16 = 0x0800_u16.to_be();
 const IPV6: u16 = 0x86dd_u16.to_be();
@@ -137,10 +137,15 @@ fn measure<T: Tables>(
     let flow = Flow::new(&state.services, service, client);
     let is_all = !segment.flags.any(Flags::SYN | Flags::FIN | Flags::RST)
         && !service.options.any(Options::DNS)
-        && !is_sampled(flow.hash, service.sample_mask)
         && !state.gate.is_open(flow.hash);
     if !is_all {
         return None;
+    }
+    if is_sampled(flow.hash, service.sample_mask) {
+        match direction {
+            Direction::In => sampled::segment_in(tables, &flow, segment),
+            Direction::Out => sampled::segment_out(tables, &flow, segment, segments),
+        }?;
     }
     tables.count(service.id, |counters| match direction {
         Direction::In => tcp::count_in(counters, network, segment, segments),

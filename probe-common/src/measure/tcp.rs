@@ -25,7 +25,10 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let Some(service) = state.services.find(&network.destination, segment.destination_port, TCP) else {
+    let Some(service) = state
+        .services
+        .find(&network.destination, segment.destination_port, TCP)
+    else {
         return Ok(Measured::Other);
     };
     tables
@@ -77,7 +80,10 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let Some(service) = state.services.find(&network.source, segment.source_port, TCP) else {
+    let Some(service) = state
+        .services
+        .find(&network.source, segment.source_port, TCP)
+    else {
         return Ok(Measured::Other);
     };
     tables

@@ -31,7 +31,10 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let Some(service) = state.services.find(&network.destination, datagram.destination_port, UDP) else {
+    let Some(service) = state
+        .services
+        .find(&network.destination, datagram.destination_port, UDP)
+    else {
         return Ok(Measured::Other);
     };
     let options = service.options;
@@ -85,7 +88,10 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let Some(service) = state.services.find(&network.source, datagram.source_port, UDP) else {
+    let Some(service) = state
+        .services
+        .find(&network.source, datagram.source_port, UDP)
+    else {
         return Ok(Measured::Other);
     };
     let options = service.options;
@@ -130,16 +136,15 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         port: client_port,
     };
     let flow = Flow::new(&state.services, service, client);
-    let measured =
-        if options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
-            // Not one of the first datagrams of a connection.
-            Some(())
-        } else {
-            let resolved = rcode.map_or(Some(()), |(code, name_hash)| {
-                resolve(tables, &flow, code, name_hash)
-            });
-            resolved.and_then(|()| exchange::end(tables, &flow, &answer))
-        };
+    let measured = if options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
+        // Not one of the first datagrams of a connection.
+        Some(())
+    } else {
+        let resolved = rcode.map_or(Some(()), |(code, name_hash)| {
+            resolve(tables, &flow, code, name_hash)
+        });
+        resolved.and_then(|()| exchange::end(tables, &flow, &answer))
+    };
     measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
 }
 
