@@ -331,44 +331,10 @@ fn status_out<T: Tables, P: Packet + ?Sized>(
 
 #[inline(always)]
 pub fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
-    let mut phase = RstPhase::Unmatched;
-    if let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) {
-        let mut step = Step::none(seen);
-        step.next = seen.with(Phase::Closed);
-        let offset = segment.sequence.wrapping_sub(entry.client_next());
-        phase = match seen.phase() {
-            // The client takes its SYN back, for example after a challenge ACK.
-            Phase::Waiting if offset.wrapping_add(1) <= 1 => {
-                step.ends = Some(Outcome::Abandoned);
-                RstPhase::Refused
-            }
-            Phase::HalfOpen if offset == 0 => {
-                step.ends = Some(Outcome::Failed);
-                RstPhase::HalfOpen
-            }
-            Phase::Verified | Phase::Exchanged => established(seen),
-            Phase::Greeting | Phase::Requesting if offset < WINDOW => {
-                step.ends = Some(Outcome::Abandoned);
-                established(seen)
-            }
-            Phase::Empty | Phase::Busy | Phase::Closed => RstPhase::Unmatched,
-            _ => RstPhase::Invalid,
-        };
-        let cell = tables.cell(flow.key.service, flow.hash)?;
-        if cell.is_of(flow.hash) {
-            if cell.accepts_rst(segment.sequence) {
-                cell.release();
-            } else {
-                phase = RstPhase::Invalid;
-            }
-        }
-        if phase == RstPhase::Established {
-            step.finishes = Some(true);
-        }
-        if !matches!(phase, RstPhase::Invalid | RstPhase::Unmatched) {
-            take(tables, flow, entry, seen, &step)?;
-        }
-    }
+    let phase = match cell_of_rst(tables, flow, Some(segment.sequence))? {
+        RstPhase::Invalid => RstPhase::Invalid,
+        by_cell => rst_in_phase(tables, flow, segment, by_cell)?,
+    };
     tables.count(flow.key.service, |counters| {
         if let Some(count) = counters.rst_in.get_mut(phase.index()) {
             *count += 1;
@@ -376,47 +342,113 @@ pub fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<(
     })
 }
 
+/// What the sample cell says of a RST: established if the connection is sampled and
+/// the RST takes effect, which frees the cell; invalid if it does not.
+#[inline(always)]
+fn cell_of_rst<T: Tables>(tables: &T, flow: &Flow, sequence: Option<u32>) -> Option<RstPhase> {
+    let cell = tables.cell(flow.key.service, flow.hash)?;
+    if !cell.is_of(flow.hash) {
+        return Some(RstPhase::Unmatched);
+    }
+    if sequence.is_some_and(|sequence| !cell.accepts_rst(sequence)) {
+        return Some(RstPhase::Invalid);
+    }
+    cell.release();
+    Some(RstPhase::Established)
+}
+
+/// What a RST in does to its connection; `unknown` if the connection is not in the
+/// table.
+#[inline(always)]
+fn rst_in_phase<T: Tables>(
+    tables: &T,
+    flow: &Flow,
+    segment: &Segment,
+    unknown: RstPhase,
+) -> Option<RstPhase> {
+    let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) else {
+        return Some(unknown);
+    };
+    let mut step = Step::none(seen);
+    step.next = seen.with(Phase::Closed);
+    let offset = segment.sequence.wrapping_sub(entry.client_next());
+    let phase = match seen.phase() {
+        // The client takes its SYN back, for example after a challenge ACK.
+        Phase::Waiting if offset.wrapping_add(1) <= 1 => {
+            step.ends = Some(Outcome::Abandoned);
+            RstPhase::Refused
+        }
+        Phase::HalfOpen if offset == 0 => {
+            step.ends = Some(Outcome::Failed);
+            RstPhase::HalfOpen
+        }
+        Phase::Verified | Phase::Exchanged => established(seen),
+        Phase::Greeting | Phase::Requesting if offset < WINDOW => {
+            step.ends = Some(Outcome::Abandoned);
+            established(seen)
+        }
+        Phase::Empty | Phase::Busy | Phase::Closed => RstPhase::Unmatched,
+        _ => RstPhase::Invalid,
+    };
+    if phase == RstPhase::Established {
+        step.finishes = Some(true);
+    }
+    if !matches!(phase, RstPhase::Invalid | RstPhase::Unmatched) {
+        take(tables, flow, entry, seen, &step)?;
+    }
+    Some(phase)
+}
+
 #[inline(always)]
 pub fn rst_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
-    let mut phase = RstPhase::Unmatched;
-    if let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) {
-        let mut step = Step::none(seen);
-        step.next = seen.with(Phase::Closed);
-        // RFC 9293 section 3.10.7.1: the RST that answers a SYN acknowledges it.
-        let answers_syn = segment.flags.any(Flags::ACK)
-            && segment.acknowledgment == entry.client_number().wrapping_add(1);
-        phase = match seen.phase() {
-            Phase::Waiting if answers_syn => {
-                step.ends = Some(Outcome::Failed);
-                RstPhase::Refused
-            }
-            Phase::HalfOpen => {
-                step.ends = Some(Outcome::Abandoned);
-                RstPhase::HalfOpen
-            }
-            Phase::Greeting | Phase::Requesting => {
-                step.ends = Some(Outcome::Failed);
-                established(seen)
-            }
-            Phase::Verified | Phase::Exchanged => established(seen),
-            _ => RstPhase::Unmatched,
-        };
-        if phase == RstPhase::Established {
-            step.finishes = Some(false);
-        }
-        let cell = tables.cell(flow.key.service, flow.hash)?;
-        if cell.is_of(flow.hash) {
-            cell.release();
-        }
-        if phase != RstPhase::Unmatched {
-            take(tables, flow, entry, seen, &step)?;
-        }
-    }
+    let by_cell = cell_of_rst(tables, flow, None)?;
+    let phase = rst_out_phase(tables, flow, segment, by_cell)?;
     tables.count(flow.key.service, |counters| {
         if let Some(count) = counters.rst_out.get_mut(phase.index()) {
             *count += 1;
         }
     })
+}
+
+/// As [`rst_in_phase`], for a RST out.
+#[inline(always)]
+fn rst_out_phase<T: Tables>(
+    tables: &T,
+    flow: &Flow,
+    segment: &Segment,
+    unknown: RstPhase,
+) -> Option<RstPhase> {
+    let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) else {
+        return Some(unknown);
+    };
+    let mut step = Step::none(seen);
+    step.next = seen.with(Phase::Closed);
+    // RFC 9293 section 3.10.7.1: the RST that answers a SYN acknowledges it.
+    let answers_syn = segment.flags.any(Flags::ACK)
+        && segment.acknowledgment == entry.client_number().wrapping_add(1);
+    let phase = match seen.phase() {
+        Phase::Waiting if answers_syn => {
+            step.ends = Some(Outcome::Failed);
+            RstPhase::Refused
+        }
+        Phase::HalfOpen => {
+            step.ends = Some(Outcome::Abandoned);
+            RstPhase::HalfOpen
+        }
+        Phase::Greeting | Phase::Requesting => {
+            step.ends = Some(Outcome::Failed);
+            established(seen)
+        }
+        Phase::Verified | Phase::Exchanged => established(seen),
+        _ => RstPhase::Unmatched,
+    };
+    if phase == RstPhase::Established {
+        step.finishes = Some(false);
+    }
+    if phase != RstPhase::Unmatched {
+        take(tables, flow, entry, seen, &step)?;
+    }
+    Some(phase)
 }
 
 /// A RST of an established connection, or one after a FIN, when the connection was
