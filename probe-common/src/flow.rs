@@ -122,12 +122,14 @@ impl State {
 
     /// The same owner and marks in another phase.
     #[inline(always)]
+    #[must_use]
     pub fn with(self, phase: Phase) -> Self {
         Self(self.0 & !PHASE | phase as u32)
     }
 
     /// The same with these marks.
     #[inline(always)]
+    #[must_use]
     pub fn marked(self, bits: u32) -> Self {
         Self(self.0 | bits)
     }

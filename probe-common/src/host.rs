@@ -61,7 +61,7 @@ impl HostTables {
         let mut state = unsafe { Box::<State>::new_zeroed().assume_init() };
         let table = &mut state.services;
         table.flow_key = HashKey::from_random(1);
-        let key = (1..)
+        let key = (1..=u64::MAX)
             .map(HashKey::from_random)
             .find(|key| place(&mut table.copies[0], key, services).is_ok())
             .unwrap_or_default();

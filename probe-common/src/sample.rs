@@ -78,7 +78,7 @@ pub enum Sequence {
 /// Whether `a` comes before `b` (RFC 9293 section 3.4).
 #[inline(always)]
 fn before(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) < 0
+    a.wrapping_sub(b).cast_signed() < 0
 }
 
 impl Cell {

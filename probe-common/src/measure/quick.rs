@@ -86,8 +86,8 @@ fn read_segment<const LENGTH: usize>(
 ) -> Option<Segment> {
     let at = network.transport_offset;
     let header_length = u32::from(start.read::<u8>(at + 12) >> 4) * 4;
-    let headers_length = network.header_length + header_length;
-    if header_length < 20 || network.ip_length < headers_length {
+    let payload_at = network.header_length + header_length;
+    if header_length < 20 || network.ip_length < payload_at {
         return None;
     }
     Some(Segment {
@@ -99,7 +99,7 @@ fn read_segment<const LENGTH: usize>(
         window: start.read(at + 14),
         checksum: start.read(at + 16),
         header_length,
-        payload_length: network.ip_length - headers_length,
+        payload_length: network.ip_length - payload_at,
         payload_offset: at + header_length as usize,
     })
 }

@@ -50,20 +50,20 @@ impl Message {
 
     /// Whether it is a response.
     #[inline(always)]
-    pub fn is_response(&self) -> bool {
+    pub fn is_response(self) -> bool {
         self.flags & QR != 0
     }
 
     /// The response code, without the bits that EDNS adds.
     #[inline(always)]
-    pub fn rcode(&self) -> u8 {
+    pub fn rcode(self) -> u8 {
         (self.flags & RCODE) as u8
     }
 
     /// Whether it is a query that a server has to answer: a standard query, whole,
     /// with one question and no answers (RFC 1035 section 4.1.1, RFC 9619).
     #[inline(always)]
-    fn is_standard_query(&self) -> bool {
+    fn is_standard_query(self) -> bool {
         self.flags & (QR | OPCODE | TC) == 0 && self.questions == 1 && self.answers == 0
     }
 }

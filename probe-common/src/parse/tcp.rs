@@ -54,8 +54,8 @@ pub fn segment<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Segm
     let offset = network.transport_offset;
     let header: Header = packet.read(offset).ok_or(Skip::Truncated)?;
     let header_length = u32::from(header.data_offset >> 4) * 4;
-    let headers_length = network.header_length + header_length;
-    if header_length < 20 || network.ip_length < headers_length {
+    let payload_at = network.header_length + header_length;
+    if header_length < 20 || network.ip_length < payload_at {
         return Err(Skip::Malformed);
     }
     Ok(Segment {
@@ -67,7 +67,7 @@ pub fn segment<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Segm
         window: header.window,
         checksum: header.checksum,
         header_length,
-        payload_length: network.ip_length - headers_length,
+        payload_length: network.ip_length - payload_at,
         payload_offset: offset + header_length as usize,
     })
 }
