@@ -14,7 +14,7 @@ use aya::{
 use probe_common::{parse::tunnel::Tunnels, service::MAX_SERVICES};
 
 use super::{
-    Error, ServiceSpec,
+    Error, ServiceSpec, kernel,
     pins::Pins,
     publish::{Place, publish},
     sizes::{self, Sizes},
@@ -205,8 +205,13 @@ pub(super) fn map_missing(name: &'static str) -> Error {
 }
 
 pub(super) fn program_error(program: &'static str, source: aya::programs::ProgramError) -> Error {
-    Error::Program {
-        program,
-        source: Box::new(source),
+    let source = Box::new(source);
+    match kernel::too_old() {
+        Some(release) => Error::KernelTooOld {
+            program,
+            release,
+            source,
+        },
+        None => Error::Program { program, source },
     }
 }
