@@ -4,7 +4,8 @@
 //! ```text
 //! setup ─▶ build ─▶ run
 //!            ├────▶ test   (README's second command)
-//!            └────▶ demo   (README's first command)
+//!            ├────▶ demo   (README's first command)
+//!            └────▶ kernels
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
 //! precondition that a reader must know. Every external command goes through
@@ -15,6 +16,7 @@ mod bpf_linker;
 mod build;
 mod command;
 mod demo;
+mod kernels;
 mod needs;
 mod object;
 mod privilege;
@@ -51,6 +53,8 @@ enum Verb {
     Test(test::Args),
     /// Show a withdraw happening, on a lab of two sites and an upstream (as root)
     Demo(demo::Args),
+    /// Boot other kernels and load the eBPF object under each
+    Kernels(kernels::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::main(&workspace, &args),
         Verb::Test(args) => test::main(&workspace, &args),
         Verb::Demo(args) => demo::main(&workspace, &args),
+        Verb::Kernels(args) => kernels::main(&workspace, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! What a machine needs, why, and whether it is there.
 //!
 //! In: the workspace and the toolchain chosen. Out: one [`Need`] per thing,
-//! in two groups, each with its [`State`] and the [`Fix`] that brings it.
+//! in groups, each with its [`State`] and the [`Fix`] that brings it.
 
 use crate::apt::{self, Installed};
 use crate::bpf_linker;
@@ -17,6 +17,8 @@ pub enum Group {
     Build,
     /// To raise the lab of the tests and the demo.
     Lab,
+    /// To boot other kernels; nothing else needs it.
+    Kernels,
 }
 
 impl Group {
@@ -24,6 +26,7 @@ impl Group {
         match self {
             Self::Build => "To build the eBPF object",
             Self::Lab => "To raise the lab of the tests and the demo",
+            Self::Kernels => "To boot other kernels",
         }
     }
 }
@@ -124,13 +127,18 @@ const LAB: [(&str, &str, &str); 7] = [
     ),
 ];
 
+/// As [`LAB`]. The emulator is not among them: its package can be at odds with what a
+/// machine has, so it is only unpacked.
+const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
+
 /// Looks at everything the groups need.
 pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) -> Vec<Need> {
     let mut needs = Vec::new();
     for group in groups {
         match group {
             Group::Build => needs.extend(build_needs(workspace, toolchain)),
-            Group::Lab => needs.extend(lab_needs()),
+            Group::Lab => needs.extend(program_needs(Group::Lab, &LAB)),
+            Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
         }
     }
     needs
@@ -239,15 +247,17 @@ fn compiler_needs(installed: &[Installed]) -> Vec<Need> {
         .collect()
 }
 
-fn lab_needs() -> Vec<Need> {
-    let installed = apt::installed(&LAB.map(|(package, _, _)| package));
-    LAB.iter()
+fn program_needs(group: Group, programs: &[(&str, &str, &'static str)]) -> Vec<Need> {
+    let packages: Vec<_> = programs.iter().map(|(package, _, _)| *package).collect();
+    let installed = apt::installed(&packages);
+    programs
+        .iter()
         .map(|(package, program, why)| {
             let state = version_of(package, &installed)
                 // Perhaps it came another way.
                 .or_else(|| command::find(program).map(|path| path.display().to_string()))
                 .map_or(State::Missing, State::Present);
-            package_need(Group::Lab, package, why, state)
+            package_need(group, package, why, state)
         })
         .collect()
 }

@@ -33,7 +33,7 @@ pub struct Args {
     check: bool,
 }
 
-/// Both groups.
+/// What building, testing and the demo need.
 const ALL: [Group; 2] = [Group::Build, Group::Lab];
 
 /// Rounds after which setup gives up: the package lists, the packages, what
@@ -206,7 +206,7 @@ pub fn seconds(duration: Duration) -> String {
 fn listing(needs: &[Need]) -> String {
     let width = needs.iter().map(|need| need.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for group in ALL {
+    for group in [Group::Build, Group::Lab, Group::Kernels] {
         let mut rows = needs.iter().filter(|need| need.group == group).peekable();
         if rows.peek().is_none() {
             continue;

@@ -13,6 +13,7 @@
 mod attach;
 mod clsact;
 mod driver;
+mod kernel;
 mod links;
 mod load;
 pub mod mapped;
@@ -226,6 +227,19 @@ pub enum Error {
     Program {
         /// The program.
         program: &'static str,
+        /// What aya said.
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// A program was refused, and the kernel is older than what it needs.
+    #[error(
+        "the kernel refuses program {program}: this is kernel {release}, and Lapwing needs \
+         kernel 5.12 or later"
+    )]
+    KernelTooOld {
+        /// The program.
+        program: &'static str,
+        /// The kernel's release.
+        release: String,
         /// What aya said.
         source: Box<aya::programs::ProgramError>,
     },

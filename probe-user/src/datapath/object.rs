@@ -17,7 +17,7 @@ use probe_common::{
 };
 
 use super::{
-    Error, ServiceSpec,
+    Error, ServiceSpec, kernel,
     pins::Pins,
     publish::{Place, publish},
     sizes::{self, Sizes},
@@ -226,8 +226,13 @@ pub(super) fn map_missing(name: &'static str) -> Error {
 }
 
 pub(super) fn program_error(program: &'static str, source: aya::programs::ProgramError) -> Error {
-    Error::Program {
-        program,
-        source: Box::new(source),
+    let source = Box::new(source);
+    match kernel::too_old() {
+        Some(release) => Error::KernelTooOld {
+            program,
+            release,
+            source,
+        },
+        None => Error::Program { program, source },
     }
 }
