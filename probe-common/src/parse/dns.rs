@@ -2,7 +2,9 @@
 
 use zerocopy::FromBytes;
 
-use crate::packet::Packet;
+use crate::{packet::Packet, verifier::bounded};
+
+use super::MAX_OFFSET;
 
 /// Length of the header.
 const HEADER_LENGTH: usize = 12;
@@ -141,7 +143,10 @@ fn name_hash<P: Packet + ?Sized>(packet: &P, offset: usize) -> u32 {
     const LOWER_CASE: u32 = 0x2020_2020;
     let mut hash = 0u64;
     for index in 0..NAME_WORDS {
-        let Some(word) = packet.read::<u32>(offset + index * 4) else {
+        // Cut to size in every round: the compiler would count up from a negative
+        // number, which the verifier does not take for an offset.
+        let at = bounded(offset + index * 4, 2 * MAX_OFFSET + 1);
+        let Some(word) = packet.read::<u32>(at) else {
             return 0;
         };
         let word = u32::from_le(word);

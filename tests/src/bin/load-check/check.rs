@@ -1,10 +1,16 @@
 //! Every way of attaching, each from nothing: load, attach, connections, counters, the
 //! verifier's numbers, and everything taken away again.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::loaded_programs;
+use probe_common::counters::Counters;
 use probe_core::{
     config::{Application, Endpoint, Protocol},
     input::Sensor,
@@ -15,7 +21,7 @@ use probe_user::datapath::{
 
 use crate::{
     counted,
-    net::{CONNECTIONS, Clients, INTERFACE, SERVICES},
+    net::{CONNECTIONS, Clients, INTERFACE, PATIENCE, SERVICES},
     record::{Record, Report},
 };
 
@@ -61,8 +67,8 @@ fn one(attach: AttachMode, trace: bool, clients: &Clients, report: &mut Report) 
         "not all hooks are in place"
     );
     clients.come()?;
-    let sum = counted::sum(&datapath);
     let connections = CONNECTIONS * SERVICES.len() as u64;
+    let sum = counted_all(&datapath, connections);
     for Attachment { hook, mode, .. } in datapath.attachments() {
         let program = program_of(hook, mode);
         report.write(&Record::Program {
@@ -77,6 +83,19 @@ fn one(attach: AttachMode, trace: bool, clients: &Clients, report: &mut Report) 
         })?;
     }
     Ok(())
+}
+
+/// The counters once they show every connection, or as they are after a while: the
+/// last ACK may still be on its way when its client goes on.
+fn counted_all(datapath: &Datapath, connections: u64) -> Counters {
+    let start = Instant::now();
+    loop {
+        let sum = counted::sum(datapath);
+        if sum.verified >= connections || start.elapsed() > PATIENCE {
+            return sum;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn start(attach: AttachMode, trace: bool) -> Result<Datapath, datapath::Error> {

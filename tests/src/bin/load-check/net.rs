@@ -32,7 +32,7 @@ const CLIENTS: [&str; 2] = ["198.18.77.2", "2001:db8:77::2"];
 pub const CONNECTIONS: u64 = 10;
 
 /// A guest that is emulated on a busy machine is slow, but not this slow.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The other end of the link.
 pub struct Clients {
