@@ -142,7 +142,8 @@ impl Hooks {
             interface: interface.to_owned(),
         })?;
         let mut tried = Tried::new();
-        for mode in self.modes(hook) {
+        let modes = self.modes(hook);
+        for mode in modes {
             let path = self.pins.link(interface, hook, *mode);
             match attach(object, interface, hook, *mode, &path) {
                 Ok(link) => {
@@ -159,6 +160,13 @@ impl Hooks {
                     });
                 }
                 Err(AttachError::Hook(error)) => tried.push((*mode, error)),
+                // A kernel that does not take the XDP program may take the one for tc.
+                Err(AttachError::Program(_, error))
+                    if self.attach == AttachMode::Auto && Some(mode) != modes.last() =>
+                {
+                    tried.push((*mode, error));
+                }
+                Err(AttachError::Program(name, error)) => return Err(program_error(name, error)),
                 Err(AttachError::Fatal(error)) => return Err(error),
             }
         }
@@ -194,6 +202,8 @@ impl Hooks {
 enum AttachError {
     /// This way of attaching is not possible; another may be.
     Hook(ProgramError),
+    /// The kernel refuses this program; another may do.
+    Program(&'static str, ProgramError),
     /// No way is possible.
     Fatal(Error),
 }
@@ -252,7 +262,7 @@ fn attach(
 fn loaded(program: &'static str, result: Result<(), ProgramError>) -> Result<(), AttachError> {
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        Err(source) => Err(AttachError::Fatal(program_error(program, source))),
+        Err(source) => Err(AttachError::Program(program, source)),
     }
 }
 

@@ -95,7 +95,7 @@ pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Plac
         place(&mut table.copies[unused], &key, &entries).is_ok()
     };
     let start = random_word()?;
-    let word = (0..)
+    let word = (0..=u64::MAX)
         .map(|tries| start.wrapping_add(tries))
         .find(fits)
         .ok_or_else(|| map_missing("STATE"))?;

@@ -1,6 +1,11 @@
 //! How many entries the maps have: by configuration and number of services, or as
 //! the pinned maps of an earlier start have them.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "entries of a set and rings of a block are fewer than ten"
+)]
+
 use std::{collections::HashMap, fs, io, path::Path};
 
 use aya::maps::MapInfo;
