@@ -29,7 +29,7 @@ enum What {
 #[derive(clap::Args)]
 struct Dataplane {
     /// How often each case is measured
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
     /// Leave out the run over a veth
     #[arg(long)]

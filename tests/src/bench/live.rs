@@ -15,14 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::programs::{
-    SchedClassifier, TcAttachType, Xdp, links::LinkOrder, tc::TcAttachOptions, xdp::XdpMode,
+    ProgramError, SchedClassifier, TcAttachType, Xdp,
+    links::LinkOrder,
+    tc::{SchedClassifierLink, TcAttachOptions},
+    xdp::{XdpLink, XdpMode},
 };
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockType, bind, sendmmsg, socket,
 };
-use probe_core::config::{Endpoint, Protocol};
+use probe_core::config::{Application, Endpoint, Protocol};
 use probe_user::datapath::{
     ServiceSpec,
     object::{LoadFlags, Object},
@@ -137,6 +140,7 @@ pub fn measure(image: &[u8], rounds: usize) -> Result<Vec<Rate>> {
         receiver.netns_path().display()
     ))?;
     receiver.ip(&format!("link set {INTERFACE} up\n"))?;
+    let mut receiver = Receiver::new(receiver, image)?;
     let mut rates = Attached::ALL.map(|attached| Rate {
         attached,
         rates: Vec::new(),
@@ -145,8 +149,9 @@ pub fn measure(image: &[u8], rounds: usize) -> Result<Vec<Rate>> {
     for round in 1..=rounds {
         eprint!("\rlive: round {round} of {rounds}");
         for rate in &mut rates {
-            rate.rates
-                .push(slice(&sender, &receiver, image, rate.attached)?);
+            let measured;
+            (receiver, measured) = receiver.slice(&sender, rate.attached)?;
+            rate.rates.push(measured);
         }
         let this_round = rates
             .each_ref()
@@ -164,47 +169,95 @@ pub fn measure(image: &[u8], rounds: usize) -> Result<Vec<Rate>> {
     Ok(rates.into())
 }
 
-/// The rate at which packets arrive with this attached.
-fn slice(
-    sender: &Namespace,
-    receiver: &Namespace,
-    image: &[u8],
-    attached: Attached,
-) -> Result<f64> {
-    let image = image.to_vec();
-    let object = receiver.inside(move || attach(&image, attached))??;
-    let arrived_before = arrived(receiver)?;
-    let thread = sender.network_thread("blast", blast)?;
-    let took = thread
-        .join()
-        .map_err(|_| anyhow::anyhow!("the sender panicked"))???;
-    let arrived = arrived(receiver)? - arrived_before;
-    let measured: u64 = object
-        .counters()?
-        .iter()
-        .map(|counters| counters.packets_in)
-        .sum();
-    match attached {
-        Attached::Nothing | Attached::EmptyXdp => {}
-        Attached::Native | Attached::Tc => ensure!(
-            measured >= arrived,
-            "{arrived} packets arrived and {measured} were measured"
-        ),
-    }
-    Ok(arrived as f64 / took.as_secs_f64())
+/// The receiver's programs, loaded once: what attaching costs is not measured.
+struct Receiver {
+    namespace: Namespace,
+    object: Object,
 }
 
-/// Loads the object and attaches what is asked for; it comes off with the object.
-fn attach(image: &[u8], attached: Attached) -> Result<Object> {
-    let service = ServiceSpec {
-        endpoint: Endpoint {
-            address: SERVICE.into(),
-            port: PORT,
-            protocol: Protocol::Tcp,
-        },
-        deadline: Duration::from_millis(100),
-    };
-    let mut object = Object::load(image, &[service], LoadFlags::default(), None)?;
+/// What is attached for a slice; comes off when dropped.
+#[derive(Default)]
+struct Links {
+    held: Vec<Link>,
+}
+
+/// One link, held for what its end does.
+enum Link {
+    Xdp(#[expect(dead_code, reason = "held")] XdpLink),
+    Tc(#[expect(dead_code, reason = "held")] SchedClassifierLink),
+}
+
+impl Receiver {
+    fn new(namespace: Namespace, image: &[u8]) -> Result<Self> {
+        let service = ServiceSpec {
+            endpoint: Endpoint {
+                address: SERVICE.into(),
+                port: PORT,
+                protocol: Protocol::Tcp,
+            },
+            application: Application::Any,
+            deadline: Duration::from_millis(100),
+        };
+        let mut object = Object::load(image, &[service], LoadFlags::default(), None)?;
+        let programs = Attached::ALL
+            .iter()
+            .flat_map(|attached| attached.programs());
+        for (name, hook) in programs {
+            let program = object
+                .ebpf_mut()
+                .program_mut(name)
+                .with_context(|| format!("the object has no program {name}"))?;
+            let loaded = match hook {
+                None => <&mut Xdp>::try_from(program)?.load(),
+                Some(_) => <&mut SchedClassifier>::try_from(program)?.load(),
+            };
+            match loaded {
+                Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+                Err(error) => return Err(error).with_context(|| format!("loading {name}")),
+            }
+        }
+        Ok(Self { namespace, object })
+    }
+
+    /// The rate at which packets arrive with this attached.
+    fn slice(self, sender: &Namespace, attached: Attached) -> Result<(Self, f64)> {
+        let Self {
+            namespace,
+            mut object,
+        } = self;
+        let (object, links) = namespace.inside(move || {
+            let links = attach(&mut object, attached)?;
+            anyhow::Ok((object, links))
+        })??;
+        let (arrived_before, measured_before) = (arrived(&namespace)?, measured(&object));
+        let took = sender
+            .network_thread("blast", blast)?
+            .join()
+            .map_err(|_| anyhow!("the sender panicked"))???;
+        let arrived = arrived(&namespace)? - arrived_before;
+        let measured = measured(&object) - measured_before;
+        match attached {
+            Attached::Nothing | Attached::EmptyXdp => {}
+            Attached::Native | Attached::Tc => ensure!(
+                measured >= arrived,
+                "{arrived} packets arrived and {measured} were measured"
+            ),
+        }
+        drop(links);
+        let rate = arrived as f64 / took.as_secs_f64();
+        Ok((Self { namespace, object }, rate))
+    }
+}
+
+/// Packets that Lapwing has counted.
+fn measured(object: &Object) -> u64 {
+    let counters = object.counters();
+    counters.iter().map(|counters| counters.packets_in).sum()
+}
+
+/// Attaches what is asked for. To be called in the receiver's namespace.
+fn attach(object: &mut Object, attached: Attached) -> Result<Links> {
+    let mut links = Links::default();
     for (name, hook) in attached.programs() {
         let program = object
             .ebpf_mut()
@@ -213,21 +266,18 @@ fn attach(image: &[u8], attached: Attached) -> Result<Object> {
         match hook {
             None => {
                 let xdp: &mut Xdp = program.try_into()?;
-                xdp.load()?;
-                xdp.attach(INTERFACE, XdpMode::Driver)?;
+                let link = xdp.attach(INTERFACE, XdpMode::Driver)?;
+                links.held.push(Link::Xdp(xdp.take_link(link)?));
             }
             Some(hook) => {
                 let classifier: &mut SchedClassifier = program.try_into()?;
-                classifier.load()?;
-                classifier.attach_with_options(
-                    INTERFACE,
-                    *hook,
-                    TcAttachOptions::TcxOrder(LinkOrder::first()),
-                )?;
+                let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+                let link = classifier.attach_with_options(INTERFACE, *hook, order)?;
+                links.held.push(Link::Tc(classifier.take_link(link)?));
             }
         }
     }
-    Ok(object)
+    Ok(links)
 }
 
 /// Sends for a slice of time; returns how long it really took.

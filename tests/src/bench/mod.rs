@@ -12,6 +12,7 @@
 mod cases;
 mod live;
 mod machine;
+mod measure;
 mod programs;
 mod report;
 mod sample;
@@ -40,7 +41,7 @@ pub fn dataplane(plan: &Plan) -> Result<()> {
     let bench = object("LAPWING_BENCH_OBJECT")?;
     let shipped = object("LAPWING_EBPF_OBJECT")?;
     sample::stay_on_one_cpu()?;
-    let measurements = cases::measure(&bench, plan.rounds)?;
+    let measurements = measure::measure(&bench, plan.rounds)?;
     let report = report::Report {
         machine: machine::Machine::here()?,
         rounds: plan.rounds,

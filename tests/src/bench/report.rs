@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::{
-    cases::{Budget, Measurement},
+    cases::Budget,
     live::{Attached, Rate},
     machine::Machine,
+    measure::Measurement,
     programs::Size,
     sample::{Hook, RUNS},
 };

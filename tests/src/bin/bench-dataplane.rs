@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 
 fn plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
     let mut plan = Plan {
-        rounds: 20,
+        rounds: 15,
         live: true,
         json: false,
         document: None,
