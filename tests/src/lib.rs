@@ -6,6 +6,7 @@
 //! injects. What flows out: events with monotonic time (BGP, kernel routes,
 //! journal records, client results), which tests assert on and the demo prints.
 
+pub mod bench;
 pub mod demo;
 pub mod lab;
 pub mod packets;

@@ -5,13 +5,15 @@
 //! setup ─▶ build ─▶ run
 //!            ├────▶ test   (README's second command)
 //!            ├────▶ demo   (README's first command)
-//!            └────▶ kernels
+//!            ├────▶ kernels
+//!            └────▶ bench
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
 //! precondition that a reader must know. Every external command goes through
 //! [`command`], which prints it when it fails, and what to do about it.
 
 mod apt;
+mod bench;
 mod bpf_linker;
 mod build;
 mod command;
@@ -33,7 +35,7 @@ use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
-/// Lapwing's tasks: set up, build, run, test, show.
+/// Lapwing's tasks: set up, build, run, test, show, measure.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -55,6 +57,8 @@ enum Verb {
     Demo(demo::Args),
     /// Boot other kernels and load the eBPF object under each
     Kernels(kernels::Args),
+    /// Measure what Lapwing costs, against its budgets (as root)
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::main(&workspace, &args),
         Verb::Demo(args) => demo::main(&workspace, &args),
         Verb::Kernels(args) => kernels::main(&workspace, &args),
+        Verb::Bench(args) => bench::main(&workspace, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,17 +14,37 @@ use crate::workspace::Workspace;
 /// tests.
 pub const VARIABLE: &str = "LAPWING_EBPF_OBJECT";
 
+/// The variable that hands the benchmark's object to the benchmark.
+pub const BENCH_VARIABLE: &str = "LAPWING_BENCH_OBJECT";
+
 const PACKAGE: &str = "probe-ebpf";
-const BINARY: &str = "lapwing-ebpf";
+/// The object that the daemon carries.
+const SHIPPED: &str = "lapwing-ebpf";
+/// The benchmark's programs around the same pipeline.
+const BENCH: &str = "lapwing-bench";
 
 /// ELF's machine number for BPF (`EM_BPF`).
 const MACHINE_BPF: u16 = 247;
 
-/// Builds the object and returns where it is.
+/// Builds the daemon's object and returns where it is.
 pub fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
+    build_binary(workspace, toolchain, SHIPPED, workspace.object())
+}
+
+/// Builds the benchmark's object and returns where it is.
+pub fn build_bench(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
+    build_binary(workspace, toolchain, BENCH, workspace.bench_object())
+}
+
+fn build_binary(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    binary: &str,
+    object: PathBuf,
+) -> Result<PathBuf> {
     let mut cargo = toolchain.cargo(workspace, Job::Build);
     // Always optimized: the verifier refuses what rustc emits without.
-    cargo.args(["--release", "--package", PACKAGE, "--bin", BINARY]);
+    cargo.args(["--release", "--package", PACKAGE, "--bin", binary]);
     command::run(
         &mut cargo,
         "building the eBPF object",
@@ -36,10 +56,9 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
         .bpf_target()
         .join(BPF_TARGET)
         .join("release")
-        .join(BINARY);
+        .join(binary);
     let image = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     inspect(&image).with_context(|| format!("{} is not usable", built.display()))?;
-    let object = workspace.object();
     // Written only when it changed: whatever embeds it is rebuilt after that.
     if fs::read(&object).ok().as_deref() != Some(image.as_slice()) {
         command::write_file(&object, &image)?;

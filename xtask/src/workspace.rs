@@ -56,6 +56,11 @@ impl Workspace {
         self.target.join("bpf/lapwing-ebpf.o")
     }
 
+    /// The benchmark's eBPF object.
+    pub fn bench_object(&self) -> PathBuf {
+        self.target.join("bpf/lapwing-bench.o")
+    }
+
     /// Tools that setup builds (bpf-linker).
     pub fn tools(&self) -> PathBuf {
         self.target.join("tools")

@@ -87,6 +87,11 @@ impl Object {
         })
     }
 
+    /// All of the object, for tools that load one with more programs and maps.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
     /// The XDP program.
     ///
     /// # Errors

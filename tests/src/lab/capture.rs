@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::{
     net::if_::if_nametoindex,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -122,7 +122,6 @@ impl Drop for Capture {
 }
 
 fn open(interface: &str) -> Result<OwnedFd> {
-    let index = if_nametoindex(interface)?;
     let socket = socket(
         AddressFamily::Packet,
         SockType::Datagram,
@@ -132,10 +131,16 @@ fn open(interface: &str) -> Result<OwnedFd> {
     // The filter first: nothing but BGP may ever be queued.
     attach_filter(&socket)?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    bind(socket.as_raw_fd(), &link_address(interface)?)?;
+    Ok(socket)
+}
+
+/// An interface as the address of a packet socket.
+pub fn link_address(interface: &str) -> Result<LinkAddr> {
     let address = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET)?,
         sll_protocol: (SockProtocol::EthAll as u16),
-        sll_ifindex: index.cast_signed(),
+        sll_ifindex: if_nametoindex(interface)?.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,
         sll_halen: 0,
@@ -148,11 +153,7 @@ fn open(interface: &str) -> Result<OwnedFd> {
             Some(u32::try_from(size_of::<libc::sockaddr_ll>())?),
         )
     };
-    let Some(address) = address else {
-        bail!("no link address of {interface}")
-    };
-    bind(socket.as_raw_fd(), &address)?;
-    Ok(socket)
+    address.with_context(|| format!("no link address of {interface}"))
 }
 
 /// A classic BPF program on the packet from its network header on: incoming TCP from

@@ -1,0 +1,69 @@
+//! What each hook does with its context.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    programs::{TcContext, XdpContext},
+};
+
+use crate::{packet::Frame, pipeline};
+
+/// No headers that are measured, without options, are longer.
+const HEADERS: u32 = 128;
+
+/// Ingress, before the kernel builds its socket buffer.
+#[inline(always)]
+pub fn xdp(context: &XdpContext) {
+    // SAFETY: the verifier rewrites this into a checked load of the context.
+    let interface = unsafe { (*context.ctx).ingress_ifindex };
+    pipeline::ingress(&whole(context), interface, 1);
+}
+
+/// Ingress where XDP would disturb the link: after GRO, with the same counts.
+#[inline(always)]
+pub fn tc_ingress(context: &TcContext) {
+    let (interface, segments) = buffer(context);
+    pipeline::ingress(&linear(context), interface, segments);
+}
+
+/// Egress, before segmentation.
+#[inline(always)]
+pub fn tc_egress(context: &TcContext) {
+    let (interface, segments) = buffer(context);
+    pipeline::egress(&linear(context), interface, segments);
+}
+
+/// The frame that XDP sees.
+#[inline(always)]
+pub fn whole(context: &XdpContext) -> Frame<'_> {
+    let (data, end) = (context.data(), context.data_end());
+    // SAFETY: these are the context's own packet pointers.
+    unsafe { Frame::new(data, end, (end - data) as u32, None) }
+}
+
+/// The frame, with its headers in the linear part.
+#[inline(always)]
+pub fn linear(context: &TcContext) -> Frame<'_> {
+    let length = context.len();
+    let wanted = if length < HEADERS { length } else { HEADERS };
+    if ((context.data_end() - context.data()) as u32) < wanted {
+        // Some drivers leave the headers in pages. What cannot be had is seen as
+        // truncated.
+        let _ = context.pull_data(wanted);
+    }
+    // SAFETY: these are the context's own packet pointers, as they are now.
+    unsafe {
+        Frame::new(
+            context.data(),
+            context.data_end(),
+            length,
+            Some(context.as_ptr().cast()),
+        )
+    }
+}
+
+/// The interface, and how many packets the buffer stands for.
+#[inline(always)]
+fn buffer(context: &TcContext) -> (u32, u32) {
+    // SAFETY: the verifier rewrites these into checked loads of the context.
+    unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).gso_segs) }
+}

@@ -1,0 +1,94 @@
+//! `cargo xtask bench`: set up, build, then become a benchmark.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::command;
+use crate::needs::Group;
+use crate::object;
+use crate::privilege;
+use crate::setup;
+use crate::toolchain::Toolchain;
+use crate::workspace::{Profile, Workspace};
+
+/// Measures what Lapwing costs, and compares it with its budgets.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Nanoseconds a packet, program sizes, and packets per second over a veth
+    Dataplane(Dataplane),
+}
+
+/// Runs packets through the programs in the kernel, without attaching them
+/// anywhere but in network namespaces of its own.
+#[derive(clap::Args)]
+struct Dataplane {
+    /// How often each case is measured
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
+    rounds: u32,
+    /// Leave out the run over a veth
+    #[arg(long)]
+    no_live: bool,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Put the tables into docs/performance.md, too
+    #[arg(long)]
+    write: bool,
+}
+
+const BINARY: &str = "bench-dataplane";
+
+pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
+    match &args.what {
+        What::Dataplane(args) => dataplane(workspace, args),
+    }
+}
+
+fn dataplane(workspace: &Workspace, args: &Dataplane) -> Result<()> {
+    privilege::require_root(
+        "cargo xtask bench dataplane",
+        "it loads eBPF programs and makes network namespaces",
+    )?;
+    let (toolchain, _) = Toolchain::choose();
+    // Standard output is for the results alone.
+    eprintln!("Getting ready.");
+    setup::ensure(workspace, &toolchain, &[Group::Build, Group::Lab])?;
+    let shipped = object::build(workspace, &toolchain)?;
+    let bench = object::build_bench(workspace, &toolchain)?;
+    let mut cargo = command::host_cargo(workspace);
+    cargo
+        .args(["build", "--package", "lapwing-tests", "--bin", BINARY])
+        .args(Profile::Release.arguments())
+        .env(object::VARIABLE, &shipped);
+    command::run(
+        &mut cargo,
+        "building the benchmark",
+        "the compiler's first error above tells",
+    )?;
+    let mut benchmark = command::clean(workspace.binary(Profile::Release, BINARY));
+    benchmark
+        .env(object::VARIABLE, &shipped)
+        .env(object::BENCH_VARIABLE, &bench)
+        .args(["--rounds", &args.rounds.to_string()]);
+    for (wanted, argument) in [(args.no_live, "--no-live"), (args.json, "--json")] {
+        if wanted {
+            benchmark.arg(argument);
+        }
+    }
+    if args.write {
+        benchmark
+            .arg("--write")
+            .arg(workspace.root().join("docs/performance.md"));
+    }
+    Err(command::replace(
+        &mut benchmark,
+        "starting the benchmark",
+        "run `cargo xtask bench dataplane` again",
+    ))
+}
