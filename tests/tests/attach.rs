@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::netns::Namespace;
 use probe_common::counters::Counters;
 use probe_core::{
-    config::{Endpoint, Protocol},
+    config::{Application, Endpoint, Protocol},
     input::Sensor,
 };
 use probe_user::datapath::{self, AttachMode, Datapath, Hook, Mode, Options, ServiceSpec};
@@ -34,6 +34,7 @@ fn options(attach: AttachMode) -> Options {
                 port: service.port(),
                 protocol: Protocol::Tcp,
             },
+            application: Application::Any,
             deadline: Duration::from_millis(100),
         });
     Options {
@@ -82,7 +83,7 @@ fn start(attach: AttachMode, come: &dyn Fn() -> Result<()>) -> Result<Start> {
             .iter()
             .map(|attachment| (attachment.hook, attachment.mode))
             .collect(),
-        counters: datapath.counters()?,
+        counters: datapath.counters(),
         filters: String::from_utf8_lossy(&show.stdout)
             .matches("direct-action")
             .count(),

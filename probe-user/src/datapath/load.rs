@@ -88,6 +88,12 @@ impl Datapath {
         self.object.skips()
     }
 
+    /// Sets which connections of a service are sampled: those whose hash has none of
+    /// these bits.
+    pub fn set_sample_mask(&self, service: usize, mask: u32) {
+        self.object.set_sample_mask(service, mask);
+    }
+
     /// Runs and run time of the programs.
     pub fn program_runs(&self) -> Vec<ProgramRuns> {
         self.object.program_runs()

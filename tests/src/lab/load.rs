@@ -139,6 +139,7 @@ pub struct Load {
     intervals: mpsc::Receiver<Interval>,
     plan: Plan,
     stop: Arc<AtomicBool>,
+    finish: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<Result<()>>>>,
 }
 
@@ -150,12 +151,15 @@ impl Load {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         let (sender, intervals) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = node.network_thread("load", move || drive(plan, &sender, &stopped))?;
+        let finish = Arc::new(AtomicBool::new(false));
+        let (stopped, finishing) = (Arc::clone(&stop), Arc::clone(&finish));
+        let thread =
+            node.network_thread("load", move || drive(plan, &sender, &stopped, &finishing))?;
         Ok(Self {
             intervals,
             plan,
             stop,
+            finish,
             thread: Some(thread),
         })
     }
@@ -170,6 +174,21 @@ impl Load {
     /// The intervals that have ended up to now.
     pub fn drain(&self) -> Vec<Interval> {
         self.intervals.try_iter().collect()
+    }
+
+    /// Starts no more connections and waits for the end of all. Returns what ended
+    /// since an interval was last asked for.
+    pub fn finish(self) -> Result<Interval> {
+        self.finish.store(true, Ordering::Relaxed);
+        let wait = self.plan.timeout + self.plan.interval + Duration::from_secs(5);
+        let mut sum = Interval::default();
+        loop {
+            match self.intervals.recv_timeout(wait) {
+                Ok(next) => sum.add(&next),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(sum),
+                Err(mpsc::RecvTimeoutError::Timeout) => bail!("the load does not end"),
+            }
+        }
     }
 
     /// What ends from now on, over `span`.
@@ -248,7 +267,12 @@ enum End {
     Aborted,
 }
 
-fn drive(plan: Plan, intervals: &mpsc::Sender<Interval>, stop: &AtomicBool) -> Result<()> {
+fn drive(
+    plan: Plan,
+    intervals: &mpsc::Sender<Interval>,
+    stop: &AtomicBool,
+    finish: &AtomicBool,
+) -> Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let clients = Family::ALL.map(|family| (family, client_addresses(family)));
     let begin = clock::now();
@@ -261,7 +285,12 @@ fn drive(plan: Plan, intervals: &mpsc::Sender<Interval>, stop: &AtomicBool) -> R
     while !stop.load(Ordering::Relaxed) {
         let now = clock::now();
         let per_second = u128::from(plan.per_family) * 2;
-        let due = u64::try_from(now.since(begin).as_nanos() * per_second / 1_000_000_000)?;
+        let finishing = finish.load(Ordering::Relaxed);
+        let due = if finishing {
+            started
+        } else {
+            u64::try_from(now.since(begin).as_nanos() * per_second / 1_000_000_000)?
+        };
         while started < due {
             // Families in turn, each going through its client networks.
             let (family, addresses) = &clients[usize::from(started % 2 == 1)];
@@ -314,10 +343,11 @@ fn drive(plan: Plan, intervals: &mpsc::Sender<Interval>, stop: &AtomicBool) -> R
                 );
             }
         }
-        if now >= interval_end {
+        let is_last = finishing && connections.is_empty();
+        if now >= interval_end || is_last {
             current.end = now;
             interval_end = now.after(plan.interval);
-            if intervals.send(std::mem::take(&mut current)).is_err() {
+            if intervals.send(std::mem::take(&mut current)).is_err() || is_last {
                 break;
             }
         }

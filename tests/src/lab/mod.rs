@@ -16,11 +16,15 @@ pub mod bird;
 pub mod capture;
 pub mod clock;
 pub mod faults;
+pub mod flood;
+pub mod knot;
 pub mod lapwing;
 pub mod load;
 pub mod netns;
 pub mod nginx;
+pub mod pair;
 pub mod routes;
+pub mod sensor;
 pub mod topology;
 pub mod withdrawal;
 

@@ -113,6 +113,8 @@ fn config(site: Site) -> String {
          \x20 scgi_temp_path /run/lab/nginx-scgi;\n\
          \x20 server {{\n{listen}\
          \x20   add_header X-Site {site};\n    default_type text/plain;\n\
-         \x20   location / {{ return 200 \"this is {site}\\n\"; }}\n  }}\n}}\n"
+         \x20   location / {{ return 200 \"this is {site}\\n\"; }}\n\
+         \x20   location /unwell {{ return 503; }}\n\
+         \x20   location /missing {{ return 404; }}\n  }}\n}}\n"
     )
 }

@@ -1,0 +1,80 @@
+//! A real name server (Knot DNS) on the service's addresses.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use nix::sys::signal::Signal;
+
+use super::{
+    netns::{Namespace, Process},
+    topology::Family,
+    wait_until,
+};
+
+const CONFIG: &str = "/run/lab/knot.conf";
+
+/// A zone that is served: its www has an address.
+pub const ZONE: &str = "example";
+/// A zone whose file is missing: SERVFAIL.
+pub const BROKEN_ZONE: &str = "broken.test";
+
+/// The name server.
+pub struct Knot {
+    process: Process,
+}
+
+impl Knot {
+    /// Starts it and waits until it listens on both addresses.
+    pub fn start(node: &Namespace) -> Result<Self> {
+        node.write(CONFIG, &config())?;
+        node.write(
+            "/run/lab/example.zone",
+            "example. 300 SOA ns.example. admin.example. 1 3600 600 86400 300\n\
+             example. 300 NS ns.example.\n\
+             ns.example. 300 A 192.0.2.10\n\
+             www.example. 300 A 192.0.2.80\n",
+        )?;
+        let mut command = Command::new("knotd");
+        command.args(["-c", CONFIG]);
+        let process = node.spawn("knotd", command)?;
+        wait_until("knotd listens", Duration::from_secs(10), || {
+            if let Some(status) = process.exited()? {
+                bail!("knotd ended ({status}): {}", process.log_tail());
+            }
+            node.inside(|| {
+                Family::ALL.iter().all(|family| {
+                    let address = SocketAddr::new(family.service(), 53);
+                    TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+                })
+            })
+        })?;
+        Ok(Self { process })
+    }
+
+    /// Kills it.
+    pub fn kill(self) -> Result<()> {
+        self.process.signal(Signal::SIGKILL)?;
+        self.process.wait(Duration::from_secs(5)).map(drop)
+    }
+}
+
+fn config() -> String {
+    let listen = Family::ALL
+        .iter()
+        .map(|family| format!("    listen: {}@53\n", family.service()))
+        .collect::<Vec<_>>()
+        .concat();
+    format!(
+        "server:\n    rundir: /run/lab\n    user: root:root\n{listen}    udp-workers: 1\n    \
+         tcp-workers: 1\n    background-workers: 1\n\
+         log:\n  - target: stderr\n    any: error\n\
+         database:\n    storage: /run/lab\n\
+         zone:\n  - domain: {ZONE}\n    file: /run/lab/example.zone\n    zonefile-sync: -1\n    \
+         journal-content: none\n\
+         \x20 - domain: {BROKEN_ZONE}\n    file: /run/lab/missing.zone\n    journal-content: none\n"
+    )
+}
