@@ -13,7 +13,7 @@
 )]
 #![allow(
     clippy::cast_possible_truncation,
-    reason = "casts here keep the bits that a packet's length has"
+    reason = "lengths of packets and headers fit into 32 bits"
 )]
 #![feature(core_intrinsics)]
 

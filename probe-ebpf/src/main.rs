@@ -6,10 +6,6 @@
     clippy::needless_pass_by_value,
     reason = "the hooks' macros call them with the context by value"
 )]
-#![allow(
-    clippy::cast_possible_truncation,
-    reason = "lengths of packets and headers fit into 32 bits"
-)]
 #![allow(missing_docs, reason = "the hooks' macros make functions without docs")]
 
 use aya_ebpf::{
