@@ -66,7 +66,8 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     let Some(query) = query else {
         return Ok(Measured::Service);
     };
-    if !query.deserves_answer {
+    // RFC 768: source port zero says that no reply is expected.
+    if !query.deserves_answer || datagram.source_port == 0 || !network.can_be_answered() {
         return Ok(Measured::Service);
     }
     let client = Client {
