@@ -59,6 +59,28 @@ impl Address {
         }
     }
 
+    /// Whether it is a loopback address.
+    #[inline(always)]
+    pub const fn is_loopback(&self) -> bool {
+        if self.is_v4() {
+            self.0[1] >> 24 & 0xff == 127
+        } else {
+            self.0[0] == 0 && self.0[1] == 1
+        }
+    }
+
+    /// Whether a packet may come from there: not "this network" (RFC 1122 section
+    /// 3.2.1.3), unspecified, multicast or broadcast.
+    #[inline(always)]
+    pub const fn is_source(&self) -> bool {
+        if self.is_v4() {
+            let first = self.0[1] >> 24 & 0xff;
+            first != 0 && first & 0xf0 != 0xe0 && self.0[1] as u32 != u32::MAX
+        } else {
+            self.0[0] >> 56 != 0xff && self.0[0] | self.0[1] != 0
+        }
+    }
+
     /// The bucket of the address's network: /24 of IPv4, /48 of IPv6.
     #[inline(always)]
     pub fn network_bucket(&self) -> usize {

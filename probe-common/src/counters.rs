@@ -60,7 +60,7 @@ pub struct Counters {
     pub sampled: u64,
     /// Connections that were to be sampled, but found their cell in use.
     pub cells_busy: u64,
-    /// Segments with payload of sampled connections in.
+    /// Segments with payload or FIN of sampled connections in.
     pub sampled_segments_in: u64,
     /// ... out.
     pub sampled_segments_out: u64,

@@ -254,6 +254,12 @@ impl Entry {
         self.service_number.load()
     }
 
+    /// The service answered once more, with this number.
+    #[inline(always)]
+    pub fn set_service_number(&self, sequence: u32) {
+        self.service_number.store(sequence);
+    }
+
     /// The client's next sequence number, as far as the gate let see.
     #[inline(always)]
     pub fn client_next(&self) -> u32 {

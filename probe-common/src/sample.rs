@@ -126,9 +126,10 @@ impl Cell {
         self.tag.store(0);
     }
 
-    /// A segment in, from `sequence` to `end`, which are not equal.
+    /// A segment in, from `sequence` to `end`, which are not equal; `is_fin` if a FIN
+    /// is the last of it.
     #[inline(always)]
-    pub fn segment_in(&self, sequence: u32, end: u32, now_ns: u64) -> Sequence {
+    pub fn segment_in(&self, sequence: u32, end: u32, is_fin: bool, now_ns: u64) -> Sequence {
         self.in_last_ns.store(now_ns);
         let next = self.in_next.load();
         if !before(sequence, next) {
@@ -139,7 +140,7 @@ impl Cell {
             self.in_next.store(end);
             return Sequence::New;
         }
-        if is_probe(sequence, end, next) {
+        if !is_fin && is_probe(sequence, end, next) {
             return Sequence::KeepAlive;
         }
         let (gap_start, gap_end) = (self.in_gap_start.load(), self.in_gap_end.load());
@@ -154,17 +155,17 @@ impl Cell {
         Sequence::Retransmission
     }
 
-    /// A segment out, from `sequence` to `end`, which are not equal. At the sender
-    /// nothing is out of order: what was sent before is a retransmission.
+    /// As [`segment_in`](Self::segment_in), for a segment out. At the sender nothing is
+    /// out of order: what was sent before is a retransmission.
     #[inline(always)]
-    pub fn segment_out(&self, sequence: u32, end: u32, now_ns: u64) -> Sequence {
+    pub fn segment_out(&self, sequence: u32, end: u32, is_fin: bool, now_ns: u64) -> Sequence {
         self.out_last_ns.store(now_ns);
         let next = self.out_next.load();
         if !before(sequence, next) {
             self.out_next.store(end);
             return Sequence::New;
         }
-        if is_probe(sequence, end, next) {
+        if !is_fin && is_probe(sequence, end, next) {
             return Sequence::KeepAlive;
         }
         if before(next, end) {

@@ -25,9 +25,9 @@ pub enum ChecksumRule {
     FullOrPartial,
 }
 
-/// Whether a SYN is one that the kernel owes an answer: the checksum is right, and
-/// it has neither a FIN nor data nor a TCP MD5 (RFC 2385) or TCP-AO (RFC 5925)
-/// option. Others are dropped silently, rightly so, and would look like a dead
+/// Whether a SYN is one that the kernel owes an answer: the checksum is right, its
+/// source can be answered, and it has neither a FIN nor data nor a TCP MD5 (RFC 2385)
+/// or TCP-AO (RFC 5925) option. Others are dropped silently, rightly so, and would look like a dead
 /// service.
 ///
 /// A SYN with data (RFC 7413) is answered too, but its checksum would cost a walk
@@ -42,6 +42,7 @@ pub fn syn_deserves_answer<P: Packet + ?Sized>(
     !segment.flags.any(Flags::FIN | Flags::RST)
         && segment.payload_length == 0
         && !network.is_fragment
+        && network.can_be_answered()
         && !is_signed(packet, network, segment)
         && checksum_is_right(packet, network, segment, rule)
 }

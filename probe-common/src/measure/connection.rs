@@ -16,6 +16,9 @@ use super::{Flow, Tables, trials};
 
 /// How far a RST's sequence number may be from what is expected next: a window.
 const WINDOW: u32 = 1 << 20;
+/// The kernel gives up a half-open connection after five retransmissions of its
+/// SYN-ACK, 63 seconds after the first.
+const HALF_OPEN_NS: u64 = 64_000_000_000;
 
 /// What a segment changes.
 struct Step {
@@ -118,6 +121,13 @@ pub fn syn_in<T: Tables, P: Packet + ?Sized>(
             // The kernel answers with a challenge ACK (RFC 5961 section 4).
             return tables.count(service, |counters| counters.syn_not_judged += 1);
         }
+        if state.phase() == Phase::HalfOpen
+            && now_ns.saturating_sub(entry.trial().started_ns) < HALF_OPEN_NS
+        {
+            // It answers for the connection that is half open: with an ACK of before,
+            // or with a RST, so that two SYNs would make a failure.
+            return tables.count(service, |counters| counters.syn_not_judged += 1);
+        }
         // In TIME-WAIT the kernel may answer by a bare ACK, which is to be seen.
         tables.state()?.gate.open(flow.hash, now_ns);
     }
@@ -152,6 +162,10 @@ pub fn synack_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
         return Some(());
     }
     if seen.phase() != Phase::Waiting {
+        if seen.phase() == Phase::HalfOpen {
+            // A SYN cookie holds the minute; what the client acknowledges is the latest.
+            entry.set_service_number(segment.sequence);
+        }
         if seen.phase() == Phase::HalfOpen || seen.is_established() {
             tables.count(flow.key.service, |counters| {
                 counters.synack_retransmissions += 1;
@@ -358,7 +372,7 @@ fn cell_of_rst<T: Tables>(tables: &T, flow: &Flow, sequence: Option<u32>) -> Opt
 }
 
 /// What a RST in does to its connection; `unknown` if the connection is not in the
-/// table.
+/// table. That is established if a sample cell has found the number right.
 #[inline(always)]
 fn rst_in_phase<T: Tables>(
     tables: &T,
@@ -383,7 +397,9 @@ fn rst_in_phase<T: Tables>(
             RstPhase::HalfOpen
         }
         Phase::Verified | Phase::Exchanged => established(seen),
-        Phase::Greeting | Phase::Requesting if offset < WINDOW => {
+        Phase::Greeting | Phase::Requesting
+            if offset < WINDOW || unknown == RstPhase::Established =>
+        {
             step.ends = Some(Outcome::Abandoned);
             established(seen)
         }
@@ -431,7 +447,7 @@ fn rst_out_phase<T: Tables>(
             step.ends = Some(Outcome::Failed);
             RstPhase::Refused
         }
-        Phase::HalfOpen => {
+        Phase::HalfOpen if is_end_of_half_open(entry, segment) => {
             step.ends = Some(Outcome::Abandoned);
             RstPhase::HalfOpen
         }
@@ -449,6 +465,13 @@ fn rst_out_phase<T: Tables>(
         take(tables, flow, entry, seen, &step)?;
     }
     Some(phase)
+}
+
+/// Whether a RST out ends a half-open connection. One that turns down an ACK with a
+/// wrong number has that number, and ends nothing (RFC 9293 section 3.10.7.4).
+#[inline(always)]
+fn is_end_of_half_open(entry: &Entry, segment: &Segment) -> bool {
+    segment.flags.any(Flags::ACK) || segment.sequence == entry.service_number().wrapping_add(1)
 }
 
 /// A RST of an established connection, or one after a FIN, when the connection was

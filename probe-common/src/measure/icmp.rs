@@ -37,8 +37,10 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         port: u32::from(undelivered.source_port),
     };
     if undelivered.protocol != TCP && service.options.any(Options::DNS) {
-        // A message too short to hold the query's ID matches no exchange.
-        let id: [u8; 2] = packet.read(undelivered.rest_offset).unwrap_or_default();
+        let Some(id) = packet.read::<[u8; 2]>(undelivered.rest_offset) else {
+            // Too short to tell which query.
+            return Ok(Measured::Service);
+        };
         client.port |= u32::from(u16::from_be_bytes(id)) << 16;
     }
     let flow = Flow::new(&state.services, service, client);

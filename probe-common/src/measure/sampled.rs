@@ -21,7 +21,9 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
         }
         true
     } else {
-        let sequence = cell.segment_in(segment.sequence, end, tables.coarse_now_ns());
+        let is_fin = segment.flags.any(Flags::FIN);
+        let now_ns = tables.coarse_now_ns();
+        let sequence = cell.segment_in(segment.sequence, end, is_fin, now_ns);
         if sequence != Sequence::KeepAlive {
             tables.count(flow.key.service, |counters| {
                 counters.sampled_segments_in += 1;
@@ -60,7 +62,8 @@ pub fn segment_out<T: Tables>(
         true
     } else {
         let now_ns = tables.coarse_now_ns();
-        let sequence = cell.segment_out(segment.sequence, end, now_ns);
+        let is_fin = segment.flags.any(Flags::FIN);
+        let sequence = cell.segment_out(segment.sequence, end, is_fin, now_ns);
         if sequence != Sequence::KeepAlive {
             deliver(tables, flow, cell, sequence, now_ns, segments)?;
         }

@@ -66,7 +66,8 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     let Some(query) = query else {
         return Ok(Measured::Service);
     };
-    if !query.deserves_answer {
+    // RFC 768: source port zero says that no reply is expected.
+    if !query.deserves_answer || datagram.source_port == 0 || !network.can_be_answered() {
         return Ok(Measured::Service);
     }
     let client = Client {
@@ -98,6 +99,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     let mut client_port = u32::from(datagram.destination_port);
     let mut answer = Answer::plain();
     let mut rcode = None;
+    let mut is_answer = true;
     let mut quic = Quic::Other;
     if options.any(Options::DNS) {
         if let Dns::Response {
@@ -109,6 +111,8 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
             client_port |= u32::from(id) << 16;
             answer.to = Some(name_hash).filter(|hash| *hash != 0);
             rcode = Some((code, name_hash));
+        } else {
+            is_answer = false;
         }
     } else if options.any(Options::QUIC) {
         quic = quic::packet(packet, datagram.payload_offset, datagram.payload_length);
@@ -136,8 +140,8 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         port: client_port,
     };
     let flow = Flow::new(&state.services, service, client);
-    let measured = if options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
-        // Not one of the first datagrams of a connection.
+    // Of QUIC, only the first datagrams of a connection.
+    let measured = if !is_answer || options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
         Some(())
     } else {
         let resolved = rcode.map_or(Some(()), |(code, name_hash)| {

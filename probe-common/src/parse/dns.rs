@@ -11,7 +11,9 @@ const HEADER_LENGTH: usize = 12;
 /// The shortest question: the root's name, a type, a class.
 const QUESTION_LENGTH: u32 = 5;
 /// A name has at most 255 bytes (RFC 1035 section 2.3.4).
+const MAX_NAME: u32 = 255;
 const NAME_WORDS: usize = 64;
+const TYPE_AND_CLASS: u32 = 4;
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 const QR: u16 = 0x8000;
@@ -110,7 +112,8 @@ pub fn message<P: Packet + ?Sized>(packet: &P, offset: usize, length: u32) -> Dn
     };
     let message = Message::from_words([id, flags, questions, answers]);
     let name_hash = if message.questions == 1 && length >= HEADER_LENGTH as u32 + QUESTION_LENGTH {
-        name_hash(packet, offset + HEADER_LENGTH)
+        let room = length - HEADER_LENGTH as u32;
+        name_hash(packet, offset + HEADER_LENGTH, room)
     } else {
         0
     };
@@ -130,14 +133,14 @@ pub fn message<P: Packet + ?Sized>(packet: &P, offset: usize, length: u32) -> Dn
     }
 }
 
-/// A hash of the name at `offset`, in whatever case it is written; zero if the
-/// packet ends before the name does, or if it is no name.
+/// A hash of the name at `offset`, in whatever case it is written; zero if it is no
+/// name, or if less than it, a type and a class find `room`.
 ///
 /// A name ends with its first zero byte: labels have lengths of 1 to 63, and a zero
 /// inside one, which the wire allows, only cuts the hash short, in query and
 /// response alike. Word by word, as a question has four more bytes behind its name.
 #[inline(always)]
-fn name_hash<P: Packet + ?Sized>(packet: &P, offset: usize) -> u32 {
+fn name_hash<P: Packet + ?Sized>(packet: &P, offset: usize, room: u32) -> u32 {
     const LOW: u32 = 0x0101_0101;
     const HIGH: u32 = 0x8080_8080;
     const LOWER_CASE: u32 = 0x2020_2020;
@@ -157,12 +160,16 @@ fn name_hash<P: Packet + ?Sized>(packet: &P, offset: usize) -> u32 {
         // The lowest of these bits belongs to the first byte that is zero (Mycroft).
         let zero = word.wrapping_sub(LOW) & !word & HIGH;
         // All bytes below it; all four if there is none.
-        let below = ((zero & zero.wrapping_neg()) >> 7).wrapping_sub(1);
+        let lowest = zero & zero.wrapping_neg();
+        let below = (lowest >> 7).wrapping_sub(1);
         let kept = if zero == 0 { word } else { word & below };
         hash = (hash ^ u64::from(kept | LOWER_CASE)).wrapping_mul(MULTIPLIER);
         hash ^= hash >> 32;
         if zero != 0 {
-            return hash as u32 | 1;
+            let place = (lowest >> 15 & 1) + (lowest >> 23 & 1) * 2 + (lowest >> 31) * 3;
+            let length = index as u32 * 4 + place + 1;
+            let is_whole = length <= MAX_NAME && length + TYPE_AND_CLASS <= room;
+            return if is_whole { hash as u32 | 1 } else { 0 };
         }
     }
     0

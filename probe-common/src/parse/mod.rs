@@ -65,6 +65,9 @@ pub fn network<P: Packet + ?Sized>(
         Skip::NotIp => Skip::UnknownTunnel,
         other => other,
     })?;
+    if tunnel::is_ip_protocol(inner.protocol) {
+        return Err(Skip::UnknownTunnel);
+    }
     inner.transport_offset = table.opaque(inner.transport_offset, MAX_OFFSET);
     Ok(inner)
 }

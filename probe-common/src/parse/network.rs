@@ -41,6 +41,18 @@ pub struct Network {
     pub transport_offset: usize,
 }
 
+impl Network {
+    /// Whether the kernel would answer. It drops packets from where nobody can be
+    /// (`ip_route_input_slow`, `ipv6_rcv`) without a word.
+    #[inline(always)]
+    pub fn can_be_answered(&self) -> bool {
+        if self.source.is_loopback() {
+            return self.destination.is_loopback();
+        }
+        self.source.is_source() && self.source != self.destination
+    }
+}
+
 #[derive(FromBytes)]
 #[repr(C)]
 pub(super) struct Ipv4Header {

@@ -109,6 +109,12 @@ struct GeneveHeader {
     _vni: u32,
 }
 
+/// Whether this is the IP protocol of a tunnel.
+#[inline(always)]
+pub fn is_ip_protocol(protocol: u8) -> bool {
+    matches!(protocol, IPV4_INSIDE | IPV6_INSIDE | GRE)
+}
+
 /// What is inside, if the packet is one of the tunnels that are wanted.
 ///
 /// # Errors

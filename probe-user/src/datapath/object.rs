@@ -13,7 +13,7 @@ use aya::{
 };
 use probe_common::{
     parse::tunnel::Tunnels,
-    service::{MAX_SERVICES, Service},
+    service::{MAX_SERVICES, Options, Service},
 };
 
 use super::{
@@ -140,6 +140,13 @@ impl Object {
     pub fn set_sample_mask(&self, service: usize, mask: u32) {
         if let Some(entry) = self.entry(service) {
             entry.sample_mask.store(mask);
+        }
+    }
+
+    /// Tells the kernel to do more for a service, of what may change while it runs.
+    pub fn add_options(&self, service: usize, options: Options) {
+        if let Some(entry) = self.entry(service) {
+            entry.options.store(entry.options.load() | options.0);
         }
     }
 

@@ -1,185 +1,168 @@
-//! Runs the cases, in the kernel and on the host.
+//! Runs the cases by every hook, and compares what is seen with what must be.
+//!
+//! One loaded object serves many cases, since loading takes longer than running. A
+//! case is told from those before by a client of its own, by a clock that has moved
+//! on, and by looking at differences.
 
-use std::{env, fs, time::Duration};
-
-use aya::programs::{TestRun as _, TestRunOptions};
-use probe_common::{
-    counters::{Counters, RstPhase},
-    host::HostTables,
-    parse::tunnel::Tunnels,
-    service::Service,
-    trial::{CohortRing, Kind},
-};
-use probe_core::config::{Application, Endpoint, Protocol};
-use probe_user::datapath::{
-    ServiceSpec, key,
-    object::{LoadFlags, Object},
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
-use crate::{Case, SERVICE4, SERVICE6, Seen, Way, address};
+use probe_user::datapath::object::LoadFlags;
 
-const DEADLINE: Duration = Duration::from_millis(100);
-const XDP_PASS: u32 = 2;
-/// `TC_ACT_UNSPEC`, -1: go on as if we were not there.
-const TC_PASS: u32 = u32::MAX;
+use crate::{
+    case::{Case, Seen, Where},
+    machine::{Host, Ingress, Kernel},
+    script::Script,
+};
+
 const MS: u64 = 1_000_000;
-/// Not zero, so that a time that was never set would be seen.
-const START_NS: u64 = 5_000 * MS;
+const SECOND: u64 = 1_000 * MS;
+/// Longer than anything is remembered.
+const BETWEEN_CASES: u64 = 100 * SECOND;
+/// The ports of all clients; the address tells them apart.
+const CLIENT_PORT: u16 = 40_000;
 
-/// Checks every case on the host, and in the kernel by both ingress hooks.
+/// The tables as they are without any option.
+static PLAIN: LazyLock<Mutex<Bench>> =
+    LazyLock::new(|| Mutex::new(Bench::new(LoadFlags::default())));
+
+/// Checks every case on the host, and in the kernel by every hook.
 pub fn check(cases: &[Case]) {
-    for case in cases {
-        let host = on_host(case);
-        assert_eq!(host, case.seen, "on the host: {}", case.description);
-    }
-    check_in_kernel(cases, LoadFlags::default());
+    let mut bench = PLAIN.lock().unwrap_or_else(PoisonError::into_inner);
+    bench.check(cases, &[Ingress::Host, Ingress::Xdp, Ingress::Tc]);
 }
 
-/// Checks every case in the kernel, with an object that is loaded in this way.
-pub fn check_in_kernel(cases: &[Case], flags: LoadFlags) {
-    for case in cases {
-        for hook in [Ingress::Xdp, Ingress::Tc] {
-            let kernel = in_kernel(case, hook, flags);
-            let description = case.description;
-            assert_eq!(
-                kernel, case.seen,
-                "in the kernel by {hook:?}: {description}"
-            );
+/// Host build and kernel, and what was used of clock and clients.
+pub struct Bench {
+    host: Host,
+    kernel: Kernel,
+    now_ns: u64,
+    clients: u16,
+}
+
+impl Bench {
+    /// An object that is loaded in this way.
+    pub fn new(flags: LoadFlags) -> Self {
+        Self {
+            host: Host::new(flags.tunnels),
+            kernel: Kernel::new(flags),
+            // Not zero, so that a time that was never set would be seen.
+            now_ns: 5 * SECOND,
+            clients: 0,
+        }
+    }
+
+    /// Checks every case by these hooks, and tells all that went wrong.
+    pub fn check(&mut self, cases: &[Case], hooks: &[Ingress]) {
+        let mut wrong = String::new();
+        for case in cases {
+            for v6 in case.families {
+                for hook in hooks {
+                    let happens = match case.happens {
+                        Where::Everywhere => true,
+                        Where::Tc => *hook == Ingress::Tc,
+                        Where::NotTc => *hook != Ingress::Tc,
+                    };
+                    if !happens {
+                        continue;
+                    }
+                    let (expected, seen) = self.run(case, *v6, *hook);
+                    if seen != expected {
+                        let version = if *v6 { 6 } else { 4 };
+                        let what = case.description;
+                        let _ = writeln!(wrong, "{what} (IPv{version}, {hook:?}):");
+                        wrong.push_str(&differences(&expected, &seen));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "\n{wrong}");
+    }
+
+    fn run(&mut self, case: &Case, v6: bool, hook: Ingress) -> (Seen, Seen) {
+        self.now_ns += BETWEEN_CASES;
+        self.clients += 1;
+        let script = Script::new(client(self.clients, v6), case.to.address(v6));
+        let script = (case.frames)(script);
+        let before = self.read(hook);
+        for step in &script.steps {
+            let now_ns = self.now_ns + step.at_ms * MS;
+            match hook {
+                Ingress::Host => self.host.run(now_ns, step),
+                Ingress::Xdp | Ingress::Tc => {
+                    self.kernel.run(hook, now_ns, step, case.description);
+                }
+            }
+        }
+        let seen = self.read(hook).since(&before);
+        let mut expected = case.seen.clone();
+        let counters = &mut expected.counters;
+        (counters.packets_in, counters.bytes_in) = script.counted_in;
+        (counters.packets_out, counters.bytes_out) = script.counted_out;
+        (expected, seen)
+    }
+
+    fn read(&self, hook: Ingress) -> crate::machine::Reading {
+        match hook {
+            Ingress::Host => self.host.read(),
+            Ingress::Xdp | Ingress::Tc => self.kernel.read(),
         }
     }
 }
 
-impl Seen {
-    fn add(&mut self, counters: &Counters, ring: &CohortRing, verified: u64) {
-        self.packets_in += counters.packets_in;
-        self.packets_out += counters.packets_out;
-        self.syn += counters.syn;
-        self.syn_retransmissions += counters.syn_retransmissions;
-        self.synack += counters.synack;
-        self.synack_retransmissions += counters.synack_retransmissions;
-        self.fin_in += counters.fin_in;
-        self.fin_out += counters.fin_out;
-        for phase in 0..RstPhase::COUNT {
-            self.rst_in[phase] += counters.rst_in[phase];
-            self.rst_out[phase] += counters.rst_out[phase];
-        }
-        assert_eq!(
-            counters.verified, verified,
-            "verified in all and by network"
-        );
-        self.verified += verified;
-        self.not_judged += counters.syn_not_judged;
-        for bucket in &ring.buckets {
-            self.started += bucket.started.load();
-            self.succeeded += bucket.succeeded.load();
-            self.failed += bucket.failed.load();
-            self.abandoned += bucket.abandoned.load();
-        }
-        self.after_deadline += ring.after_deadline.load();
-    }
-}
-
-fn specs() -> [ServiceSpec; 2] {
-    [SERVICE4, SERVICE6].map(|text| ServiceSpec {
-        endpoint: Endpoint {
-            address: address(text).ip(),
-            port: address(text).port(),
-            protocol: Protocol::Tcp,
-        },
-        application: Application::Any,
-        deadline: DEADLINE,
-    })
-}
-
-fn on_host(case: &Case) -> Seen {
-    let services: Vec<Service> = specs()
-        .iter()
-        .zip(0..)
-        .map(|(spec, id)| {
-            let (address, port_protocol) = key(&spec.endpoint);
-            Service::new(address, port_protocol, id, spec.options())
-        })
-        .collect();
-    let tables = HostTables::new(&services, Tunnels::default(), |service, kind| {
-        nanoseconds(specs()[service].deadline_of(kind))
-    });
-    for (at_ms, way, frame) in &case.frames {
-        tables.set_now(START_NS + at_ms * MS);
-        match way {
-            Way::In => tables.ingress(frame),
-            Way::Out => tables.egress(frame),
-        }
-    }
-    let mut seen = Seen {
-        skips: tables.skips(),
-        ..Seen::default()
+/// A client that nobody else is.
+fn client(number: u16, v6: bool) -> SocketAddr {
+    let [high, low] = number.to_be_bytes();
+    let address = if v6 {
+        IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0xc, number, 0, 0, 0, 7))
+    } else {
+        IpAddr::from([198, 18, high, low])
     };
-    for service in 0..services.len() {
-        let verified = tables.verified(service).into_iter().map(u64::from).sum();
-        seen.add(
-            &tables.counters(service),
-            tables.cohorts(service, Kind::Connect),
-            verified,
-        );
-    }
-    seen
+    SocketAddr::new(address, CLIENT_PORT)
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap()
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Ingress {
-    Xdp,
-    Tc,
-}
-
-fn in_kernel(case: &Case, hook: Ingress, flags: LoadFlags) -> Seen {
-    let mut object = load_object(hook, flags);
-    for (at_ms, way, frame) in &case.frames {
-        object.set_clock(START_NS + at_ms * MS);
-        let mut out = vec![0; frame.len()];
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(frame);
-        options.data_out = Some(&mut out);
-        let (result, pass) = match (way, hook) {
-            (Way::In, Ingress::Xdp) => (object.xdp().unwrap().test_run(options), XDP_PASS),
-            (Way::In, Ingress::Tc) => (object.tc_ingress().unwrap().test_run(options), TC_PASS),
-            (Way::Out, _) => (object.tc_egress().unwrap().test_run(options), TC_PASS),
-        };
-        let verdict = result.unwrap().return_value;
-        assert_eq!(verdict, pass, "not passed: {}", case.description);
-        assert_eq!(&out, frame, "altered: {}", case.description);
-    }
-    let mut seen = Seen {
-        skips: object.skips(),
-        ..Seen::default()
-    };
-    for (service, counters) in object.counters().iter().enumerate() {
-        let verified = object.verified(service).unwrap();
-        seen.add(
+/// The fields that differ, with their values.
+fn differences(expected: &Seen, seen: &Seen) -> String {
+    let lines = |seen: &Seen| {
+        let Seen {
             counters,
-            object.ring(service, Kind::Connect).unwrap(),
+            trials,
             verified,
-        );
-    }
-    seen
-}
-
-fn load_object(hook: Ingress, flags: LoadFlags) -> Object {
-    let path = env::var("LAPWING_EBPF_OBJECT")
-        .expect("LAPWING_EBPF_OBJECT names the object; `cargo xtask test` sets it");
-    let bytes = fs::read(&path).unwrap();
-    let flags = LoadFlags {
-        replay: true,
-        ..flags
+            servfails,
+            skips,
+        } = seen;
+        let mut fields: Vec<String> = Vec::new();
+        for part in format!("{counters:?}").split_inclusive(", ") {
+            // What has no name belongs to the array before it.
+            match fields.last_mut() {
+                Some(field) if part.starts_with(|c: char| c.is_ascii_digit()) => {
+                    field.push_str(part);
+                }
+                _ => fields.push(part.to_owned()),
+            }
+        }
+        let trials = probe_common::trial::Kind::ALL
+            .iter()
+            .map(|kind| format!("{}: {:?}", kind.name(), trials[*kind as usize]));
+        let skips = probe_common::skip::Skip::ALL
+            .iter()
+            .map(|reason| format!("{}: {}", reason.name(), skips[*reason as usize]));
+        let rest = [format!("verified: {verified}, servfails: {servfails:?}")];
+        fields
+            .into_iter()
+            .chain(trials)
+            .chain(skips)
+            .chain(rest)
+            .collect::<Vec<_>>()
     };
-    let mut object = Object::load(&bytes, &specs(), flags, None).unwrap();
-    match hook {
-        Ingress::Xdp => object.xdp().unwrap().load().unwrap(),
-        Ingress::Tc => object.tc_ingress().unwrap().load().unwrap(),
+    let mut text = String::new();
+    for (expected, seen) in lines(expected).into_iter().zip(lines(seen)) {
+        if expected != seen {
+            let _ = writeln!(text, "    seen {seen}\n    not  {expected}");
+        }
     }
-    object.tc_egress().unwrap().load().unwrap();
-    object
+    text
 }
