@@ -11,7 +11,8 @@ use crate::{
 };
 
 use super::{
-    Client, Direction, Event, Flow, Measured, Tables, connection, sampled, tcp_dns, wire_bytes,
+    Client, Direction, Event, Flow, Measured, Tables, connection, reset, sampled, tcp_dns,
+    wire_bytes,
 };
 
 const CONTROL: u8 = Flags::SYN | Flags::FIN | Flags::RST;
@@ -54,7 +55,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
             connection::syn_in(tables, packet, network, &flow, &segment)
         }
     } else if flags.any(Flags::RST) {
-        connection::rst_in(tables, &flow, &segment)
+        reset::rst_in(tables, &flow, &segment)
     } else {
         if is_sampled(flow.hash, service.sample_mask) {
             sampled::segment_in(tables, &flow, &segment);
@@ -108,7 +109,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
             Some(())
         }
     } else if flags.any(Flags::RST) {
-        connection::rst_out(tables, &flow, &segment)
+        reset::rst_out(tables, &flow, &segment)
     } else {
         if is_sampled(flow.hash, service.sample_mask) {
             sampled::segment_out(tables, &flow, &segment, segments);

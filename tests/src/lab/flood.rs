@@ -102,8 +102,7 @@ fn syn(service: SocketAddr, random: &mut Random) -> Vec<u8> {
     // No acknowledgment; six words; SYN; a window; an MSS.
     packet.extend([0, 0, 0, 0, 0x60, 2, 0xff, 0xff, 0, 0, 0, 0]);
     packet.extend([2, 4, 0x05, 0xb4]);
-    let sum =
-        6 + u32::from(TCP_LENGTH) + sum(&pseudo) + sum(&packet[start..]);
+    let sum = 6 + u32::from(TCP_LENGTH) + sum(&pseudo) + sum(&packet[start..]);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     let checksum = !u16::try_from(sum).unwrap_or_default();
