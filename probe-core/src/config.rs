@@ -4,7 +4,7 @@
 use core::{fmt, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
-use probe_common::trial::Kind;
+use probe_common::{service::ANY_PORT, trial::Kind};
 use serde::{Deserialize, Serialize};
 
 /// Index of a service in [`Config::services`], in the kernel's tables and in metrics.
@@ -98,7 +98,7 @@ pub struct Service {
 pub struct Endpoint {
     /// The (anycast) address.
     pub address: IpAddr,
-    /// The port.
+    /// The port; [`ANY_PORT`] for all that no other service has.
     pub port: u16,
     /// The IP protocol.
     pub protocol: Protocol,
@@ -107,8 +107,12 @@ pub struct Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
-            IpAddr::V4(address) => write!(f, "{address}:{}/{}", self.port, self.protocol),
-            IpAddr::V6(address) => write!(f, "[{address}]:{}/{}", self.port, self.protocol),
+            IpAddr::V4(address) => write!(f, "{address}:")?,
+            IpAddr::V6(address) => write!(f, "[{address}]:")?,
+        }
+        match self.port {
+            ANY_PORT => write!(f, "any/{}", self.protocol),
+            port => write!(f, "{port}/{}", self.protocol),
         }
     }
 }
@@ -159,14 +163,41 @@ impl fmt::Display for Protocol {
     }
 }
 
+impl Protocol {
+    /// The kind of trials on which a service is judged dead or alive.
+    pub fn judged_kind(self, application: Application) -> Kind {
+        match (self, application) {
+            (Self::Tcp, _) => Kind::Connect,
+            (Self::Udp, Application::Quic) => Kind::Quic,
+            (Self::Udp, Application::Any | Application::Dns | Application::Http) => Kind::Answer,
+        }
+    }
+
+    /// Whether a service of this protocol and application can have trials of `kind`.
+    pub fn has_trials(self, application: Application, kind: Kind) -> bool {
+        match (self, kind) {
+            (Self::Tcp, Kind::Status) => application == Application::Http,
+            (
+                Self::Tcp,
+                Kind::Connect
+                | Kind::Greet
+                | Kind::Handshake
+                | Kind::Request
+                | Kind::Finish
+                | Kind::Deliver,
+            ) => true,
+            (Self::Udp, Kind::Answer) => application != Application::Quic,
+            (Self::Udp, Kind::Resolve) => application == Application::Dns,
+            (Self::Udp, Kind::Quic) => application == Application::Quic,
+            (Self::Tcp | Self::Udp, _) => false,
+        }
+    }
+}
+
 impl Service {
     /// The kind of trials on which the service is judged dead or alive.
     pub fn judged_kind(&self) -> Kind {
-        match (self.endpoint.protocol, self.application) {
-            (Protocol::Tcp, _) => Kind::Connect,
-            (Protocol::Udp, Application::Quic) => Kind::Quic,
-            (Protocol::Udp, _) => Kind::Answer,
-        }
+        self.endpoint.protocol.judged_kind(self.application)
     }
 }
 
@@ -205,6 +236,8 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeKind {
+    /// Nothing: the service is not probed.
+    None,
     /// A TCP handshake. Decides alone only where live trials cannot.
     Tcp {
         /// Whom to connect to; the service itself unless configured.
@@ -221,6 +254,59 @@ pub enum ProbeKind {
         /// The expected status; any 2xx or 3xx if none.
         status: Option<u16>,
     },
+    /// A DNS query over UDP. An application probe: always decides by rise and fall.
+    Dns {
+        /// Whom to ask.
+        target: core::net::SocketAddr,
+        /// The name that is asked for.
+        name: String,
+        /// The type of record that is asked for.
+        record: DnsRecord,
+    },
+}
+
+/// Types of DNS records that a probe may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DnsRecord {
+    /// An IPv4 address. The default.
+    #[default]
+    A,
+    /// An IPv6 address.
+    Aaaa,
+    /// A delegation.
+    Ns,
+    /// A zone's start of authority.
+    Soa,
+    /// Text.
+    Txt,
+}
+
+impl DnsRecord {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::A, Self::Aaaa, Self::Ns, Self::Soa, Self::Txt];
+
+    /// The name used in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Ns => "NS",
+            Self::Soa => "SOA",
+            Self::Txt => "TXT",
+        }
+    }
+
+    /// The number in a question (RFC 1035 section 3.2.2, RFC 3596).
+    pub fn code(self) -> u16 {
+        match self {
+            Self::A => 1,
+            Self::Ns => 2,
+            Self::Soa => 6,
+            Self::Txt => 16,
+            Self::Aaaa => 28,
+        }
+    }
 }
 
 impl ProbeKind {
@@ -228,8 +314,8 @@ impl ProbeKind {
     /// accept queue.
     pub fn is_application(&self) -> bool {
         match self {
-            Self::Tcp { .. } => false,
-            Self::Http { .. } => true,
+            Self::None | Self::Tcp { .. } => false,
+            Self::Http { .. } | Self::Dns { .. } => true,
         }
     }
 }

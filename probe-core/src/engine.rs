@@ -111,6 +111,13 @@ impl Engine {
         services.chain(prefixes).filter(|due| *due > self.now).min()
     }
 
+    /// Whether the next reading may change a decision soon: judged trials are
+    /// undecided, failures are being weighed, or a suspicion stands. Otherwise it is
+    /// enough to read now and then, and when the kernel calls.
+    pub fn is_restless(&self) -> bool {
+        self.watches.iter().any(|watch| watch.is_restless(self.now))
+    }
+
     /// Takes the next command, oldest first.
     pub fn next_command(&mut self) -> Option<Command> {
         self.out.pop()

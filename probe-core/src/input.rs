@@ -46,12 +46,15 @@ pub struct Reading {
 pub struct ServiceReading {
     /// Which service.
     pub service: ServiceId,
-    /// The cohort rings of the trial kinds that its protocol has.
+    /// The cohort rings of the trial kinds that were read: the judged one, and now and
+    /// then the others.
     pub trials: Vec<TrialReading>,
     /// Verified handshakes by a hash of the client's network (/24, /48):
     /// [`probe_common::address::NETWORK_BUCKETS`] of them.
     pub verified: Vec<u32>,
 }
+
+pub use crate::window::longest_gap;
 
 /// The trials of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use crate::{
     command::{Command, ProbePurpose},
-    config::{Probe, ServiceId},
+    config::{Probe, ProbeKind, ServiceId},
     input::{ProbeFailure, ProbeResult},
     outbox::Outbox,
     time::Timestamp,
@@ -101,13 +101,16 @@ impl Probing {
 
     /// Launches the regular probe if it is due.
     pub fn launch_due(&mut self, now: Timestamp, out: &mut Outbox) {
-        if self.regular_due() <= now {
+        if self.regular_due().is_some_and(|due| due <= now) {
             self.launch_regular(1, now, out);
         }
     }
 
     /// Launches three regular probes now, for a quick first verdict.
     pub fn launch_first(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.is_none() {
+            return;
+        }
         self.launch_regular(BURST, now, out);
     }
 
@@ -124,6 +127,9 @@ impl Probing {
 
     /// Launches a burst of the second leg. An older one that still runs is forgotten.
     pub fn launch_second_leg(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.is_none() {
+            return;
+        }
         self.second_leg = Some(self.launch(BURST, ProbePurpose::SecondLeg, now, out));
     }
 
@@ -218,12 +224,15 @@ impl Probing {
         burst.launched.after(self.config.timeout).after(LOST_AFTER)
     }
 
-    /// When the next regular probe is due: not while one runs.
-    pub fn regular_due(&self) -> Timestamp {
+    /// When the next regular probe is due, if there is one: not while one runs.
+    pub fn regular_due(&self) -> Option<Timestamp> {
+        if self.is_none() {
+            return None;
+        }
         let free = self
             .regular
             .map_or(Timestamp::default(), |burst| self.lost_at(burst));
-        self.next_regular.max(free)
+        Some(self.next_regular.max(free))
     }
 
     fn interval(&self) -> Duration {
@@ -233,6 +242,11 @@ impl Probing {
     /// How long the probe needs to fall.
     pub fn time_to_fall(&self) -> Duration {
         self.interval().saturating_mul(self.config.fall.max(1))
+    }
+
+    /// Whether the service is not probed at all.
+    pub fn is_none(&self) -> bool {
+        self.config.kind == ProbeKind::None
     }
 
     /// Whether the probe asks the application and not only the kernel.
@@ -252,8 +266,11 @@ impl Probing {
     }
 
     /// Since when it rose without any failure in between; none if the last regular
-    /// probe failed.
+    /// probe failed. Where nothing is asked, nothing ever spoke against the service.
     pub fn passing_since(&self) -> Option<Timestamp> {
+        if self.is_none() {
+            return Some(Timestamp::default());
+        }
         self.passing_since
     }
 
@@ -281,7 +298,6 @@ fn count(awaited: &mut Option<Burst>, result: &ProbeResult) -> Option<(Burst, bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ProbeKind;
 
     fn probing() -> Probing {
         let config = Probe {
@@ -325,6 +341,22 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_asks_nothing_is_never_launched_and_never_speaks() {
+        let mut config = probing().config;
+        config.kind = ProbeKind::None;
+        let mut probing = Probing::new(ServiceId(0), config, Timestamp::default());
+        let mut out = Outbox::default();
+        let now = Timestamp::from_nanos(1_000_000_000);
+        probing.launch_due(now, &mut out);
+        probing.launch_first(now, &mut out);
+        probing.launch_second_leg(now, &mut out);
+        assert_eq!(out.pop(), None);
+        assert_eq!(probing.regular_due(), None);
+        assert_eq!(probing.passes(), None);
+        assert_eq!(probing.passing_since(), Some(Timestamp::default()));
+    }
+
+    #[test]
     fn rise_and_fall() {
         let cases = [
             ("one success is not a rise", "+", None),
@@ -354,7 +386,7 @@ mod tests {
         probing.launch_due(at(0), &mut out);
         probing.launch_due(at(1000), &mut out);
         assert_eq!(launched(&mut out).len(), 1);
-        assert_eq!(probing.regular_due(), at(2000));
+        assert_eq!(probing.regular_due(), Some(at(2000)));
         probing.launch_due(at(2000), &mut out);
         assert_eq!(launched(&mut out).len(), 1);
         assert_eq!(probing.verdict(), None, "a lost probe is not a failed one");

@@ -37,6 +37,8 @@ pub struct ServiceStatus {
 pub enum ServiceState {
     /// No verdict yet: neither armed nor probed.
     Unknown,
+    /// It has no probe, and live trials alone prove nothing: it cannot fail.
+    Unguarded,
     /// Alive by its probe; the detector is still learning.
     Learning,
     /// Alive, and live trials guard it.
@@ -49,8 +51,9 @@ pub enum ServiceState {
 
 impl ServiceState {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
+        Self::Unguarded,
         Self::Learning,
         Self::Armed,
         Self::Suspect,
@@ -61,6 +64,7 @@ impl ServiceState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
+            Self::Unguarded => "unguarded",
             Self::Learning => "learning",
             Self::Armed => "armed",
             Self::Suspect => "suspect",

@@ -110,7 +110,9 @@ impl Suspicion {
             Some(_) if evidence.blind => Finding::Held(Guard::Blind),
             Some(SecondLeg::Rate { .. }) if !hooks_are_fresh(evidence, now) => Finding::HooksUnseen,
             Some(leg) => Finding::Proven(leg),
-            None if evidence.probing.answered().is_some() => Finding::Held(Guard::SecondLeg),
+            None if evidence.probing.answered().is_some() || evidence.probing.is_none() => {
+                Finding::Held(Guard::SecondLeg)
+            }
             None => Finding::Standing,
         }
     }

@@ -60,6 +60,13 @@ impl Tally {
         }
     }
 
+    /// Whether judged trials are undecided.
+    pub fn has_outstanding(&self) -> bool {
+        self.kinds
+            .get(&self.judged)
+            .is_some_and(|trials| trials.window.has_outstanding())
+    }
+
     /// The totals of every kind that was read.
     pub fn totals(&self) -> BTreeMap<Kind, TrialTotals> {
         self.kinds
@@ -87,5 +94,71 @@ impl TrialTotals {
         } else {
             self.late += outcomes.late;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use probe_common::trial::BUCKETS;
+
+    use super::*;
+    use crate::input::{Bucket, CohortReading};
+
+    fn reading(kind: Kind, count: u32) -> TrialReading {
+        let bucket = Bucket {
+            started: count,
+            succeeded: count,
+            failed: 0,
+            abandoned: 0,
+        };
+        TrialReading {
+            kind,
+            ring: CohortReading {
+                width_shift: 22,
+                deadline: Duration::from_millis(100),
+                after_deadline: 0,
+                buckets: vec![bucket; BUCKETS],
+            },
+        }
+    }
+
+    #[test]
+    fn replaced_and_wrapping_counters_make_no_spike() {
+        let at = |ms: u64| Timestamp::from_nanos(5_000_000_000 + ms * 1_000_000);
+        let mut tally = Tally::new(Kind::Connect);
+        for (ms, count, expected, why) in [
+            (0, u32::MAX, 0, "the first reading only rebases"),
+            (10, 1, 2 * BUCKETS as u64, "a wrap is two more each"),
+            (20, 1, 2 * BUCKETS as u64, "nothing new"),
+            (
+                30,
+                u32::MAX - 5,
+                2 * BUCKETS as u64,
+                "backwards: other maps",
+            ),
+            (40, u32::MAX - 4, 3 * BUCKETS as u64, "one more each"),
+        ] {
+            tally.read(&[reading(Kind::Connect, count)], at(ms));
+            assert_eq!(tally.judged().succeeded, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn kinds_may_be_read_at_different_times() {
+        let at = |ms: u64| Timestamp::from_nanos(5_000_000_000 + ms * 1_000_000);
+        let mut tally = Tally::new(Kind::Connect);
+        let both = [reading(Kind::Connect, 0), reading(Kind::Request, 0)];
+        tally.read(&both, at(0));
+        let judged = [reading(Kind::Connect, 1)];
+        assert!(matches!(tally.read(&judged, at(10)), Some(Read::News(_))));
+        tally.read(
+            &[reading(Kind::Connect, 1), reading(Kind::Request, 2)],
+            at(100),
+        );
+        let totals = tally.totals();
+        assert_eq!(totals[&Kind::Connect].succeeded, BUCKETS as u64);
+        assert_eq!(totals[&Kind::Request].succeeded, 2 * BUCKETS as u64);
     }
 }

@@ -32,6 +32,10 @@ use crate::{
 /// its probe needs to fall if that is longer.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// Failures are weighed for this long after the last judged trial; then the next
+/// one is worth a call of the kernel's.
+const RESTLESS: Duration = Duration::from_secs(1);
+
 /// Everything that is known about one service.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -363,7 +367,7 @@ impl Watch {
         let armed = self.baseline.is_armed();
         let fallen = self.probing.verdict() == Some(false) && self.probe_fault.is_none();
         [
-            Some(self.probing.regular_due()),
+            self.probing.regular_due(),
             suspicion.map(Suspicion::acts_at),
             suspicion
                 .filter(|_| armed)
@@ -392,6 +396,16 @@ impl Watch {
     /// Since when a suspicion stands.
     pub fn suspect_since(&self) -> Option<Timestamp> {
         self.suspicion.as_ref().map(Suspicion::since)
+    }
+
+    /// Whether it is worth while to read often: judged trials are undecided, or what
+    /// came is weighed.
+    pub fn is_restless(&self, now: Timestamp) -> bool {
+        let weighs = !self.detector.is_at_rest()
+            && self
+                .last_judged
+                .is_some_and(|judged| now.since(judged) < RESTLESS);
+        weighs || self.suspicion.is_some() || self.tally.has_outstanding()
     }
 
     /// Its identity.

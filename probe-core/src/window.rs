@@ -138,14 +138,10 @@ impl Shape {
         if width_shift > MAX_WIDTH_SHIFT {
             return None;
         }
-        let usable = Duration::from_nanos((BUCKETS as u64 - 2) << width_shift);
-        let longest_gap = usable
-            .checked_sub(reading.deadline)?
-            .checked_sub(2 * GRACE)?;
         Some(Self {
             width_shift,
             deadline: reading.deadline,
-            longest_gap,
+            longest_gap: longest_gap(width_shift, reading.deadline)?,
         })
     }
 
@@ -168,6 +164,13 @@ impl Shape {
             now.as_nanos().saturating_sub(age.as_nanos()),
         ))
     }
+}
+
+/// The longest time between two readings of a ring of this width and deadline in
+/// which nothing is lost; none if the ring is too short for the deadline.
+pub fn longest_gap(width_shift: u32, deadline: Duration) -> Option<Duration> {
+    let usable = Duration::from_nanos((BUCKETS as u64 - 2) << width_shift);
+    usable.checked_sub(deadline)?.checked_sub(2 * GRACE)
 }
 
 impl Window {
@@ -200,6 +203,12 @@ impl Window {
     /// Forgets the last reading: the next one only rebases.
     pub fn forget(&mut self) {
         self.ring = None;
+    }
+
+    /// Whether trials were undecided at the last reading whose outcome, or lateness,
+    /// will be told.
+    pub fn has_outstanding(&self) -> bool {
+        self.ring.as_ref().is_some_and(Ring::has_outstanding)
     }
 }
 
@@ -242,9 +251,7 @@ impl Ring {
             if bucket >= self.next && self.shape.is_final(bucket, now) {
                 if bucket >= self.whole_from {
                     let lap = difference(current, self.base[slot])?;
-                    let ended =
-                        u64::from(lap.succeeded) + u64::from(lap.failed) + u64::from(lap.abandoned);
-                    outcomes.late = u64::from(lap.started).saturating_sub(ended);
+                    outcomes.late = u64::from(lap.started).saturating_sub(lap.ended());
                 }
                 self.base[slot] = current;
                 self.next = bucket + 1;
@@ -256,6 +263,21 @@ impl Ring {
         self.seen = *buckets;
         self.read_at = now;
         Ok(news)
+    }
+
+    fn has_outstanding(&self) -> bool {
+        let newest = self.shape.bucket_at(self.read_at) + 1;
+        (self.next.max(self.whole_from)..=newest).any(|bucket| {
+            let slot = usize::try_from(bucket % BUCKETS as u64).unwrap_or_default();
+            difference(self.seen[slot], self.base[slot])
+                .is_ok_and(|lap| u64::from(lap.started) > lap.ended())
+        })
+    }
+}
+
+impl Bucket {
+    fn ended(&self) -> u64 {
+        u64::from(self.succeeded) + u64::from(self.failed) + u64::from(self.abandoned)
     }
 }
 
@@ -373,6 +395,27 @@ mod tests {
         let expected = [outcomes(1001, 0, 0, 2)];
         assert_eq!(news(window.read(&kernel.0, final_at(1001))), expected);
         assert_eq!(news(window.read(&kernel.0, start(1040))), []);
+    }
+
+    #[test]
+    fn trials_are_outstanding_until_they_end_or_are_late() {
+        let mut kernel = Kernel::new(u32::MAX); // and the counters wrap
+        let mut window = Window::default();
+        kernel.at(1000).started = kernel.at(1000).started.wrapping_add(1);
+        window.read(&kernel.0, start(1000));
+        assert!(!window.has_outstanding(), "nobody will be told of this one");
+        kernel.at(1001).started = kernel.at(1001).started.wrapping_add(2);
+        window.read(&kernel.0, start(1002));
+        assert!(window.has_outstanding());
+        kernel.at(1001).succeeded = kernel.at(1001).succeeded.wrapping_add(1);
+        window.read(&kernel.0, start(1003));
+        assert!(window.has_outstanding());
+        let mut late = window.clone();
+        assert_eq!(news(late.read(&kernel.0, final_at(1001)))[0].late, 1);
+        assert!(!late.has_outstanding());
+        kernel.at(1001).failed += 1;
+        window.read(&kernel.0, start(1004));
+        assert!(!window.has_outstanding());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http};
 use probe_core::{
     Level,
     command::{Cause, Command, Event, ProbePurpose},
-    config::WithdrawWhen,
+    config::{ProbeKind, WithdrawWhen},
     status::ServiceState,
 };
 
@@ -33,6 +33,35 @@ fn prefix_that_is_not_announced_is_announced_as_soon_as_its_probes_pass() {
         (level, reason.cause),
         (Level::Full, Cause::FirstAnnouncement)
     );
+}
+
+#[test]
+fn service_without_a_probe_is_announced_at_once_and_shown_as_unguarded() {
+    let mut config = config(1);
+    config.services[0].probe.kind = ProbeKind::None;
+    let mut world = World::new(config);
+    world.route(0, Level::Withdrawn);
+    world.run(10 * SECOND);
+    assert_eq!(world.causes(), [(Level::Full, Cause::FirstAnnouncement)]);
+    assert_eq!(world.state(0), ServiceState::Unguarded);
+    let probes = world
+        .commands
+        .iter()
+        .filter(|(_, command)| matches!(command, Command::Probe { .. }));
+    assert_eq!(probes.count(), 0);
+    assert_eq!(world.engine.services()[0].probe_passes, None);
+}
+
+#[test]
+fn engine_is_restless_only_while_something_is_undecided_or_weighed() {
+    let mut world = World::healthy(config(1));
+    assert!(!world.engine.is_restless());
+    world.fail(0, Answer::Silent, ProbeAnswer::Passes);
+    world.run(10 * MS);
+    assert!(world.engine.is_restless());
+    world.heal(0);
+    world.run(300 * MS);
+    assert!(!world.engine.is_restless());
 }
 
 #[test]

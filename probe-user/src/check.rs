@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use probe_common::{parse::tunnel::Tunnels, trial::Kind};
 use probe_core::config::{Application, Mode, Probe, ProbeKind, Service, WithdrawWhen};
 
 use crate::{
     config::{Attach, Error, Interfaces, OnExit, Settings},
+    datapath::Measure,
     discover::interface_exists,
 };
 
@@ -19,6 +21,7 @@ pub fn summary(settings: &Settings) -> String {
     let Settings {
         daemon,
         route,
+        measure,
         detect: _,
         core,
     } = settings;
@@ -66,6 +69,7 @@ pub fn summary(settings: &Settings) -> String {
             Attach::Tc => "tc",
         }
     ));
+    lines.extend(measure_words(measure));
     lines.push(format!(
         "routes in table {}, protocol {}; {} on exit",
         route.table,
@@ -118,12 +122,67 @@ fn probe_words(probe: &Probe) -> String {
             "http://{host}{path} at {target}{}",
             status.map_or_else(String::new, |status| format!(" expecting {status}"))
         ),
+        ProbeKind::Dns {
+            target,
+            name,
+            record,
+        } => format!("dns {name} {} at {target}", record.name()),
+        ProbeKind::None => return "none: nothing guards it".to_owned(),
     };
     format!(
         "{what} every {}, timeout {}, rise {rise}, fall {fall}",
         humantime::format_duration(*interval),
         humantime::format_duration(*timeout)
     )
+}
+
+fn measure_words(measure: &Measure) -> Vec<String> {
+    let Measure {
+        sizes,
+        deadlines,
+        tunnels,
+    } = measure;
+    let mut lines = vec![format!(
+        "room for {} connections, {} exchanges, {} sample cells per service",
+        sizes.connections, sizes.exchanges, sizes.cells
+    )];
+    let own: Vec<String> = Kind::ALL
+        .into_iter()
+        .filter_map(|kind| {
+            let deadline = humantime::format_duration(deadlines.get(kind)?);
+            Some(format!("{} {deadline}", kind.name()))
+        })
+        .collect();
+    if !own.is_empty() {
+        lines.push(format!("deadlines at every service: {}", own.join(", ")));
+    }
+    for (interface, kinds) in &tunnels.kinds {
+        lines.push(format!(
+            "tunnels on {interface}: {}",
+            tunnel_words(*kinds, tunnels.ports)
+        ));
+    }
+    lines
+}
+
+fn tunnel_words(kinds: u32, [fou, gue, vxlan, geneve]: [u16; 4]) -> String {
+    let words: Vec<String> = [
+        (Tunnels::IP, "ipip".to_owned()),
+        (Tunnels::GRE, "gre".to_owned()),
+        (Tunnels::FOU, format!("fou:{fou}")),
+        (Tunnels::GUE, format!("gue:{gue}")),
+        (Tunnels::VXLAN, format!("vxlan:{vxlan}")),
+        (Tunnels::GENEVE, format!("geneve:{geneve}")),
+    ]
+    .into_iter()
+    .filter(|(bit, _)| kinds & bit != 0)
+    .map(|(_, word)| word)
+    .collect();
+    if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(", ")
+    }
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {

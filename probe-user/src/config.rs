@@ -10,8 +10,10 @@
 //! The whole text is read before anything is judged, so that an operator sees all
 //! mistakes at once and nothing runs on half a configuration.
 
+mod measure;
 mod network;
 mod prefixes;
+mod probes;
 mod report;
 mod schema;
 mod section;
@@ -24,7 +26,10 @@ use std::{
 
 use probe_core::config::{Config, Mode, Recover};
 
-pub use prefixes::default_probe;
+use crate::datapath::Measure;
+
+pub use prefixes::usual_application;
+pub use probes::default_probe;
 pub use report::{Finding, Report};
 
 /// Everything the operator wants, resolved.
@@ -34,6 +39,8 @@ pub struct Settings {
     pub daemon: Daemon,
     /// Where routes are set.
     pub route: Route,
+    /// How it is measured.
+    pub measure: Measure,
     /// Which defaults the probes and detectors of found services use.
     pub detect: probe_core::config::Detect,
     /// What the core decides by. Without prefixes it has no services either; they
@@ -152,6 +159,7 @@ impl Settings {
         Self {
             daemon: Daemon::default(),
             route: Route::default(),
+            measure: Measure::default(),
             detect: schema::DETECT,
             core: Config {
                 mode: Mode::Observe,

@@ -1,16 +1,18 @@
-//! What this host serves and where: listening TCP sockets, its addresses, and the
-//! interfaces of its default routes. For running without a configuration, and for
+//! What this host serves and where: listening TCP sockets, UDP sockets that look like
+//! a server's, its addresses, and the interfaces of its default routes. For running without a configuration, and for
 //! `interfaces = "auto"`.
 //!
 //! ```text
-//! /proc/self/net/tcp{,6} ─▶ listeners ─┐
-//! rtnetlink addresses ─────────────────┴▶ endpoints
+//! /proc/self/net/{tcp,udp}{,6} ─▶ sockets ─┐
+//! rtnetlink addresses ─────────────────────┴▶ endpoints
 //! rtnetlink routes + links ──────────────▶ interfaces
 //! ```
 //!
 //! Sockets are read through the process's own network namespace (`/proc/self/net`),
 //! and interfaces by netlink, since `/sys/class/net` shows the namespace of its
 //! mount.
+
+mod sockets;
 
 use std::{
     collections::BTreeSet,
@@ -24,10 +26,11 @@ use netlink_packet_route::{
     link::LinkAttribute,
     route::{RouteAttribute, RouteHeader, RouteMessage, RouteType},
 };
-use probe_core::config::{Application, Detect, Endpoint, Protocol, Service};
+use probe_core::config::{Detect, Endpoint, Protocol, Service};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use crate::config::default_probe;
+use self::sockets::endpoints;
+use crate::config::{default_probe, usual_application};
 
 /// Time between two probes of a found service: seldom, since nobody asked for them.
 const PROBE_INTERVAL: std::time::Duration = std::time::Duration::from_mins(1);
@@ -63,26 +66,25 @@ pub enum Error {
     NoDefaultRoute,
 }
 
-/// A listening socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listener {
-    /// Its address; unspecified means every address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
-}
-
-/// The services that listen here, each with `detect` and a seldom TCP probe.
+/// The services that are found here, each with `detect`, and TCP services with a
+/// seldom TCP probe.
 pub async fn services(detect: Detect) -> Result<Vec<Service>, Error> {
     let mut listeners = Vec::new();
-    for path in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+    for (protocol, path) in [
+        (Protocol::Tcp, "/proc/self/net/tcp"),
+        (Protocol::Tcp, "/proc/self/net/tcp6"),
+        (Protocol::Udp, "/proc/self/net/udp"),
+        (Protocol::Udp, "/proc/self/net/udp6"),
+    ] {
         match std::fs::read_to_string(path) {
-            Ok(text) => listeners.extend(parse_listeners(&text)),
+            Ok(text) => listeners.extend(sockets::listeners(&text, protocol)),
             // A kernel without IPv6 has no tcp6.
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.ends_with('6') => {}
             Err(source) => return Err(Error::Sockets { path, source }),
         }
     }
+    let clients = sockets::ephemeral_ports();
+    listeners.retain(|listener| listener.is_server(&clients));
     let addresses = addresses(&connect()?).await?;
     Ok(endpoints(&listeners, &addresses)
         .into_iter()
@@ -96,86 +98,9 @@ fn service(endpoint: Endpoint, detect: Detect) -> Service {
     Service {
         name: endpoint.to_string(),
         endpoint,
-        application: Application::default(),
+        application: usual_application(endpoint.protocol, endpoint.port),
         detect,
         probe,
-    }
-}
-
-/// The listening sockets in the text of `/proc/net/tcp` or `tcp6`. Lines that cannot
-/// be read are no listeners.
-pub fn parse_listeners(text: &str) -> Vec<Listener> {
-    const LISTEN: &str = "0A";
-    text.lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut fields = line.split_ascii_whitespace().skip(1);
-            let local = fields.next()?;
-            let _remote = fields.next()?;
-            (fields.next()? == LISTEN).then(|| parse_socket(local))?
-        })
-        .collect()
-}
-
-/// `0100007F:0277`: the address as 32-bit words of the host's byte order, the port
-/// as a number.
-fn parse_socket(text: &str) -> Option<Listener> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16)
-        .ok()
-        .filter(|port| *port != 0)?;
-    let word = |range| {
-        let word: &str = address.get(range)?;
-        u32::from_str_radix(word, 16).ok().map(u32::to_ne_bytes)
-    };
-    let address = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0..8)?)),
-        32 => {
-            let mut octets = [0; 16];
-            for (index, octets) in octets.chunks_exact_mut(4).enumerate() {
-                octets.copy_from_slice(&word(index * 8..index * 8 + 8)?);
-            }
-            // An IPv4 address in IPv6 clothes is an IPv4 listener.
-            Ipv6Addr::from(octets).to_canonical()
-        }
-        _ => return None,
-    };
-    Some(Listener { address, port })
-}
-
-/// Each listener at each address it answers on. A wildcard answers on every address
-/// of the host; the IPv6 wildcard on the IPv4 ones too, as is the kernel's default.
-/// Loopback and link-local addresses serve nobody else.
-pub fn endpoints(listeners: &[Listener], addresses: &[IpAddr]) -> Vec<Endpoint> {
-    let mut found = BTreeSet::new();
-    for listener in listeners {
-        let all_families = listener.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        let at: Vec<IpAddr> = if listener.address.is_unspecified() {
-            addresses
-                .iter()
-                .copied()
-                .filter(|address| all_families || address.is_ipv4() == listener.address.is_ipv4())
-                .collect()
-        } else {
-            vec![listener.address]
-        };
-        found.extend(
-            at.into_iter()
-                .filter(|address| is_reachable(*address))
-                .map(|address| Endpoint {
-                    address,
-                    port: listener.port,
-                    protocol: Protocol::Tcp,
-                }),
-        );
-    }
-    found.into_iter().collect()
-}
-
-fn is_reachable(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
-        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
     }
 }
 
@@ -287,79 +212,6 @@ fn connect() -> Result<Handle, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TCP: &str = "\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 21344 1 0000000000000000 100 0 0 10 0
-   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 21350 1 0000000000000000 100 0 0 10 0
-   2: 0A0200C0:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 21351 1 0000000000000000 100 0 0 10 0
-   3: 0A0200C0:01BB 076433C6:C350 01 00000000:00000000 00:00000000 00000000     0        0 21352 1 0000000000000000 100 0 0 10 0
-   4: broken
-";
-    const TCP6: &str = "\
-  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   1: B80D0120000000000000000010000000:01BB 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   2: 0000000000000000FFFF00000A0200C0:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   3: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-";
-
-    fn shown(listeners: &[Listener]) -> Vec<String> {
-        listeners
-            .iter()
-            .map(|listener| std::net::SocketAddr::new(listener.address, listener.port).to_string())
-            .collect()
-    }
-
-    // The samples are of a little-endian host, as the kernel prints words in its own order.
-    #[cfg(target_endian = "little")]
-    #[test]
-    fn only_listening_sockets_are_listeners() {
-        assert_eq!(
-            shown(&parse_listeners(TCP)),
-            ["127.0.0.1:631", "0.0.0.0:80", "192.0.2.10:443"]
-        );
-        assert_eq!(
-            shown(&parse_listeners(TCP6)),
-            [
-                "[::]:22",
-                "[2001:db8::10]:443",
-                "192.0.2.10:8080",
-                "[::1]:53"
-            ]
-        );
-        assert_eq!(parse_listeners(""), []);
-    }
-
-    #[test]
-    fn a_wildcard_answers_on_every_address_and_loopback_serves_nobody() {
-        let listener = |address: &str, port| Listener {
-            address: address.parse().unwrap(),
-            port,
-        };
-        let addresses: Vec<IpAddr> = ["127.0.0.1", "192.0.2.10", "2001:db8::10", "fe80::1", "::1"]
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect();
-        let found = endpoints(
-            &[
-                listener("0.0.0.0", 80),
-                listener("::", 22),
-                listener("127.0.0.1", 25),
-                listener("192.0.2.10", 80),
-            ],
-            &addresses,
-        );
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            found,
-            [
-                "192.0.2.10:22/tcp",
-                "192.0.2.10:80/tcp",
-                "[2001:db8::10]:22/tcp"
-            ]
-        );
-    }
 
     #[test]
     fn the_interfaces_of_all_next_hops_of_a_default_route_count() {

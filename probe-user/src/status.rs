@@ -1,8 +1,12 @@
 //! The state of a running daemon as one document: built by the daemon once a second,
 //! asked for over the control socket, shown as JSON or as a table.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
+use probe_common::trial::Kind;
 use probe_core::{
     Level, Timestamp,
     command::Guard,
@@ -98,6 +102,8 @@ pub struct ServiceView {
     pub p1: f64,
     /// Trials judged since the daemon runs.
     pub totals: TrialTotals,
+    /// Trials of every kind that the service has.
+    pub trials: BTreeMap<Kind, TrialTotals>,
     /// Successes a second that the rate leg expects; none while it is still learning.
     pub expected_per_second: Option<f64>,
     /// Whether the regular probe passes; none before its first result.
@@ -249,9 +255,10 @@ impl PrefixView {
 impl ServiceView {
     fn row(&self) -> Vec<String> {
         let healthy = match self.state {
-            ServiceState::Unknown | ServiceState::Learning | ServiceState::Armed => {
-                self.probe_passes != Some(false)
-            }
+            ServiceState::Unknown
+            | ServiceState::Unguarded
+            | ServiceState::Learning
+            | ServiceState::Armed => self.probe_passes != Some(false),
             ServiceState::Suspect | ServiceState::Failed => false,
         };
         vec![
@@ -393,6 +400,10 @@ mod tests {
                 p0: 0.005,
                 p1: 0.5,
                 totals: totals(1, 2, 3),
+                trials: BTreeMap::from([
+                    (Kind::Connect, totals(1, 2, 3)),
+                    (Kind::Request, totals(4, 5, 6)),
+                ]),
                 expected_per_second: Some(1000.0),
                 probe_passes: Some(false),
             }],
@@ -436,6 +447,10 @@ sensor: eth0 ingress (native)
     #[test]
     fn a_document_survives_json() {
         let text = serde_json::to_string(&document()).unwrap();
+        assert!(
+            text.contains(r#""trials":{"connect":{"succeeded":1,"failed":2,"late":3,"abandoned":7},"request":"#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), document());
     }
 

@@ -19,7 +19,7 @@ use probe_core::{
     config::{Application, Endpoint, Protocol},
     input::Sensor,
 };
-use probe_user::datapath::{self, AttachMode, Datapath, Hook, Mode, Options, ServiceSpec};
+use probe_user::datapath::{self, AttachMode, Datapath, Hook, Measure, Mode, Options, ServiceSpec};
 
 const CONNECTIONS: u64 = 20;
 const SERVICES: [&str; 2] = ["198.18.77.1:8080", "[2001:db8:77::1]:8080"];
@@ -42,6 +42,7 @@ fn options(attach: AttachMode) -> Options {
         interfaces: vec!["e0".to_owned()],
         attach,
         services: services.to_vec(),
+        measure: Measure::default(),
         trace: false,
     }
 }

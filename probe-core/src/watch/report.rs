@@ -63,6 +63,8 @@ impl Watch {
             ServiceState::Failed
         } else if self.suspicion.is_some() {
             ServiceState::Suspect
+        } else if self.probing.is_none() {
+            ServiceState::Unguarded
         } else if self.baseline.is_armed() {
             ServiceState::Armed
         } else if self.probing.passes() == Some(true) {

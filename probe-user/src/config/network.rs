@@ -4,11 +4,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use probe_common::service::ANY_PORT;
 
 use super::value::{Fault, Value, integer};
 
-/// A TCP port.
+/// A port, or `"any"` for all that no other service has.
 pub fn port(value: Value<'_>) -> Result<u16, Fault> {
+    if let Ok(word) = value.text("443") {
+        return if word == "any" {
+            Ok(ANY_PORT)
+        } else {
+            Err(Fault::new(
+                "must be a whole number or \"any\"",
+                "this is another text",
+                "write it like `443`, without quotes",
+            ))
+        };
+    }
     let number = value.integer("443")?;
     u16::try_from(number)
         .ok()
@@ -17,7 +29,7 @@ pub fn port(value: Value<'_>) -> Result<u16, Fault> {
             Fault::new(
                 "is not a port",
                 number.to_string(),
-                "write the port the service listens on, from 1 to 65535",
+                "write the port the service listens on, from 1 to 65535, or \"any\"",
             )
         })
 }
@@ -130,6 +142,24 @@ pub fn loopback_address(value: Value<'_>) -> Result<SocketAddr, Fault> {
                 "write \"127.0.0.1:{port}\" or \"[::1]:{port}\" and put a proxy with access control in front",
                 port = address.port()
             ),
+        ))
+    }
+}
+
+/// A domain name as RFC 1035 section 2.3.4 limits it; "." is the root.
+pub fn domain_name(value: Value<'_>) -> Result<String, Fault> {
+    let written = value.text("\"www.example.com\"")?;
+    let name = written.strip_suffix('.').unwrap_or(written);
+    let labels_fit = name.split('.').all(|label| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_graphic())
+    });
+    if written == "." || (labels_fit && name.len() <= 253) {
+        Ok(written.to_owned())
+    } else {
+        Err(Fault::new(
+            "is not a domain name",
+            "labels of 1 to 63 printable ASCII characters, 253 in all",
+            "write it like \"www.example.com\"",
         ))
     }
 }

@@ -1,22 +1,16 @@
 //! The `[[prefix]]` sections with their services and probes, and what must hold
 //! between them.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    ops::Range,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range};
 
 use ipnet::IpNet;
 use probe_core::config::{
-    Application, Detect, Endpoint, Prefix, Probe, ProbeKind, Protocol, Service, ServiceId,
-    WithdrawWhen,
+    Application, Detect, Endpoint, Prefix, Protocol, Service, ServiceId, WithdrawWhen,
 };
 use toml::Spanned;
 
 use super::{
-    network,
+    network, probes,
     report::Finding,
     schema::read_detect_overrides,
     section::{Findings, Section},
@@ -25,37 +19,25 @@ use super::{
 
 /// The keys of `[[prefix]]`.
 pub const PREFIX: [&str; 3] = ["prefix", "withdraw_when", "service"];
-const SERVICE: [&str; 9] = [
+const SERVICE: [&str; 10] = [
     "name",
     "address",
     "port",
     "protocol",
+    "application",
     "probe",
     "broken",
     "patience",
     "deadline",
     "arm_after",
 ];
-const PROBE: [&str; 7] = [
-    "tcp", "http", "status", "interval", "timeout", "rise", "fall",
-];
-
-/// Time between two regular probes; also the longest default timeout.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-const RISE: u32 = 2;
-const FALL: u32 = 3;
-
-/// The probe of a service that has no `probe` key, and of a found one: a TCP
-/// handshake with the service itself.
-pub fn default_probe(endpoint: Endpoint) -> Probe {
-    Probe {
-        kind: ProbeKind::Tcp {
-            target: SocketAddr::new(endpoint.address, endpoint.port),
-        },
-        interval: PROBE_INTERVAL,
-        timeout: PROBE_INTERVAL,
-        rise: RISE,
-        fall: FALL,
+/// What is spoken at a port unless configured. HTTP must be asked for: only the
+/// operator knows that it is plaintext.
+pub fn usual_application(protocol: Protocol, port: u16) -> Application {
+    match (protocol, port) {
+        (Protocol::Tcp | Protocol::Udp, 53) => Application::Dns,
+        (Protocol::Udp, 443) => Application::Quic,
+        (Protocol::Tcp | Protocol::Udp, _) => Application::Any,
     }
 }
 
@@ -146,7 +128,10 @@ impl<'a> Host<'a> {
         let address = section.require("address", "\"192.0.2.10\"", network::address);
         let port = section.require("port", "443", network::port);
         let protocol = section
-            .read("protocol", value::word(&[("tcp", Protocol::Tcp)]))
+            .read(
+                "protocol",
+                value::word(&[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)]),
+            )
             .unwrap_or(Protocol::Tcp);
         let detect = read_detect_overrides(section, self.detect);
 
@@ -166,9 +151,10 @@ impl<'a> Host<'a> {
                 .with_context(first, "first here"),
             );
         }
+        let application = self.read_application(section, protocol);
         let (Some(address), Some(port)) = (address, port) else {
             // The probe's own mistakes are still worth telling.
-            self.read_probe(section, None);
+            probes::read(section, None, self.findings);
             return;
         };
         let endpoint = Endpoint {
@@ -187,16 +173,47 @@ impl<'a> Host<'a> {
                 .with_context(first, "first here"),
             );
         }
-        let probe = self.read_probe(section, Some(endpoint));
+        let probe = probes::read(section, Some(endpoint), self.findings);
         if let (Some(name), Some(probe)) = (name, probe) {
             self.services.push(Service {
                 name: name.into_inner(),
                 endpoint,
-                application: Application::default(),
+                application: application
+                    .unwrap_or_else(|| usual_application(protocol, endpoint.port)),
                 detect,
                 probe,
             });
         }
+    }
+
+    /// What the operator says is spoken.
+    fn read_application(&self, section: &Section<'_>, protocol: Protocol) -> Option<Application> {
+        let application = section.read_spanned(
+            "application",
+            value::word(&[
+                ("any", Application::Any),
+                ("dns", Application::Dns),
+                ("quic", Application::Quic),
+                ("http", Application::Http),
+            ]),
+        )?;
+        let needed = match application.get_ref() {
+            Application::Any | Application::Dns => protocol,
+            Application::Quic => Protocol::Udp,
+            Application::Http => Protocol::Tcp,
+        };
+        if needed != protocol {
+            self.findings.push(Finding::new(
+                application.span(),
+                format!(
+                    "`application` \"{}\" is not spoken over {protocol}",
+                    application.get_ref().name()
+                ),
+                format!("the service's protocol is {protocol}"),
+                format!("set protocol = \"{needed}\", or application = \"any\""),
+            ));
+        }
+        Some(application.into_inner())
     }
 
     fn check_inside(&self, address: &Spanned<IpAddr>, network: &Spanned<IpNet>) {
@@ -225,81 +242,6 @@ impl<'a> Host<'a> {
             )
             .with_context(network.span(), "the prefix"),
         );
-    }
-
-    /// None if there is no endpoint to fall back to.
-    fn read_probe(&self, service: &Section<'_>, endpoint: Option<Endpoint>) -> Option<Probe> {
-        let section = service.table("probe", "probe = { ... }", &PROBE);
-        let bounds = value::duration(Duration::from_millis(50), Duration::from_hours(1));
-        let interval = section.read("interval", bounds).unwrap_or(PROBE_INTERVAL);
-        let timeout = section.read_spanned(
-            "timeout",
-            value::duration(Duration::from_millis(10), Duration::from_mins(1)),
-        );
-        if let Some(timeout) = &timeout
-            && *timeout.get_ref() > interval
-        {
-            self.findings.push(Finding::new(
-                timeout.span(),
-                "`timeout` is longer than the probe's interval",
-                format!("the interval is {}", humantime::format_duration(interval)),
-                "probes of one service must not overlap: shorten the timeout or lengthen the interval",
-            ));
-        }
-        let rise = section
-            .read("rise", value::integer(1, 1000))
-            .unwrap_or(RISE);
-        let fall = section
-            .read("fall", value::integer(1, 1000))
-            .unwrap_or(FALL);
-        let status = section
-            .read("status", value::integer(100, 599))
-            .and_then(|status| u16::try_from(status).ok());
-        let tcp = section.read("tcp", network::socket_address);
-        let url = section.read("http", network::http_url);
-        if section.has("tcp") && section.has("http") {
-            self.findings.push(Finding::new(
-                section.place("http"),
-                "a probe is either `tcp` or `http`",
-                "the second of two",
-                "remove one; `http` also proves that the handshake works",
-            ));
-        }
-        if section.has("status") && !section.has("http") {
-            self.findings.push(Finding::new(
-                section.place("status"),
-                "`status` belongs to an `http` probe",
-                "a TCP handshake has no status",
-                "remove it, or probe with http = \"http://HOST/path\"",
-            ));
-        }
-        let default = default_probe(endpoint?);
-        Some(Probe {
-            kind: match (tcp, url, endpoint) {
-                (Some(target), _, _) => ProbeKind::Tcp { target },
-                (None, Some(url), Some(endpoint)) => http_probe(url, endpoint, status),
-                (None, _, _) => default.kind,
-            },
-            interval,
-            timeout: timeout.map_or(PROBE_INTERVAL.min(interval), Spanned::into_inner),
-            rise,
-            fall,
-        })
-    }
-}
-
-/// The service itself is asked, whatever the name in the URL resolves to; only an
-/// address in the URL is another target. Without a port in the URL it is the
-/// service's.
-fn http_probe(url: network::HttpUrl, endpoint: Endpoint, status: Option<u16>) -> ProbeKind {
-    ProbeKind::Http {
-        target: SocketAddr::new(
-            url.address.unwrap_or(endpoint.address),
-            url.port.unwrap_or(endpoint.port),
-        ),
-        host: url.authority,
-        path: url.path,
-        status,
     }
 }
 

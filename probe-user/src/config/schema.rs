@@ -5,8 +5,12 @@ use std::{ops::Range, time::Duration};
 use probe_core::config::{Config, Detect, Mode, Recover};
 use toml::de::{DeTable, DeValue};
 
+use crate::datapath::Measure;
+
 use super::{
-    Attach, Daemon, Interfaces, OnExit, Route, Settings, network,
+    Attach, Daemon, Interfaces, OnExit, Route, Settings,
+    measure::{self, INTERFACE, MEASURE},
+    network,
     prefixes::{Host, PREFIX},
     report::Finding,
     section::{Findings, Section},
@@ -28,7 +32,15 @@ pub const DETECT: Detect = Detect {
     settle: Duration::from_mins(1),
 };
 
-const ROOT: [&str; 5] = ["daemon", "route", "detect", "recover", "prefix"];
+const ROOT: [&str; 7] = [
+    "daemon",
+    "interface",
+    "route",
+    "measure",
+    "detect",
+    "recover",
+    "prefix",
+];
 const DAEMON: [&str; 10] = [
     "site",
     "host",
@@ -42,12 +54,13 @@ const DAEMON: [&str; 10] = [
     "on_exit",
 ];
 const ROUTE: [&str; 2] = ["table", "protocols"];
-const DETECT_KEYS: [&str; 7] = [
+const DETECT_KEYS: [&str; 8] = [
     "false_alarm",
     "broken",
     "profile",
     "patience",
     "deadline",
+    "deadlines",
     "arm_after",
     "settle",
 ];
@@ -107,6 +120,16 @@ fn read_root(
     let false_alarm_period = detect_section
         .read("false_alarm", value::false_alarm)
         .unwrap_or(FALSE_ALARM_PERIOD);
+    let measure = Measure {
+        sizes: measure::sizes(&root.table("measure", "[measure]", &MEASURE)),
+        deadlines: measure::deadlines(&detect_section),
+        tunnels: measure::tunnels(
+            &root.tables("interface", "[[interface]]", &INTERFACE),
+            &daemon.interfaces,
+            interface_exists,
+            findings,
+        ),
+    };
     let recover = read_recover(&root.table("recover", "[recover]", &RECOVER), findings);
 
     let mut host = Host::new(detect, findings);
@@ -124,6 +147,7 @@ fn read_root(
     Settings {
         daemon,
         route,
+        measure,
         detect,
         core: Config {
             mode,

@@ -6,6 +6,8 @@ use probe_core::config::{Mode, ProbeKind, ServiceId, WithdrawWhen};
 
 use super::*;
 
+mod measure;
+
 const GOOD: &str = r#"[daemon]
 site = "fra1"
 mode = "enforce"
@@ -394,10 +396,10 @@ fn out_of_range_in_a_service() {
         ),
         (
             "port = 443",
-            "port = 443\nprotocol = \"udp\"",
-            "`protocol` cannot be `udp`",
+            "port = 443\nprotocol = \"sctp\"",
+            "`protocol` cannot be `sctp`",
             "12:12",
-            "known are `tcp`",
+            "known are `tcp` and `udp`",
         ),
     ] {
         assert_mistake(&with(old, new), title, place, help);
@@ -495,7 +497,7 @@ fn probe_mistakes() {
         ),
         (
             r#"{ tcp = "192.0.2.10:80", status = 200 }"#,
-            "`status` belongs to an `http` probe",
+            "`status` belongs to a probe with `http`",
             "remove it",
         ),
         (

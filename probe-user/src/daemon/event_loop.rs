@@ -12,7 +12,7 @@ use super::{
     act::{self, Actor},
     alarm::Alarm,
     lock::Lock,
-    rhythm,
+    rhythm::{self, Pace, Reader},
     setup::Parts,
     signals::{Received, Signals},
     view::{Sources, View},
@@ -21,7 +21,7 @@ use crate::{
     announce::Observation,
     config::{OnExit, Settings},
     control::SocketFile,
-    datapath::{self, Datapath},
+    datapath::{self, Datapath, Scope},
     http,
     journal::{Journal, record::Record},
 };
@@ -39,6 +39,7 @@ const DONE: usize = 1024;
 /// What wakes the loop.
 enum Occurrence {
     Alarm,
+    Bell,
     Done(Done),
     Observed(Observation),
     Signal(Received),
@@ -55,8 +56,7 @@ pub struct Daemon {
     done: mpsc::Receiver<Done>,
     view: View,
     sensor: Sensor,
-    tick: Duration,
-    next_tick: Timestamp,
+    reader: Reader,
     next_second: Timestamp,
     _socket: SocketFile,
     _lock: Lock,
@@ -91,18 +91,13 @@ impl Daemon {
                 engine: &engine,
                 sensor: &sensor,
                 datapath: &datapath,
+                counters: &datapath.counters(),
                 journal_trouble: journal.trouble(),
             },
         );
         let socket = control.serve(view.documents());
         tokio::spawn(http::serve(http, view.models()));
-        let tick = rhythm::tick(
-            settings
-                .core
-                .services
-                .iter()
-                .map(|service| service.detect.deadline),
-        );
+        let pace = Pace::new(&settings.core.services, &settings.measure.deadlines);
         Self {
             settings,
             datapath,
@@ -113,8 +108,7 @@ impl Daemon {
             done,
             view,
             sensor,
-            tick,
-            next_tick: now,
+            reader: Reader::new(pace, now),
             next_second: now,
             _socket: socket,
             _lock: lock,
@@ -125,13 +119,13 @@ impl Daemon {
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
         let alarm = Alarm::new().context("cannot make a timer")?;
+        let mut bell = self.datapath.take_bell()?;
         self.journal_start();
         self.engine
             .handle(Input::Sensor(self.sensor.clone()), datapath::now());
         tracing::info!(
             services = self.settings.core.services.len(),
             prefixes = self.settings.core.prefixes.len(),
-            tick = ?self.tick,
             "lapwing {} runs",
             env!("CARGO_PKG_VERSION")
         );
@@ -142,6 +136,10 @@ impl Daemon {
                 signal = signals.next() => Occurrence::Signal(signal),
                 Some(done) = self.done.recv() => Occurrence::Done(done),
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
+                rung = bell.rung() => {
+                    rung.context("the kernel side's bell failed")?;
+                    Occurrence::Bell
+                }
                 rung = alarm.wait_until(wake_at) => {
                     rung.context("the timer failed")?;
                     Occurrence::Alarm
@@ -149,6 +147,7 @@ impl Daemon {
             };
             match occurrence {
                 Occurrence::Alarm => {}
+                Occurrence::Bell => self.reader.rung(),
                 Occurrence::Done(done) => self.finish(done),
                 Occurrence::Observed(observation) => self.observe(observation),
                 Occurrence::Signal(Received::Hangup) => tracing::warn!(
@@ -167,7 +166,7 @@ impl Daemon {
 
     /// When the loop has something to do by itself.
     fn wake_at(&self) -> Timestamp {
-        let at = self.next_tick.min(self.next_second);
+        let at = self.reader.due().min(self.next_second);
         self.engine.poll_timeout().map_or(at, |core| core.min(at))
     }
 
@@ -176,10 +175,14 @@ impl Daemon {
         // Before the maps are read: a trial must not be called late by a clock that
         // is ahead of the reading.
         let now = datapath::now();
-        if now >= self.next_tick {
-            let reading = self.datapath.read();
+        if now >= self.reader.due() {
+            let all = self.reader.all_are_due(now);
+            let scope = if all { Scope::All } else { Scope::Judged };
+            let reading = self.datapath.tick(scope, now);
             self.engine.handle(Input::Reading(reading), now);
-            self.next_tick = rhythm::next(self.next_tick, self.tick, now);
+            let took = datapath::now().since(now);
+            self.reader
+                .has_read(now, took, all, self.engine.is_restless());
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle(Input::Wake, now);
@@ -250,12 +253,15 @@ impl Daemon {
     fn every_second(&mut self, now: Timestamp) {
         self.look_after_hooks();
         self.journal.retry();
+        let counters = self.datapath.counters();
+        self.datapath.adapt(&counters, now);
         self.view.publish(
             now,
             Sources {
                 engine: &self.engine,
                 sensor: &self.sensor,
                 datapath: &self.datapath,
+                counters: &counters,
                 journal_trouble: self.journal.trouble(),
             },
         );

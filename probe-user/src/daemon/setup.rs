@@ -117,6 +117,7 @@ pub fn datapath_options(
                 deadline: service.detect.deadline,
             })
             .collect(),
+        measure: settings.measure.clone(),
         trace,
     }
 }

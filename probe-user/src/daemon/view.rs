@@ -1,13 +1,13 @@
 //! What the world may see of the daemon, once a second: the status document and the
 //! metrics. Nothing here is on the way of a decision.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use probe_common::ABI_VERSION;
+use probe_common::{ABI_VERSION, counters::Counters};
 use probe_core::{
     Engine, Level, Reason, Timestamp,
     command::Event,
-    config::{Config, PrefixId, ServiceId},
+    config::{Config, Endpoint, PrefixId, ServiceId},
     input::Sensor,
     status::{PrefixStatus, ServiceStatus},
 };
@@ -43,6 +43,8 @@ pub struct Sources<'a> {
     pub sensor: &'a Sensor,
     /// The kernel side.
     pub datapath: &'a Datapath,
+    /// The services' counters, by service id.
+    pub counters: &'a [Counters],
     /// Why journal records go to the log, if they do.
     pub journal_trouble: Option<&'a str>,
 }
@@ -140,7 +142,7 @@ impl View {
             (None, Some(conflict)) => Err(conflict.clone()),
             (None, None) => Ok(()),
         };
-        self.publish_model(sources.datapath, &attachments, &services, &prefixes, health);
+        self.publish_model(sources, &attachments, &services, &prefixes, health);
         let document = Document {
             uptime_seconds: now.since(self.started).as_secs_f64(),
             sensor: SensorView {
@@ -166,22 +168,28 @@ impl View {
     /// zero would look like a restart.
     fn publish_model(
         &self,
-        datapath: &Datapath,
+        sources: Sources<'_>,
         attachments: &[Attachment],
         services: &[ServiceStatus],
         prefixes: &[PrefixStatus],
         health: Result<(), String>,
     ) {
-        let (counters, latencies) = (datapath.counters(), datapath.latencies());
+        let Sources {
+            datapath, counters, ..
+        } = sources;
+        let latencies = datapath.latencies();
         let model = Model {
             health,
             abi: ABI_VERSION,
             services: services
                 .iter()
-                .map(|status| {
+                .zip(&self.settings.core.services)
+                .map(|(status, config)| {
                     let index = status.service.0 as usize;
                     metrics::Service {
-                        name: service_name(status.service, &self.settings.core),
+                        name: config.name.clone(),
+                        protocol: config.endpoint.protocol,
+                        application: config.application,
                         counters: counters.get(index).copied().unwrap_or_default(),
                         latencies: latencies.get(index).cloned().unwrap_or_default(),
                         status: status.clone(),
@@ -242,7 +250,7 @@ impl View {
             state,
             detector,
             totals,
-            trials: _,
+            trials,
             expected_per_second,
             probe_passes,
         } = status;
@@ -257,6 +265,14 @@ impl View {
             p0: detector.p0,
             p1: detector.p1,
             totals: *totals,
+            trials: config.map_or_else(BTreeMap::new, |config| {
+                let Endpoint { protocol, .. } = config.endpoint;
+                trials
+                    .iter()
+                    .filter(|(kind, _)| protocol.has_trials(config.application, **kind))
+                    .map(|(kind, totals)| (*kind, *totals))
+                    .collect()
+            }),
             expected_per_second: *expected_per_second,
             probe_passes: *probe_passes,
         }

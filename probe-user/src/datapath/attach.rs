@@ -16,7 +16,7 @@ use nix::net::if_::if_nametoindex;
 use probe_core::input::Sensor;
 
 use super::{
-    AttachMode, Attachment, Error, Hook, Mode, clsact,
+    AttachMode, Attachment, Error, Hook, InterfaceTunnels, Mode, clsact,
     links::{LinkKind, linked_interfaces},
     object::{Object, program_error},
     os_error::os_error,
@@ -28,6 +28,7 @@ pub struct Hooks {
     pins: Pins,
     interfaces: Vec<String>,
     attach: AttachMode,
+    tunnels: InterfaceTunnels,
     held: Vec<Held>,
 }
 
@@ -44,11 +45,17 @@ struct Held {
 type Tried = Vec<(Mode, ProgramError)>;
 
 impl Hooks {
-    pub fn new(pins: Pins, interfaces: Vec<String>, attach: AttachMode) -> Self {
+    pub fn new(
+        pins: Pins,
+        interfaces: Vec<String>,
+        attach: AttachMode,
+        tunnels: InterfaceTunnels,
+    ) -> Self {
         Self {
             pins,
             interfaces,
             attach,
+            tunnels,
             held: Vec::new(),
         }
     }
@@ -141,6 +148,7 @@ impl Hooks {
         let if_index = if_nametoindex(interface).map_err(|_| Error::NoInterface {
             interface: interface.to_owned(),
         })?;
+        object.set_tunnels(if_index, self.tunnels.of(interface));
         let mut tried = Tried::new();
         let modes = self.modes(hook);
         for mode in modes {

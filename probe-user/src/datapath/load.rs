@@ -2,10 +2,14 @@
 
 use aya_log::EbpfLogger;
 use probe_common::{counters::Counters, skip::Skip};
-use probe_core::input::{Reading, Sensor};
+use probe_core::{
+    Timestamp,
+    input::{Reading, Sensor},
+};
 
 use super::{
-    Attachment, Error, Latencies, Options, ProgramRuns,
+    Attachment, Bell, Error, Latencies, Options, ProgramRuns, Scope,
+    adapt::Adaptation,
     attach::Hooks,
     driver,
     object::{EMBEDDED, LoadFlags, Object},
@@ -16,6 +20,7 @@ use super::{
 pub struct Datapath {
     object: Object,
     hooks: Hooks,
+    adaptation: Adaptation,
 }
 
 impl Datapath {
@@ -41,11 +46,23 @@ impl Datapath {
                 .interfaces
                 .iter()
                 .any(|interface| driver::is_virtual(interface)),
-            ..LoadFlags::default()
+            sizes: options.measure.sizes,
+            deadlines: options.measure.deadlines,
+            tunnels: options.measure.tunnels.all(),
         };
         let object = Object::load(EMBEDDED, &options.services, flags, Some(&pins))?;
-        let hooks = Hooks::new(pins, options.interfaces.clone(), options.attach);
-        Ok(Self { object, hooks })
+        let hooks = Hooks::new(
+            pins,
+            options.interfaces.clone(),
+            options.attach,
+            options.measure.tunnels.clone(),
+        );
+        let adaptation = Adaptation::new(&object);
+        Ok(Self {
+            object,
+            hooks,
+            adaptation,
+        })
     }
 
     /// Attaches to every interface, or replaces the programs that are attached from
@@ -69,8 +86,31 @@ impl Datapath {
     }
 
     /// One walk over the maps that decisions need.
-    pub fn read(&mut self) -> Reading {
-        self.object.read()
+    pub fn read(&self) -> Reading {
+        self.object.read(Scope::All)
+    }
+
+    /// A reading that is begun at `now` and taken for decisions. Whatever fails from
+    /// now on rings the bell, even what the walk still sees: nothing falls between a
+    /// reading and the sleep after it.
+    pub fn tick(&mut self, scope: Scope, now: Timestamp) -> Reading {
+        self.object.set_clock(now.as_nanos());
+        self.object.arm_bell();
+        self.object.read(scope)
+    }
+
+    /// The bell, once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken before.
+    pub fn take_bell(&mut self) -> Result<Bell, Error> {
+        Bell::take(&mut self.object.ebpf)
+    }
+
+    /// Adapts what the kernel side does for each service to what its counters say.
+    /// About once a second.
+    pub fn adapt(&mut self, counters: &[Counters], now: Timestamp) {
+        self.adaptation.update(&self.object, counters, now);
     }
 
     /// Every service's counters.

@@ -10,18 +10,23 @@
 //! PIN_DIR/v1/links/eth0.ingress.native adopted and updated in place
 //! ```
 
+mod adapt;
 mod attach;
+mod bell;
 mod clsact;
 mod driver;
 mod kernel;
 mod links;
 mod load;
 pub mod mapped;
+mod measure;
 pub mod object;
 mod os_error;
 pub mod pins;
 mod publish;
 mod read;
+mod sampling;
+mod server_first;
 mod sizes;
 mod slots;
 mod tables;
@@ -36,8 +41,10 @@ use probe_core::{
 };
 
 pub use attach::detach;
+pub use bell::Bell;
 pub use load::Datapath;
-pub use read::Latencies;
+pub use measure::{Deadlines, InterfaceTunnels, Measure};
+pub use read::{Latencies, Scope};
 pub use sizes::Sizes;
 pub use slots::key;
 
@@ -52,6 +59,8 @@ pub struct Options {
     pub attach: AttachMode,
     /// The services, by service id.
     pub services: Vec<ServiceSpec>,
+    /// Room, deadlines, tunnels.
+    pub measure: Measure,
     /// Whether control segments are traced.
     pub trace: bool,
 }

@@ -13,11 +13,11 @@ use aya::{
 };
 use probe_common::{
     parse::tunnel::Tunnels,
-    service::{MAX_SERVICES, Options, Service},
+    service::{MAX_SERVICES, Options, Service, WAYS, bucket},
 };
 
 use super::{
-    Error, ServiceSpec, kernel,
+    Deadlines, Error, ServiceSpec, kernel,
     pins::Pins,
     publish::{Place, publish},
     sizes::{self, Sizes},
@@ -42,6 +42,8 @@ pub struct LoadFlags {
     pub partial_checksums: bool,
     /// What the tables have room for.
     pub sizes: Sizes,
+    /// Deadlines of kinds of trials that have one of their own.
+    pub deadlines: Deadlines,
     /// The tunnels that any interface carries; see [`Object::set_tunnels`].
     pub tunnels: Tunnels,
 }
@@ -79,7 +81,7 @@ impl Object {
         let layout = pins.map_or(layout, |pins| layout.adopt(&pins.maps()));
         let ebpf = load(object, &layout, flags, pins)?;
         let mut tables = Tables::map(&ebpf, &layout)?;
-        let places = publish(&mut tables, services)?;
+        let places = publish(&mut tables, services, &flags.deadlines)?;
         Ok(Self {
             ebpf,
             tables,
@@ -152,12 +154,19 @@ impl Object {
 
     /// A service's entry in the table that the kernel uses.
     pub(super) fn entry(&self, service: usize) -> Option<&Service> {
-        let id = self.places.get(service)?.id;
+        let (address, port_protocol) = self.places.get(service)?.key;
         let table = &self.tables.state.services;
         let active = (table.active.load() & 1) as usize;
+        let first = bucket(&table.keys[active], &address, port_protocol);
         table.copies[active]
+            .get(first..first + WAYS)?
             .iter()
-            .find(|entry| entry.port_protocol != 0 && entry.id == id)
+            .find(|entry| entry.port_protocol == port_protocol && entry.address == address)
+    }
+
+    /// Lets the kernel side ring the bell, once.
+    pub fn arm_bell(&self) {
+        self.tables.state.bell_armed.store(1);
     }
 
     /// Tells which tunnels an interface carries: bits of [`Tunnels`]. Interfaces whose

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use probe_common::{
-    address::HashKey,
+    address::{Address, HashKey},
     gate::generation_shift,
     service::{ANY_PORT, Options, SAMPLE_NONE, Service, place, ring_index},
     trial::{Kind, width_shift},
@@ -11,7 +11,7 @@ use probe_common::{
 use probe_core::config::Protocol;
 
 use super::{
-    Error, ServiceSpec,
+    Deadlines, Error, ServiceSpec,
     object::{map_missing, random_word},
     slots::{Slot, assign, key},
     tables::Tables,
@@ -20,12 +20,16 @@ use super::{
 /// Where the kernel keeps a service's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// Its address, port and protocol in the kernel's table.
+    pub key: (Address, u32),
     /// Index of its counters.
     pub id: u32,
     /// What the kernel does for it.
     pub options: Options,
     /// Which kinds of trials it has.
     pub kinds: &'static [Kind],
+    /// The kind on which it is judged.
+    pub judged: Kind,
 }
 
 impl Place {
@@ -44,7 +48,11 @@ pub fn kinds(protocol: Protocol) -> &'static [Kind] {
 }
 
 /// Writes the services into the unused copy of the table and switches to it.
-pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Place>, Error> {
+pub fn publish(
+    tables: &mut Tables,
+    services: &[ServiceSpec],
+    deadlines: &Deadlines,
+) -> Result<Vec<Place>, Error> {
     let table = &mut tables.state.get_mut().services;
     if table.flow_key == HashKey::default() {
         table.flow_key = HashKey::from_random(random_word()?);
@@ -60,9 +68,9 @@ pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Plac
     let mut places = Vec::with_capacity(services.len());
     let mut longest = Duration::ZERO;
     for (spec, slot) in services.iter().zip(&slots) {
-        let place = set_up(tables, spec, slot)?;
+        let place = set_up(tables, spec, deadlines, slot)?;
         for kind in place.kinds {
-            longest = longest.max(spec.deadline_of(*kind));
+            longest = longest.max(deadlines.of(spec, *kind));
         }
         places.push(place);
     }
@@ -110,15 +118,22 @@ pub fn publish(tables: &mut Tables, services: &[ServiceSpec]) -> Result<Vec<Plac
 
 /// The place of a service: the rings that it had if all its deadlines are still the
 /// same, else its other ones. What somebody else may have counted there is forgotten.
-fn set_up(tables: &mut Tables, spec: &ServiceSpec, slot: &Slot) -> Result<Place, Error> {
+fn set_up(
+    tables: &mut Tables,
+    spec: &ServiceSpec,
+    deadlines: &Deadlines,
+    slot: &Slot,
+) -> Result<Place, Error> {
     let kinds = kinds(spec.endpoint.protocol);
     let block = slot
         .known
         .map_or(0, |known| known.options.0 & Options::SECOND_BLOCK);
     let place = |block: u32| Place {
+        key: key(&spec.endpoint),
         id: slot.id,
         options: Options(spec.options().0 | block),
         kinds,
+        judged: spec.endpoint.protocol.judged_kind(spec.application),
     };
     let same = place(block);
     let ring_at = |place: &Place, kind: Kind| {
@@ -130,7 +145,7 @@ fn set_up(tables: &mut Tables, spec: &ServiceSpec, slot: &Slot) -> Result<Place,
     let mut unchanged = slot.known.is_some();
     for kind in kinds {
         let deadline_ns = ring_at(&same, *kind)?.deadline_ns.load();
-        unchanged &= deadline_ns == nanoseconds(spec.deadline_of(*kind));
+        unchanged &= deadline_ns == nanoseconds(deadlines.of(spec, *kind));
     }
     if unchanged {
         return Ok(same);
@@ -141,7 +156,7 @@ fn set_up(tables: &mut Tables, spec: &ServiceSpec, slot: &Slot) -> Result<Place,
         same
     };
     for kind in kinds {
-        let deadline_ns = nanoseconds(spec.deadline_of(*kind));
+        let deadline_ns = nanoseconds(deadlines.of(spec, *kind));
         let ring = ring_at(&other, *kind)?;
         ring.width_shift.store(width_shift(deadline_ns));
         ring.deadline_ns.store(deadline_ns);

@@ -25,9 +25,18 @@ const PROGRAMS: [&str; 3] = ["lapwing_xdp", "lapwing_ingress", "lapwing_egress"]
 /// A service's latencies by kind of trial.
 pub type Latencies = BTreeMap<Kind, Histogram>;
 
+/// Which kinds of trials are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The one on which each service is judged.
+    Judged,
+    /// All of them.
+    All,
+}
+
 impl Object {
     /// One walk over the cohort rings and verified handshakes of all services.
-    pub fn read(&self) -> Reading {
+    pub fn read(&self, scope: Scope) -> Reading {
         let services = self
             .places
             .iter()
@@ -36,7 +45,7 @@ impl Object {
                 let verified = self.tables.verified.get(place.id as usize)?;
                 Some(ServiceReading {
                     service: ServiceId(service),
-                    trials: self.read_trials(place),
+                    trials: self.read_trials(place, scope),
                     verified: verified.iter().map(Shared::load).collect(),
                 })
             })
@@ -44,9 +53,12 @@ impl Object {
         Reading { services }
     }
 
-    fn read_trials(&self, place: &Place) -> Vec<TrialReading> {
-        place
-            .kinds
+    fn read_trials(&self, place: &Place, scope: Scope) -> Vec<TrialReading> {
+        let kinds = match scope {
+            Scope::Judged => std::slice::from_ref(&place.judged),
+            Scope::All => place.kinds,
+        };
+        kinds
             .iter()
             .filter_map(|kind| {
                 let ring = self.tables.rings.get(place.ring(*kind))?;

@@ -2,14 +2,23 @@
 //!
 //! The encoder appends the unit, and `_total` or `_info`, to a name by itself.
 
+mod applications;
+mod tcp;
+mod traffic;
+
 use std::{array, fmt};
 
 use probe_common::{
-    counters::RstPhase,
     latency::{self, BUCKETS, Histogram, MAX_EXPONENT, MIN_EXPONENT, PARTS},
     skip::Skip,
+    trial::Kind,
 };
-use probe_core::{Level, command::Cause, config::PrefixId, status::ServiceState};
+use probe_core::{
+    Level,
+    command::Cause,
+    config::{Application, PrefixId, Protocol},
+    status::ServiceState,
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet},
@@ -17,10 +26,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::{Model, Phase};
-
-/// The only kind of trial so far.
-const CONNECT: &str = "connect";
+use super::{Model, Phase, Service};
 
 /// Powers of two below the open end, and the open end.
 const BOUNDS: usize = (MAX_EXPONENT - MIN_EXPONENT) as usize + 2;
@@ -30,6 +36,11 @@ type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 impl Collector for Model {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         self.encode_traffic(&mut encoder)?;
+        self.encode_tcp(&mut encoder)?;
+        self.encode_samples(&mut encoder)?;
+        self.encode_dns(&mut encoder)?;
+        self.encode_quic(&mut encoder)?;
+        self.encode_http(&mut encoder)?;
         self.encode_trials(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_sensor(&mut encoder)
@@ -37,75 +48,6 @@ impl Collector for Model {
 }
 
 impl Model {
-    fn encode_traffic(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        counters(
-            encoder,
-            "lapwing_packets",
-            "Packets of the service. A GSO buffer counts as the segments it becomes.",
-            None,
-            self.services.iter().flat_map(|service| {
-                let labels = |direction| [("service", &*service.name), ("direction", direction)];
-                [
-                    (labels("in"), service.counters.packets_in),
-                    (labels("out"), service.counters.packets_out),
-                ]
-            }),
-        )?;
-        counters(
-            encoder,
-            "lapwing",
-            "Bytes of the service's IP packets.",
-            Some(&Unit::Bytes),
-            self.services.iter().flat_map(|service| {
-                let labels = |direction| [("service", &*service.name), ("direction", direction)];
-                [
-                    (labels("in"), service.counters.bytes_in),
-                    (labels("out"), service.counters.bytes_out),
-                ]
-            }),
-        )?;
-        counters(
-            encoder,
-            "lapwing_tcp_syn",
-            "SYN segments towards the service, repeats included.",
-            None,
-            self.services
-                .iter()
-                .map(|service| ([("service", &*service.name)], service.counters.syn)),
-        )?;
-        counters(
-            encoder,
-            "lapwing_tcp_synack",
-            "SYN-ACK segments from the service, repeats included.",
-            None,
-            self.services
-                .iter()
-                .map(|service| ([("service", &*service.name)], service.counters.synack)),
-        )?;
-        counters(
-            encoder,
-            "lapwing_tcp_rst",
-            "RST segments by how far the connection was: refused answers a SYN, unmatched is \
-             not in the handshake table.",
-            None,
-            self.services.iter().flat_map(|service| {
-                RstPhase::ALL.into_iter().flat_map(|phase| {
-                    let labels = |direction| {
-                        [
-                            ("service", &*service.name),
-                            ("direction", direction),
-                            ("phase", phase.name()),
-                        ]
-                    };
-                    [
-                        (labels("in"), service.counters.rst_in[phase as usize]),
-                        (labels("out"), service.counters.rst_out[phase as usize]),
-                    ]
-                })
-            }),
-        )
-    }
-
     fn encode_trials(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         counters(
             encoder,
@@ -113,7 +55,9 @@ impl Model {
             "Live trials by outcome; a late one was not answered by its deadline.",
             None,
             self.services.iter().flat_map(|service| {
-                service.status.trials.iter().flat_map(|(kind, totals)| {
+                let trials = service.status.trials.iter();
+                let trials = trials.filter(|(kind, _)| service.has_trials(**kind));
+                trials.flat_map(|(kind, totals)| {
                     [
                         ("succeeded", totals.succeeded),
                         ("failed", totals.failed),
@@ -136,11 +80,11 @@ impl Model {
             "lapwing_response",
             "Time from the packet that starts a trial to its answer.",
             self.services.iter().flat_map(|service| {
-                service.latencies.iter().map(|(kind, latency)| {
-                    (
-                        [("service", &*service.name), ("kind", kind.name())],
-                        latency,
-                    )
+                let latencies = service.latencies.iter();
+                let latencies = latencies.filter(|(kind, _)| service.has_trials(**kind));
+                latencies.map(|(kind, latency)| {
+                    let labels = [("service", &*service.name), ("kind", kind.name())];
+                    (labels, latency)
                 })
             }),
         )?;
@@ -150,8 +94,9 @@ impl Model {
             "The detector's score as a part of its threshold: at 1 the service is suspect.",
             Some(&Unit::Other("ratio".to_owned())),
             self.services.iter().map(|service| {
+                let judged = service.protocol.judged_kind(service.application);
                 (
-                    [("service", &*service.name), ("kind", CONNECT)],
+                    [("service", &*service.name), ("kind", judged.name())],
                     service.status.detector.score_ratio,
                 )
             }),
@@ -298,6 +243,21 @@ impl Model {
         encoder
             .encode_descriptor("lapwing_build", "What runs.", None, MetricType::Info)?
             .encode_info(&[("version", env!("CARGO_PKG_VERSION")), ("abi", &abi)])
+    }
+}
+
+/// Families that a service cannot have are left out for it.
+impl Service {
+    fn has_trials(&self, kind: Kind) -> bool {
+        self.protocol.has_trials(self.application, kind)
+    }
+
+    fn is_tcp(&self) -> bool {
+        self.protocol == Protocol::Tcp
+    }
+
+    fn speaks(&self, application: Application) -> bool {
+        self.application == application
     }
 }
 

@@ -22,7 +22,7 @@ use probe_common::{
 use probe_core::{
     Level,
     command::{Cause, Guard},
-    config::PrefixId,
+    config::{Application, PrefixId, Protocol},
     status::{PrefixStatus, ServiceStatus},
 };
 use prometheus_client::{encoding::text, registry::Registry};
@@ -69,6 +69,10 @@ impl Model {
 pub struct Service {
     /// Its name in the configuration.
     pub name: String,
+    /// Its IP protocol.
+    pub protocol: Protocol,
+    /// What it speaks.
+    pub application: Application,
     /// Its packets, summed over CPUs.
     pub counters: Counters,
     /// Time from the start of a trial to its success, by kind.

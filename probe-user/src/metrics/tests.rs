@@ -19,6 +19,8 @@ fn model() -> Model {
     for (id, name) in [(0, "web"), (1, "say \"hi\"\\\n")] {
         model.services.push(Service {
             name: name.to_owned(),
+            protocol: Protocol::Tcp,
+            application: Application::Any,
             counters: Counters {
                 packets_in: 10,
                 bytes_in: 1000,
@@ -27,7 +29,10 @@ fn model() -> Model {
                 syn: 4,
                 synack: 3,
                 rst_in: [0, 1, 2, 0, 3, 0],
-                rst_out: [7, 0, 0, 0, 5, 0],
+                rst_out: [7, 0, 0, 0, 5, 6],
+                retransmissions_out: 11,
+                sampled_segments_out: 1100,
+                unreachable_out: 12,
                 ..Counters::default()
             },
             latencies: BTreeMap::from([(Kind::Connect, latency)]),
@@ -237,6 +242,22 @@ fn every_value_of_the_model_is_where_it_belongs() {
             3.0,
         ),
         (
+            "lapwing_tcp_rst_total",
+            &[web, ("direction", "out"), ("phase", "invalid")],
+            6.0,
+        ),
+        (
+            "lapwing_tcp_retransmissions_total",
+            &[web, ("direction", "out")],
+            11.0,
+        ),
+        (
+            "lapwing_tcp_sampled_segments_total",
+            &[web, ("direction", "out")],
+            1100.0,
+        ),
+        ("lapwing_icmp_unreachable_total", &[web], 12.0),
+        (
             "lapwing_trials_total",
             &[web, connect, ("outcome", "failed")],
             2.0,
@@ -353,6 +374,99 @@ fn labels_are_names_of_ours_and_bounded() {
         .flat_map(|(_, labels, _)| labels.keys().map(String::as_str))
         .collect();
     assert_eq!(found, expected);
+}
+
+/// A service of this protocol and application that has everything.
+fn service_of(protocol: Protocol, application: Application) -> Service {
+    let mut service = model().services.remove(0);
+    service.protocol = protocol;
+    service.application = application;
+    service.status.trials = Kind::ALL.map(|kind| (kind, TrialTotals::default())).into();
+    service.latencies = Kind::ALL.map(|kind| (kind, Histogram::default())).into();
+    service
+}
+
+#[test]
+fn families_that_a_service_cannot_have_are_left_out() {
+    use Application::{Any, Dns, Http, Quic};
+    use Protocol::{Tcp, Udp};
+    for (protocol, application, kinds, present, absent) in [
+        (
+            Tcp,
+            Any,
+            "connect deliver finish greet handshake request",
+            "lapwing_tcp_syn_total",
+            "lapwing_http_responses_total lapwing_dns_queries_total",
+        ),
+        (
+            Tcp,
+            Http,
+            "connect deliver finish greet handshake request status",
+            "lapwing_http_responses_total",
+            "lapwing_quic_retries_total",
+        ),
+        (
+            Tcp,
+            Dns,
+            "connect deliver finish greet handshake request",
+            "lapwing_dns_responses_total",
+            "lapwing_dns_malformed_total",
+        ),
+        (
+            Udp,
+            Any,
+            "answer",
+            "lapwing_packets_total",
+            "lapwing_tcp_syn_total lapwing_verified_total lapwing_sampled_connections_total",
+        ),
+        (
+            Udp,
+            Dns,
+            "answer resolve",
+            "lapwing_dns_malformed_total",
+            "lapwing_quic_initials_total lapwing_tcp_rst_total",
+        ),
+        (
+            Udp,
+            Quic,
+            "quic",
+            "lapwing_quic_initials_total",
+            "lapwing_dns_queries_total lapwing_tcp_fin_total",
+        ),
+    ] {
+        let mut model = Model::new(0);
+        model.services.push(service_of(protocol, application));
+        let samples = parse(&encode(Arc::new(model)));
+        let found: BTreeSet<&str> = samples
+            .iter()
+            .filter(|(name, _, _)| name == "lapwing_trials_total")
+            .map(|(_, labels, _)| &*labels["kind"])
+            .collect();
+        let found: Vec<&str> = found.into_iter().collect();
+        assert_eq!(found.join(" "), kinds, "{protocol} {application:?}");
+        let has = |family: &str| samples.iter().any(|(name, _, _)| name == family);
+        assert!(has(present), "{protocol} {application:?}: {present}");
+        for family in absent.split(' ') {
+            assert!(!has(family), "{protocol} {application:?}: {family}");
+        }
+    }
+}
+
+#[test]
+fn counters_of_other_maps_are_shown_as_they_are() {
+    // Prometheus takes a counter that falls for one that began anew; a difference of
+    // ours would be a spike of 2^64.
+    let mut model = model();
+    model.services[0].counters = Counters {
+        packets_in: 1,
+        ..Counters::default()
+    };
+    let samples = parse(&encode(Arc::new(model)));
+    let packets = [("service", "web"), ("direction", "in")];
+    assert_eq!(
+        value(&samples, "lapwing_packets_total", &packets),
+        Some(1.0)
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! there was none or a wrong one, which of the [`ProbeFailure`]s it was. One call
 //! is one probe; when to probe, and how many at once, is the core's decision.
 
+mod dns;
 mod http;
 mod tcp;
 
@@ -21,6 +22,8 @@ pub async fn run(probe: &Probe) -> (Duration, Result<(), ProbeFailure>) {
     let start = Instant::now();
     let ask = async {
         match &probe.kind {
+            // The core does not command this.
+            ProbeKind::None => Err(ProbeFailure::Other("nothing to ask".to_owned())),
             ProbeKind::Tcp { target } => tcp::ask(*target).await,
             ProbeKind::Http {
                 target,
@@ -28,6 +31,11 @@ pub async fn run(probe: &Probe) -> (Duration, Result<(), ProbeFailure>) {
                 path,
                 status,
             } => http::ask(*target, host, path, *status).await,
+            ProbeKind::Dns {
+                target,
+                name,
+                record,
+            } => dns::ask(*target, name, *record).await,
         }
     };
     let outcome = tokio::time::timeout(probe.timeout, ask)

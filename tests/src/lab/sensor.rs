@@ -9,7 +9,7 @@ use probe_core::{
     config::{Application, Endpoint, Protocol, ServiceId},
     input,
 };
-use probe_user::datapath::{AttachMode, Attachment, Datapath, Options, ServiceSpec};
+use probe_user::datapath::{AttachMode, Attachment, Datapath, Measure, Options, ServiceSpec};
 
 use super::netns::Namespace;
 
@@ -106,6 +106,7 @@ impl Sensor {
             interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
             attach,
             services: services.to_vec(),
+            measure: Measure::default(),
             trace: false,
         };
         let datapath = node.inside(move || -> Result<_> {

@@ -16,7 +16,7 @@ use probe_core::{
     input::Sensor,
 };
 use probe_user::datapath::{
-    self, AttachMode, Attachment, Datapath, Hook, Mode, Options, ServiceSpec,
+    self, AttachMode, Attachment, Datapath, Hook, Measure, Mode, Options, ServiceSpec,
 };
 
 use crate::{
@@ -115,6 +115,7 @@ fn start(attach: AttachMode, trace: bool) -> Result<Datapath, datapath::Error> {
         interfaces: vec![INTERFACE.to_owned()],
         attach,
         services: services.to_vec(),
+        measure: Measure::default(),
         trace,
     })?;
     datapath.attach()?;
