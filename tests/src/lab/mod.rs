@@ -25,6 +25,7 @@ pub mod nginx;
 pub mod pair;
 pub mod routes;
 pub mod sensor;
+pub mod tcp_info;
 pub mod topology;
 pub mod withdrawal;
 
