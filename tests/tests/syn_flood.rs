@@ -52,12 +52,13 @@ fn plan() -> Plan {
 fn flooded(pair: &Pair, port: u16) -> Result<Interval> {
     let load = Load::start(&pair.clients, plan())?;
     std::thread::sleep(Duration::from_millis(500));
-    let floods = pair.clients.network_thread("flood", move || {
-        Family::ALL
-            .into_iter()
-            .try_for_each(|family| syn_flood(address(family, port), FLOOD))
-    })?;
-    floods.join().expect("the flood does not panic")??;
+    let floods = Family::ALL.map(|family| {
+        pair.clients
+            .network_thread("flood", move || syn_flood(address(family, port), FLOOD))
+    });
+    for flood in floods {
+        flood?.join().expect("the flood does not panic")??;
+    }
     std::thread::sleep(Duration::from_millis(500));
     let got = load.finish()?;
     sensor::settle();

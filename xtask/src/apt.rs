@@ -71,7 +71,7 @@ pub fn install(packages: &[String]) -> Command {
         .args(["-o", "DPkg::Lock::Timeout=120"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // bird2 and nginx would start as services of this machine; the lab
+        // bird2, nginx and knot would start as services of this machine; the lab
         // starts its own, in its own namespaces.
         .env("SYSTEMD_OFFLINE", "1");
     command
@@ -95,6 +95,7 @@ fn services_of(packages: &[String]) -> Vec<&'static str> {
         .filter_map(|package| match package.as_str() {
             "bird2" => Some("bird.service"),
             "nginx" => Some("nginx.service"),
+            "knot" => Some("knot.service"),
             _ => None,
         })
         .collect()

@@ -93,13 +93,14 @@ const LLVM_WHY: &str = "the LLVM of that compiler, for bpf-linker to link agains
 const LINKER_WHY: &str = "links bitcode to an eBPF object and writes its BTF";
 
 /// Package, a command that proves it is there, reason.
-const LAB: [(&str, &str, &str); 7] = [
+const LAB: [(&str, &str, &str); 8] = [
     (
         "bird2",
         "bird",
         "the BGP routers of the sites and of their upstream",
     ),
     ("nginx", "nginx", "the service on the anycast address"),
+    ("knot", "knotd", "a name server, for the trials of DNS"),
     (
         "iproute2",
         "ip",

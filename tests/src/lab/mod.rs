@@ -23,8 +23,10 @@ pub mod load;
 pub mod netns;
 pub mod nginx;
 pub mod pair;
+pub mod quic;
 pub mod routes;
 pub mod sensor;
+pub mod tcp_info;
 pub mod topology;
 pub mod withdrawal;
 

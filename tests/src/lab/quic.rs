@@ -1,0 +1,162 @@
+//! Real QUIC (quinn): a server that can be told how to meet clients, and clients
+//! that each come from a port of their own.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use quinn::{
+    ClientConfig, Endpoint, ServerConfig,
+    rustls::{
+        RootCertStore,
+        pki_types::{CertificateDer, PrivateKeyDer},
+    },
+};
+use tokio::{runtime, sync::oneshot, time::timeout};
+
+use super::netns::Namespace;
+
+const NAME: &str = "anycast.example";
+
+/// A certificate and its key, made for this test.
+pub struct Identity {
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+impl Identity {
+    /// A new one.
+    pub fn new() -> Result<Self> {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
+        Ok(Self {
+            certificate: made.cert.der().clone(),
+            key: made.signing_key.serialize_der(),
+        })
+    }
+
+    fn server(&self) -> Result<ServerConfig> {
+        let key = PrivateKeyDer::try_from(self.key.clone()).map_err(anyhow::Error::msg)?;
+        Ok(ServerConfig::with_single_cert(
+            vec![self.certificate.clone()],
+            key,
+        )?)
+    }
+
+    fn client(&self) -> Result<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone())?;
+        Ok(ClientConfig::with_root_certificates(Arc::new(roots))?)
+    }
+}
+
+/// How a server meets a client whose address it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meets {
+    /// It goes on with the handshake.
+    AtOnce,
+    /// It asks to come again with a token (RFC 9000 section 8.1.2).
+    ByRetry,
+}
+
+/// A running server. Its socket is closed when this is dropped.
+pub struct QuicServer {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<Result<()>>>>,
+}
+
+impl QuicServer {
+    /// Starts it in the network of `node` and waits until it has its socket.
+    pub fn start(
+        node: &Namespace,
+        address: SocketAddr,
+        identity: &Identity,
+        meets: Meets,
+    ) -> Result<Self> {
+        let config = identity.server()?;
+        let (stop, stopped) = oneshot::channel();
+        let (listening, ready) = mpsc::channel();
+        let thread = node.network_thread("quic-server", move || -> Result<()> {
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async move {
+                let endpoint = Endpoint::server(config, address)?;
+                listening.send(())?;
+                tokio::select! {
+                    () = serve(&endpoint, meets) => {}
+                    _ = stopped => {}
+                }
+                Ok(())
+            })
+        })?;
+        ready.recv().context("no QUIC server")?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for QuicServer {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(endpoint: &Endpoint, meets: Meets) {
+    while let Some(incoming) = endpoint.accept().await {
+        if meets == Meets::ByRetry && !incoming.remote_address_validated() {
+            // It is possible for any address that is not validated.
+            let _ = incoming.retry();
+            continue;
+        }
+        tokio::spawn(async move {
+            if let Ok(connection) = incoming.await {
+                connection.closed().await;
+            }
+        });
+    }
+}
+
+/// Connects so many times, one after another. Returns how often a connection came
+/// about within `patience`.
+pub fn connect(
+    node: &Namespace,
+    service: SocketAddr,
+    identity: &Identity,
+    count: u32,
+    patience: Duration,
+) -> Result<u32> {
+    let config = identity.client()?;
+    let clients = node.network_thread("quic-clients", move || -> Result<u32> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async move {
+            let mut connected = 0;
+            for _ in 0..count {
+                let any = if service.is_ipv4() {
+                    "0.0.0.0:0"
+                } else {
+                    "[::]:0"
+                };
+                let endpoint = Endpoint::client(any.parse()?)?;
+                let connecting = endpoint.connect_with(config.clone(), service, NAME)?;
+                if let Ok(connection) = timeout(patience, connecting).await {
+                    connection?.close(0_u32.into(), b"done");
+                    endpoint.wait_idle().await;
+                    connected += 1;
+                }
+            }
+            Ok(connected)
+        })
+    })?;
+    clients.join().expect("the clients do not panic")?
+}
