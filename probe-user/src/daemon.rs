@@ -75,7 +75,9 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
     let settings = setup::settings(options)?;
     runtime()?.block_on(async {
         let parts = setup::start(settings, options.trace).await?;
-        Daemon::new(parts).run().await.map_err(Failure::Runtime)
+        Box::pin(Daemon::new(parts).run())
+            .await
+            .map_err(Failure::Runtime)
     })
 }
 

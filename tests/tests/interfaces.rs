@@ -65,7 +65,7 @@ fn come(service: SocketAddr) -> Result<Truth> {
     let mut truth = Truth::default();
     for _ in 0..CONNECTIONS {
         let mut stream = TcpStream::connect(service)?;
-        stream.write_all(&[1; REQUEST])?;
+        stream.write_all(&vec![1; REQUEST])?;
         stream.shutdown(Shutdown::Write)?;
         let mut response = Vec::new();
         stream.read_to_end(&mut response)?;

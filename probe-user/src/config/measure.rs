@@ -26,7 +26,8 @@ pub const INTERFACE: [&str; 2] = ["name", "tunnels"];
 
 /// A smaller table than this would evict what is still waited for.
 const MIN_FLOWS: u32 = 1024;
-const MAX_FLOWS: u32 = MAX_SETS * WAYS as u32;
+const MAX_FLOWS: u32 = MAX_SETS * 4;
+const _: () = assert!(WAYS == 4);
 /// Fewer cells than this tell nothing.
 const MIN_CELLS: u32 = 16;
 /// A shorter deadline of `deliver` would end before its span of 800 ms.

@@ -12,7 +12,7 @@ use probe_core::config::{Endpoint, Protocol};
 const WELL_KNOWN: RangeInclusive<u16> = 1..=1023;
 /// At a wildcard only these are known to be servers.
 const SERVERS: [u16; 2] = [53, 443];
-/// Well-known ports of clients: DHCP, DHCPv6.
+/// Well-known ports of clients: DHCP, for IPv4 and IPv6.
 const CLIENTS: [u16; 2] = [68, 546];
 
 /// A socket to which strangers may send.
