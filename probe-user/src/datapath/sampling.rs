@@ -104,6 +104,11 @@ mod tests {
         second: u64,
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole connections of a positive count"
+    )]
     impl World {
         fn run(&mut self, sampler: &mut Sampler, seconds: u64) -> Vec<u32> {
             (0..seconds)
