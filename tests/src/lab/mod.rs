@@ -23,7 +23,6 @@ pub mod load;
 pub mod netns;
 pub mod nginx;
 pub mod pair;
-pub mod quic;
 pub mod routes;
 pub mod sensor;
 pub mod tcp_info;

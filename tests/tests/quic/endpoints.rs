@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use lapwing_tests::lab::netns::Namespace;
 use quinn::{
     ClientConfig, Endpoint, ServerConfig,
     rustls::{
@@ -17,8 +18,6 @@ use quinn::{
     },
 };
 use tokio::{runtime, sync::oneshot, time::timeout};
-
-use super::netns::Namespace;
 
 const NAME: &str = "anycast.example";
 

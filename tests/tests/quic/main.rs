@@ -4,6 +4,8 @@
 //!  clients ── eth0  host   a QUIC server; XDP and tc on eth0
 //! ```
 
+mod endpoints;
+
 use std::{
     net::{SocketAddr, UdpSocket},
     time::Duration,
@@ -12,13 +14,14 @@ use std::{
 use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
     pair::Pair,
-    quic::{Identity, Meets, QuicServer, connect},
     sensor::{self, Sensor, Tally},
     topology::{Family, OUTER},
 };
 use probe_common::trial::Kind;
 use probe_core::config::Application;
 use probe_user::datapath::AttachMode;
+
+use endpoints::{Identity, Meets, QuicServer, connect};
 
 const CLIENTS: u32 = 30;
 /// Clients that nobody answers, each for long enough that its trial is late, and not
