@@ -46,13 +46,13 @@ struct LongHeader {
 /// What the datagram with this payload begins with.
 #[inline(always)]
 pub fn packet<P: Packet + ?Sized>(packet: &P, offset: usize, length: u32) -> Quic {
-    let Some(start) = packet.read::<[u8; 2]>(offset) else {
+    let Some(start) = packet.read_payload::<[u8; 2]>(offset) else {
         return Quic::Other;
     };
     if length < size_of::<LongHeader>() as u32 || start[0] & LONG_HEADER == 0 {
         return Quic::Other;
     }
-    let Some(header) = packet.read::<LongHeader>(offset) else {
+    let Some(header) = packet.read_payload::<LongHeader>(offset) else {
         return Quic::Other;
     };
     // The types moved by one from version 1 to version 2 (RFC 9369 section 3.2).
@@ -63,11 +63,12 @@ pub fn packet<P: Packet + ?Sized>(packet: &P, offset: usize, length: u32) -> Qui
         _ => return Quic::Other,
     };
     let kind = header.first & TYPE;
-    if header.first & FIXED_BIT == 0 {
-        Quic::Other
-    } else if kind == initial {
-        let answerable =
-            length >= MIN_INITIAL_DATAGRAM && (MIN_FIRST_ID..=MAX_ID).contains(&header.id_length);
+    if kind == initial {
+        // Who has agreed to it sends the fixed bit as it likes (RFC 9287 section 3.1);
+        // any other receiver discards a packet without it.
+        let answerable = header.first & FIXED_BIT != 0
+            && length >= MIN_INITIAL_DATAGRAM
+            && (MIN_FIRST_ID..=MAX_ID).contains(&header.id_length);
         let id = u64::from_le_bytes(header.id);
         Quic::Initial {
             first_id: answerable.then_some((id ^ id >> 32) as u32),
