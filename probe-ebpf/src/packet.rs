@@ -74,8 +74,9 @@ impl Packet for Frame<'_> {
 
     #[inline(always)]
     fn read_payload<T: FromBytes>(&self, offset: usize) -> Option<T> {
-        let Some(buffer) = self.buffer else {
-            return self.read(offset);
+        let linear = self.read(offset);
+        let Some(buffer) = self.buffer.filter(|_| linear.is_none()) else {
+            return linear;
         };
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the buffer is the context of the running program, and the value

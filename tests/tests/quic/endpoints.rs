@@ -22,6 +22,7 @@ use tokio::{runtime, sync::oneshot, time::timeout};
 const NAME: &str = "anycast.example";
 
 /// A certificate and its key, made for this test.
+#[derive(Clone)]
 pub struct Identity {
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
@@ -133,13 +134,15 @@ pub fn connect(
     count: u32,
     patience: Duration,
 ) -> Result<u32> {
-    let config = identity.client()?;
+    let identity = identity.clone();
     let clients = node.network_thread("quic-clients", move || -> Result<u32> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(async move {
+        let outcome: Result<_> = runtime.block_on(async move {
             let mut connected = 0;
+            // One that is given up would say so, by another Initial.
+            let mut waiting = Vec::new();
             for _ in 0..count {
                 let any = if service.is_ipv4() {
                     "0.0.0.0:0"
@@ -147,15 +150,23 @@ pub fn connect(
                     "[::]:0"
                 };
                 let endpoint = Endpoint::client(any.parse()?)?;
-                let connecting = endpoint.connect_with(config.clone(), service, NAME)?;
-                if let Ok(connection) = timeout(patience, connecting).await {
+                // A new one each time, that has never met the server: a client that has
+                // may leave out the fixed bit (RFC 9287 section 3.1).
+                let config = identity.client()?;
+                let mut connecting = endpoint.connect_with(config, service, NAME)?;
+                if let Ok(connection) = timeout(patience, &mut connecting).await {
                     connection?.close(0_u32.into(), b"done");
                     endpoint.wait_idle().await;
                     connected += 1;
+                } else {
+                    waiting.push((endpoint, connecting));
                 }
             }
-            Ok(connected)
-        })
+            Ok((connected, waiting))
+        });
+        // Nothing is sent any more.
+        drop(runtime);
+        Ok(outcome?.0)
     })?;
     clients.join().expect("the clients do not panic")?
 }

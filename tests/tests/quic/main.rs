@@ -24,10 +24,11 @@ use probe_user::datapath::AttachMode;
 use endpoints::{Identity, Meets, QuicServer, connect};
 
 const CLIENTS: u32 = 30;
-/// Clients that nobody answers, each for long enough that its trial is late, and not
-/// so long that it sends its Initial again.
+/// Clients that nobody answers. They are done before the first of them sends its
+/// Initial again, which is after a second (RFC 9002 section 6.2.2).
 const UNANSWERED: u32 = 8;
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(3);
 
 fn services() -> [SocketAddr; 2] {
     Family::ALL.map(|family| SocketAddr::new(family.service(), 443))
@@ -45,7 +46,7 @@ fn answered_initials_are_trials_that_succeed_until_the_server_is_gone() -> Resul
     let mut sensor = start(&pair)?;
     for (service, address) in services().into_iter().enumerate() {
         let server = QuicServer::start(&pair.host, address, &identity, Meets::AtOnce)?;
-        let connected = connect(&pair.clients, address, &identity, CLIENTS, PATIENCE * 10)?;
+        let connected = connect(&pair.clients, address, &identity, CLIENTS, LONG)?;
         ensure!(connected == CLIENTS, "{connected} connected");
         sensor.expect(service, Kind::Quic, Tally::all_succeeded(CLIENTS))?;
         let counters = sensor.counters(service);
@@ -82,6 +83,7 @@ fn server_that_does_not_answer_is_missing() -> Result<()> {
         let silent = pair.host.inside(move || UdpSocket::bind(address))??;
         let connected = connect(&pair.clients, address, &identity, UNANSWERED, PATIENCE)?;
         ensure!(connected == 0, "{connected} connected");
+        sensor::settle();
         sensor.expect(service, Kind::Quic, Tally::all_missing(UNANSWERED))?;
         drop(silent);
     }
@@ -97,7 +99,7 @@ fn retry_is_an_answer_and_the_client_that_comes_again_is_a_new_trial() -> Result
     let mut sensor = start(&pair)?;
     for (service, address) in services().into_iter().enumerate() {
         let _server = QuicServer::start(&pair.host, address, &identity, Meets::ByRetry)?;
-        let connected = connect(&pair.clients, address, &identity, CLIENTS, PATIENCE * 10)?;
+        let connected = connect(&pair.clients, address, &identity, CLIENTS, LONG)?;
         ensure!(connected == CLIENTS, "{connected} connected");
         sensor.expect(service, Kind::Quic, Tally::all_succeeded(2 * CLIENTS))?;
         let counters = sensor.counters(service);
