@@ -165,11 +165,14 @@ fn datagrams_that_need_no_answer() {
             s.query(0, &initial(V1, &[7; 21]))
         })
         .counts(|c| c.quic_initials_in = 1),
-        quic("without the fixed bit: only who agreed to it answers", |s| {
-            let mut packet = initial(V1, &FIRST);
-            packet[0] &= !0x40;
-            s.query(0, &packet)
-        })
+        quic(
+            "without the fixed bit: only who agreed to it answers",
+            |s| {
+                let mut packet = initial(V1, &FIRST);
+                packet[0] &= !0x40;
+                s.query(0, &packet)
+            },
+        )
         .counts(|c| c.quic_initials_in = 1),
         quic("a short header", |s| s.query(0, &short(&FIRST, 1_300))),
         quic("a Handshake packet", |s| {
