@@ -23,7 +23,7 @@ use probe_user::datapath::AttachMode;
 
 use endpoints::{Identity, Meets, QuicServer, connect};
 
-const CLIENTS: u32 = 30;
+const CLIENTS: u32 = 15;
 /// Clients that nobody answers. They are done before the first of them sends its
 /// Initial again, which is after a second (RFC 9002 section 6.2.2).
 const UNANSWERED: u32 = 8;
