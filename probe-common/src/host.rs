@@ -19,7 +19,7 @@ use crate::{
     measure::{Event, Measured, Tables, egress, ingress},
     parse::tunnel::Tunnels,
     sample::{Cell, DEFAULT_CELLS, cell_index},
-    service::{ANY_PORT, Options, Service, place, ring_index},
+    service::{ANY_PORT, Options, REPLAY_FLOW_WORD, Service, place, ring_index},
     skip::Skip,
     state::State,
     syn::ChecksumRule,
@@ -45,6 +45,14 @@ pub struct HostTables {
     rings: Vec<CohortRing>,
     skips: RefCell<[u64; Skip::COUNT]>,
     wakes: Slot<u64>,
+    checksum_rule: ChecksumRule,
+}
+
+/// State without services.
+pub fn empty_state() -> Box<State> {
+    // SAFETY: the state is made of integers, for which zero is a value; it also is
+    // an empty table, an unused gate and so on.
+    unsafe { Box::<State>::new_zeroed().assume_init() }
 }
 
 impl HostTables {
@@ -56,11 +64,9 @@ impl HostTables {
         tunnels: Tunnels,
         deadline_ns: impl Fn(usize, Kind) -> u64,
     ) -> Self {
-        // SAFETY: the state is made of integers, for which zero is a value; it also is
-        // an empty table, an unused gate and so on.
-        let mut state = unsafe { Box::<State>::new_zeroed().assume_init() };
+        let mut state = empty_state();
         let table = &mut state.services;
-        table.flow_key = HashKey::from_random(1);
+        table.flow_key = HashKey::from_random(REPLAY_FLOW_WORD);
         let key = (1..=u64::MAX)
             .map(HashKey::from_random)
             .find(|key| place(&mut table.copies[0], key, services).is_ok())
@@ -115,7 +121,15 @@ impl HostTables {
             rings,
             skips: RefCell::new([0; Skip::COUNT]),
             wakes: Slot::new(0),
+            checksum_rule: ChecksumRule::Full,
         }
+    }
+
+    /// Accepts SYNs with a checksum that is still to be completed.
+    #[must_use]
+    pub fn with_partial_checksums(mut self) -> Self {
+        self.checksum_rule = ChecksumRule::FullOrPartial;
+        self
     }
 
     /// Sets the clock.
@@ -211,7 +225,7 @@ impl Tables for HostTables {
     }
 
     fn checksum_rule(&self) -> ChecksumRule {
-        ChecksumRule::Full
+        self.checksum_rule
     }
 
     fn tunnels(&self, _state: &State) -> Tunnels {

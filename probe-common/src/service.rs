@@ -24,6 +24,10 @@ pub const TCP: u8 = 6;
 /// IP protocol number of UDP.
 pub const UDP: u8 = 17;
 
+/// What [`ServiceTable::flow_key`] is made of where nobody attacks and runs must be
+/// alike: in tests and replays.
+pub const REPLAY_FLOW_WORD: u64 = 1;
+
 /// A port that stands for every port of an address.
 pub const ANY_PORT: u16 = 0;
 

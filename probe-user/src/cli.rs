@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -11,12 +12,19 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     check, config, control,
     daemon::{self, Failure, RunOptions},
-    logging,
+    logging, replay,
 };
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed while running; 2 mistake in the configuration or on the
 command line, and nothing was attached or changed.";
+
+const REPLAY_HELP: &str = "\
+A capture that is truncated or damaged is measured as far as it can be read; a warning on
+stderr says where that is, and the exit code is 0.
+
+Exit codes: 0 done; 1 the file cannot be read, is no capture, or cannot be measured; 2 mistake
+on the command line.";
 
 /// Withdraws an anycast prefix when live traffic proves that its service is dead.
 #[derive(Debug, Parser)]
@@ -54,6 +62,9 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Measure a capture file as if its packets came now: what would have been counted.
+    #[command(after_help = REPLAY_HELP)]
+    Replay(Replay),
     /// Attach the hooks and pin them, without running the daemon.
     #[command(after_help = EXIT_CODES)]
     Attach {
@@ -81,6 +92,40 @@ struct Setup {
     /// Measure on this interface instead of the configured ones; may be repeated.
     #[arg(long = "interface", visible_alias = "iface", value_name = "IF")]
     interfaces: Vec<String>,
+}
+
+/// What is replayed, and what is shown of it.
+#[derive(Debug, Args)]
+struct Replay {
+    /// The capture: pcap or pcapng, not compressed.
+    file: PathBuf,
+    /// Measure this service, as `192.0.2.1:80/tcp` or `[2001:db8::1]:53/udp`; may be
+    /// repeated. What it speaks may follow, as `/dns`, `/quic` or `/http`; without it,
+    /// the port tells. Without any service, whoever answers in the capture is measured.
+    #[arg(long = "service", value_name = "ADDR:PORT/PROTO", value_parser = replay::services::parse)]
+    services: Vec<replay::services::Service>,
+    /// When an unanswered trial is late.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = deadline)]
+    deadline: Duration,
+    /// Measure with the host build of the programs: needs no privilege.
+    #[arg(long)]
+    host: bool,
+    /// Print what /metrics would show at the end.
+    #[arg(long)]
+    metrics: bool,
+    /// Print the summary as JSON.
+    #[arg(long, conflicts_with = "metrics")]
+    json: bool,
+}
+
+/// The bounds of the configuration's `deadline`.
+fn deadline(text: &str) -> Result<Duration, String> {
+    let deadline = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(10)..=Duration::from_secs(30)).contains(&deadline) {
+        Ok(deadline)
+    } else {
+        Err("a deadline is from 10ms to 30s".to_owned())
+    }
 }
 
 /// Runs the command that was asked for.
@@ -126,6 +171,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             status(&path, json)
         }
         Command::Check { file } => print(&check::check(&file)?),
+        Command::Replay(asked) => replay(&asked),
         Command::Attach { setup } => {
             let _logs = logging::start(false);
             let attached = daemon::hooks::attach(&RunOptions {
@@ -144,6 +190,30 @@ fn dispatch(command: Command) -> Result<(), Failure> {
 fn status(path: &Path, json: bool) -> Result<(), Failure> {
     let (raw, document) = control::status(path).map_err(anyhow::Error::from)?;
     print(&if json { raw } else { document.table() })
+}
+
+fn replay(asked: &Replay) -> Result<(), Failure> {
+    let report = replay::run(&replay::Options {
+        file: asked.file.clone(),
+        services: asked.services.clone(),
+        deadline: asked.deadline,
+        host: asked.host,
+    })
+    .map_err(anyhow::Error::from)?;
+    if !report.named {
+        let services: Vec<&str> = report.services().collect();
+        eprintln!("found {} services: {}", services.len(), services.join(" "));
+    }
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if asked.metrics {
+        print(&report.metrics())
+    } else if asked.json {
+        print(&report.json().map_err(anyhow::Error::from)?)
+    } else {
+        print(&report.table())
+    }
 }
 
 /// To stdout; a reader that has gone is no failure.

@@ -15,4 +15,5 @@ pub mod journal;
 pub mod logging;
 pub mod metrics;
 pub mod probe;
+pub mod replay;
 pub mod status;

@@ -321,7 +321,7 @@ fn seconds(seconds: f64) -> String {
 }
 
 /// Left-aligned columns, two spaces apart.
-fn columns(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn columns(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines: Vec<Vec<String>> = vec![header.iter().map(ToString::to_string).collect()];
     lines.extend(rows);
     let widths: Vec<usize> = (0..header.len())

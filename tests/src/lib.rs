@@ -7,6 +7,8 @@
 //! journal records, client results), which tests assert on and the demo prints.
 
 pub mod bench;
+pub mod captures;
 pub mod demo;
 pub mod lab;
 pub mod packets;
+pub mod tshark;

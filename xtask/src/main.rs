@@ -16,6 +16,7 @@ mod apt;
 mod bench;
 mod bpf_linker;
 mod build;
+mod captures;
 mod command;
 mod demo;
 mod kernels;

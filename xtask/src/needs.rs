@@ -17,6 +17,8 @@ pub enum Group {
     Build,
     /// To raise the lab of the tests and the demo.
     Lab,
+    /// To compare what is counted in real captures.
+    Captures,
     /// To boot other kernels; nothing else needs it.
     Kernels,
 }
@@ -26,6 +28,7 @@ impl Group {
         match self {
             Self::Build => "To build the eBPF object",
             Self::Lab => "To raise the lab of the tests and the demo",
+            Self::Captures => "To compare what is counted in real captures",
             Self::Kernels => "To boot other kernels",
         }
     }
@@ -128,6 +131,13 @@ const LAB: [(&str, &str, &str); 8] = [
     ),
 ];
 
+/// As [`LAB`].
+const CAPTURES: [(&str, &str, &str); 1] = [(
+    "tshark",
+    "tshark",
+    "counts the packets of real captures; what lapwing counts must equal it",
+)];
+
 /// As [`LAB`]. The emulator is not among them: its package can be at odds with what a
 /// machine has, so it is only unpacked.
 const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
@@ -139,6 +149,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
         match group {
             Group::Build => needs.extend(build_needs(workspace, toolchain)),
             Group::Lab => needs.extend(program_needs(Group::Lab, &LAB)),
+            Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
         }
     }

@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// What building, testing and the demo need.
-const ALL: [Group; 2] = [Group::Build, Group::Lab];
+const ALL: [Group; 3] = [Group::Build, Group::Lab, Group::Captures];
 
 /// Rounds after which setup gives up: the package lists, the packages, what
 /// these revealed, bpf-linker, and one to spare.

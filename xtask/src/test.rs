@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::build::{self, Built};
+use crate::captures;
 use crate::command;
 use crate::needs::Group;
 use crate::object;
@@ -134,7 +135,7 @@ impl Step {
             | Self::Doc
             | Self::Unit
             | Self::Binary => &[Group::Build],
-            Self::E2e => &[Group::Build, Group::Lab],
+            Self::E2e => &[Group::Build, Group::Lab, Group::Captures],
         }
     }
 }
@@ -191,7 +192,7 @@ fn plan(only: &[Step]) -> Vec<Step> {
 
 /// What the machine needs for these steps, each group once.
 fn groups(steps: &[Step]) -> Vec<Group> {
-    [Group::Build, Group::Lab]
+    [Group::Build, Group::Lab, Group::Captures]
         .into_iter()
         .filter(|group| steps.iter().any(|step| step.groups().contains(group)))
         .collect()
@@ -222,6 +223,7 @@ fn perform(
                 Step::E2e => {
                     cargo.args(arguments);
                     Built::of(workspace, Profile::Release).announce(&mut cargo);
+                    cargo.env(captures::VARIABLE, captures::fetch(workspace)?);
                 }
                 Step::Fmt | Step::ClippyBpf | Step::Object | Step::Clippy | Step::Binary => {}
             }
@@ -319,7 +321,10 @@ mod tests {
     fn lab_is_set_up_only_for_the_step_that_raises_it() {
         assert_eq!(groups(&[Step::Fmt]), []);
         assert_eq!(groups(&[Step::Object, Step::Unit]), [Group::Build]);
-        assert_eq!(groups(&Step::ALL), [Group::Build, Group::Lab]);
+        assert_eq!(
+            groups(&Step::ALL),
+            [Group::Build, Group::Lab, Group::Captures]
+        );
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub use attach::detach;
 pub use bell::Bell;
 pub use load::Datapath;
 pub use measure::{Deadlines, InterfaceTunnels, Measure};
-pub use read::{Latencies, Scope};
+pub use publish::kinds;
+pub use read::{Latencies, Scope, read_ring};
 pub use sizes::Sizes;
 pub use slots::key;
 

@@ -36,7 +36,8 @@ const LOG_DEBUG: u8 = 4;
 pub struct LoadFlags {
     /// Trace control segments.
     pub trace: bool,
-    /// Take the time from the map `CLOCK` instead of the kernel.
+    /// Take the time from the map instead of the kernel, and make nothing depend on
+    /// chance.
     pub replay: bool,
     /// Accept SYNs with a checksum that is still to be completed.
     pub partial_checksums: bool,
@@ -81,7 +82,7 @@ impl Object {
         let layout = pins.map_or(layout, |pins| layout.adopt(&pins.maps()));
         let ebpf = load(object, &layout, flags, pins)?;
         let mut tables = Tables::map(&ebpf, &layout)?;
-        let places = publish(&mut tables, services, &flags.deadlines)?;
+        let places = publish(&mut tables, services, &flags)?;
         Ok(Self {
             ebpf,
             tables,

@@ -5,14 +5,14 @@ use std::time::Duration;
 use probe_common::{
     address::{Address, HashKey},
     gate::generation_shift,
-    service::{ANY_PORT, Options, SAMPLE_NONE, Service, place, ring_index},
+    service::{ANY_PORT, Options, REPLAY_FLOW_WORD, SAMPLE_NONE, Service, place, ring_index},
     trial::{Kind, width_shift},
 };
 use probe_core::config::Protocol;
 
 use super::{
     Deadlines, Error, ServiceSpec,
-    object::{map_missing, random_word},
+    object::{LoadFlags, map_missing, random_word},
     slots::{Slot, assign, key},
     tables::Tables,
 };
@@ -51,11 +51,17 @@ pub fn kinds(protocol: Protocol) -> &'static [Kind] {
 pub fn publish(
     tables: &mut Tables,
     services: &[ServiceSpec],
-    deadlines: &Deadlines,
+    flags: &LoadFlags,
 ) -> Result<Vec<Place>, Error> {
+    let deadlines = &flags.deadlines;
     let table = &mut tables.state.get_mut().services;
     if table.flow_key == HashKey::default() {
-        table.flow_key = HashKey::from_random(random_word()?);
+        let word = if flags.replay {
+            REPLAY_FLOW_WORD
+        } else {
+            random_word()?
+        };
+        table.flow_key = HashKey::from_random(word);
     }
     let active = (table.active.load() & 1) as usize;
     let present: Vec<Service> = table.copies[active]

@@ -182,9 +182,9 @@ fn parse_runs(info: &str) -> Option<(u64, Duration)> {
     ))
 }
 
-/// Outcomes are read before what was started, so that a trial which ends while we
+/// A ring as it is now. Outcomes are read before what was started, so that a trial which ends while we
 /// read is never taken for a missing one.
-fn read_ring(ring: &CohortRing) -> CohortReading {
+pub fn read_ring(ring: &CohortRing) -> CohortReading {
     let outcomes: [(u32, u32, u32); BUCKETS] = std::array::from_fn(|index| {
         let bucket = &ring.buckets[index];
         (
