@@ -13,23 +13,23 @@ const HEADERS: u32 = 128;
 /// Ingress, before the kernel builds its socket buffer.
 #[inline(always)]
 pub fn xdp(context: &XdpContext) {
-    // SAFETY: the verifier rewrites this into a checked load of the context.
-    let interface = unsafe { (*context.ctx).ingress_ifindex };
+    // SAFETY: the verifier rewrites this into checked loads of the context.
+    let interface = || unsafe { (*context.ctx).ingress_ifindex };
     pipeline::ingress(&whole(context), interface, 1);
 }
 
 /// Ingress where XDP would disturb the link: after GRO, with the same counts.
 #[inline(always)]
 pub fn tc_ingress(context: &TcContext) {
-    let (interface, segments) = buffer(context);
-    pipeline::ingress(&linear(context), interface, segments);
+    let frame = linear(context);
+    pipeline::ingress(&frame, || interface(context), segments(context));
 }
 
 /// Egress, before segmentation.
 #[inline(always)]
 pub fn tc_egress(context: &TcContext) {
-    let (interface, segments) = buffer(context);
-    pipeline::egress(&linear(context), interface, segments);
+    let frame = linear(context);
+    pipeline::egress(&frame, || interface(context), segments(context));
 }
 
 /// The frame that XDP sees.
@@ -61,9 +61,16 @@ pub fn linear(context: &TcContext) -> Frame<'_> {
     }
 }
 
-/// The interface, and how many packets the buffer stands for.
+/// The interface's index.
 #[inline(always)]
-fn buffer(context: &TcContext) -> (u32, u32) {
-    // SAFETY: the verifier rewrites these into checked loads of the context.
-    unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).gso_segs) }
+fn interface(context: &TcContext) -> u32 {
+    // SAFETY: the verifier rewrites this into checked loads of the context.
+    unsafe { (*context.skb.skb).ifindex }
+}
+
+/// How many packets the buffer stands for.
+#[inline(always)]
+fn segments(context: &TcContext) -> u32 {
+    // SAFETY: as in `interface`.
+    unsafe { (*context.skb.skb).gso_segs }
 }

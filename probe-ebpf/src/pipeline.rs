@@ -16,11 +16,12 @@ use probe_common::{
 use crate::{atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials};
 
 /// The maps of this object, for a packet on an interface.
-struct Maps {
-    interface: u32,
+struct Maps<I> {
+    /// Tells the interface's index, which is asked only where there may be tunnels.
+    interface: I,
 }
 
-impl Atomics for Maps {
+impl<I> Atomics for Maps<I> {
     #[inline(always)]
     fn add(cell: &Shared<u32>, value: u32) {
         atomics::add(cell, value);
@@ -37,7 +38,7 @@ impl Atomics for Maps {
     }
 }
 
-impl Tables for Maps {
+impl<I: Fn() -> u32> Tables for Maps<I> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         clock::now_ns()
@@ -55,7 +56,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn tunnels(&self, state: &State) -> Tunnels {
-        state::tunnels(state, self.interface)
+        state::tunnels(state, &self.interface)
     }
 
     #[inline(always)]
@@ -116,7 +117,7 @@ impl Tables for Maps {
 
 /// Measures a packet on its way in.
 #[inline(always)]
-pub fn ingress(frame: &Frame<'_>, interface: u32, segments: u32) {
+pub fn ingress(frame: &Frame<'_>, interface: impl Fn() -> u32, segments: u32) {
     if let Err(reason) = measure::ingress(&Maps { interface }, frame, segments) {
         counters::skip(reason);
     }
@@ -124,7 +125,7 @@ pub fn ingress(frame: &Frame<'_>, interface: u32, segments: u32) {
 
 /// Measures a packet on its way out.
 #[inline(always)]
-pub fn egress(frame: &Frame<'_>, interface: u32, segments: u32) {
+pub fn egress(frame: &Frame<'_>, interface: impl Fn() -> u32, segments: u32) {
     if let Err(reason) = measure::egress(&Maps { interface }, frame, segments) {
         counters::skip(reason);
     }

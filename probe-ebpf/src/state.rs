@@ -39,13 +39,13 @@ pub fn checksum_rule() -> ChecksumRule {
 
 /// The tunnels of an interface.
 #[inline(always)]
-pub fn tunnels(state: &State, interface: u32) -> Tunnels {
+pub fn tunnels(state: &State, interface: impl Fn() -> u32) -> Tunnels {
     let possible = TUNNEL_KINDS.load();
     if possible == 0 {
         return Tunnels::default();
     }
     Tunnels {
-        kinds: state.tunnels_of(interface).load() & possible,
+        kinds: state.tunnels_of(interface()).load() & possible,
         ports: TUNNEL_PORTS.load(),
     }
 }

@@ -33,8 +33,8 @@ pub const PINNED: [&str; 10] = [
 
 /// Fewest services that the maps are made for, so that adding some keeps the maps.
 const MIN_CAPACITY: u32 = 64;
-/// Sample cells of all services together: 64 MiB.
-const MAX_TOTAL_CELLS: u32 = 1 << 20;
+/// Sample cells of all services together: 8 MiB, so that they stay in a cache.
+const MAX_TOTAL_CELLS: u32 = 1 << 17;
 
 /// What the operator may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,6 @@ mod tests {
         assert_eq!(layout.query_sets, 1);
         assert_eq!(layout.cells_per_service, 1024);
         let layout = Layout::new(&sizes, 4096).unwrap();
-        assert_eq!(layout.cells_per_service, 256);
+        assert_eq!(layout.cells_per_service, 32);
     }
 }
