@@ -146,13 +146,7 @@ impl ServiceTable {
 
     #[inline(always)]
     fn find_exact(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
-        // A branch, not arithmetic: it is foreseen, so that what follows does not wait
-        // for this word.
-        let copy = if self.active.load() & 1 == 0 {
-            0
-        } else {
-            core::hint::black_box(1) & 1
-        };
+        let copy = (self.active.load() & 1) as usize;
         let wanted = port_protocol(port, protocol);
         let bucket = bucket(&self.keys[copy], address, wanted);
         let slots = &self.copies[copy];

@@ -74,9 +74,8 @@ impl Packet for Frame<'_> {
 
     #[inline(always)]
     fn read_payload<T: FromBytes>(&self, offset: usize) -> Option<T> {
-        let linear = self.read(offset);
-        let Some(buffer) = self.buffer.filter(|_| linear.is_none()) else {
-            return linear;
+        let Some(buffer) = self.buffer else {
+            return self.read(offset);
         };
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the buffer is the context of the running program, and the value

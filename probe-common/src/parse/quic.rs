@@ -46,13 +46,13 @@ struct LongHeader {
 /// What the datagram with this payload begins with.
 #[inline(always)]
 pub fn packet<P: Packet + ?Sized>(packet: &P, offset: usize, length: u32) -> Quic {
-    let Some(start) = packet.read_payload::<[u8; 2]>(offset) else {
+    let Some(start) = packet.read::<[u8; 2]>(offset) else {
         return Quic::Other;
     };
     if length < size_of::<LongHeader>() as u32 || start[0] & LONG_HEADER == 0 {
         return Quic::Other;
     }
-    let Some(header) = packet.read_payload::<LongHeader>(offset) else {
+    let Some(header) = packet.read::<LongHeader>(offset) else {
         return Quic::Other;
     };
     // The types moved by one from version 1 to version 2 (RFC 9369 section 3.2).

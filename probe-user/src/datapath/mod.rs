@@ -77,9 +77,9 @@ pub struct ServiceSpec {
     pub deadline: Duration,
 }
 
-/// A client's ACK takes as long as its way is: three seconds are the first
-/// retransmissions and more.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+/// A client's ACK takes as long as its way is. Longer deadlines make the gate's marks
+/// live longer, and so more segments cost a look-up.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(1);
 /// An application may think for longer than the kernel before it answers.
 const MIN_REQUEST_DEADLINE: Duration = Duration::from_secs(1);
 /// The span of `deliver` and what a coarse clock may be late.
