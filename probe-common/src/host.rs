@@ -29,11 +29,34 @@ use crate::{
 /// Counts by hash bucket.
 pub type Buckets = [u32; NETWORK_BUCKETS];
 
+/// How much room the tables have; powers of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostSizes {
+    /// Sets of the table of TCP connections.
+    pub connection_sets: u32,
+    /// Sets of the table of UDP exchanges.
+    pub exchange_sets: u32,
+    /// Sample cells of a service.
+    pub cells: u32,
+}
+
+/// As in the kernel, unless configured.
+impl Default for HostSizes {
+    fn default() -> Self {
+        Self {
+            connection_sets: DEFAULT_HANDSHAKE_SETS,
+            exchange_sets: DEFAULT_QUERY_SETS,
+            cells: DEFAULT_CELLS,
+        }
+    }
+}
+
 /// Everything a hook needs, in memory.
 pub struct HostTables {
     now_ns: Slot<u64>,
     tunnels: Tunnels,
     state: Box<State>,
+    sizes: HostSizes,
     options: Vec<Options>,
     connections: Vec<Set>,
     exchanges: Vec<Set>,
@@ -99,19 +122,19 @@ impl HostTables {
             .gate
             .generation_shift
             .store(generation_shift(longest_ns));
+        let sizes = HostSizes::default();
         Self {
             now_ns: Slot::new(0),
             tunnels,
             state,
+            sizes,
             options: services
                 .iter()
                 .map(|service| Options(service.options.load()))
                 .collect(),
-            connections: sets(DEFAULT_HANDSHAKE_SETS),
-            exchanges: sets(DEFAULT_QUERY_SETS),
-            cells: (0..services.len() * DEFAULT_CELLS as usize)
-                .map(|_| Cell::default())
-                .collect(),
+            connections: sets(sizes.connection_sets),
+            exchanges: sets(sizes.exchange_sets),
+            cells: cells(services.len(), sizes.cells),
             counters: RefCell::new(services.iter().map(|_| Counters::default()).collect()),
             latencies: (0..services.len() * RINGS_PER_BLOCK)
                 .map(|_| SharedHistogram::default())
@@ -130,6 +153,38 @@ impl HostTables {
     pub fn with_partial_checksums(mut self) -> Self {
         self.checksum_rule = ChecksumRule::FullOrPartial;
         self
+    }
+
+    /// The same with other room; what was measured is forgotten.
+    #[must_use]
+    pub fn with_sizes(mut self, sizes: HostSizes) -> Self {
+        self.sizes = sizes;
+        self.forget();
+        self
+    }
+
+    /// Forgets whatever was measured. Much cheaper than tables anew, if they are
+    /// small.
+    pub fn forget(&mut self) {
+        let services = self.options.len();
+        self.now_ns.set(0);
+        let shift = self.state.gate.generation_shift.load();
+        // SAFETY: the gate is made of integers, for which zero is a value; it also is
+        // an unused gate. It is borrowed by nobody else.
+        unsafe { core::ptr::write_bytes(&raw mut self.state.gate, 0, 1) };
+        self.state.gate.generation_shift.store(shift);
+        self.connections = sets(self.sizes.connection_sets);
+        self.exchanges = sets(self.sizes.exchange_sets);
+        self.cells = cells(services, self.sizes.cells);
+        self.counters.get_mut().fill(Counters::default());
+        self.latencies.iter().for_each(SharedHistogram::clear);
+        self.verified.get_mut().fill([0; NETWORK_BUCKETS]);
+        self.servfails.get_mut().fill([0; NETWORK_BUCKETS]);
+        for ring in &mut self.rings {
+            *ring = CohortRing::new(ring.deadline_ns.load());
+        }
+        *self.skips.get_mut() = [0; Skip::COUNT];
+        self.wakes.set(0);
     }
 
     /// Sets the clock.
@@ -192,6 +247,12 @@ impl HostTables {
 
 fn sets(count: u32) -> Vec<Set> {
     (0..count).map(|_| Set::default()).collect()
+}
+
+fn cells(services: usize, each: u32) -> Vec<Cell> {
+    (0..services * each as usize)
+        .map(|_| Cell::default())
+        .collect()
 }
 
 impl Atomics for HostTables {
@@ -261,17 +322,17 @@ impl Tables for HostTables {
 
     fn connections(&self, hash: u64) -> Option<&Set> {
         self.connections
-            .get(set_index(hash, DEFAULT_HANDSHAKE_SETS) as usize)
+            .get(set_index(hash, self.sizes.connection_sets) as usize)
     }
 
     fn exchanges(&self, hash: u64) -> Option<&Set> {
         self.exchanges
-            .get(set_index(hash, DEFAULT_QUERY_SETS) as usize)
+            .get(set_index(hash, self.sizes.exchange_sets) as usize)
     }
 
     fn cell(&self, service: u32, hash: u64) -> Option<&Cell> {
         self.cells
-            .get(cell_index(service, hash, DEFAULT_CELLS) as usize)
+            .get(cell_index(service, hash, self.sizes.cells) as usize)
     }
 
     fn ring(&self, index: u32) -> Option<&CohortRing> {

@@ -19,6 +19,7 @@ mod build;
 mod captures;
 mod command;
 mod demo;
+mod fuzz;
 mod kernels;
 mod needs;
 mod object;
@@ -54,6 +55,8 @@ enum Verb {
     Run(run::Args),
     /// Check and test everything, end to end (as root)
     Test(test::Args),
+    /// Fuzz the parsers and the measurement
+    Fuzz(fuzz::Args),
     /// Show a withdraw happening, on a lab of two sites and an upstream (as root)
     Demo(demo::Args),
     /// Boot other kernels and load the eBPF object under each
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::main(&workspace, &args),
         Verb::Run(args) => run::main(&workspace, &args),
         Verb::Test(args) => test::main(&workspace, &args),
+        Verb::Fuzz(args) => fuzz::main(&workspace, &args),
         Verb::Demo(args) => demo::main(&workspace, &args),
         Verb::Kernels(args) => kernels::main(&workspace, &args),
         Verb::Bench(args) => bench::main(&workspace, &args),

@@ -19,6 +19,8 @@ pub enum Group {
     Lab,
     /// To compare what is counted in real captures.
     Captures,
+    /// To build libFuzzer.
+    Fuzz,
     /// To boot other kernels; nothing else needs it.
     Kernels,
 }
@@ -29,6 +31,7 @@ impl Group {
             Self::Build => "To build the eBPF object",
             Self::Lab => "To raise the lab of the tests and the demo",
             Self::Captures => "To compare what is counted in real captures",
+            Self::Fuzz => "To build libFuzzer",
             Self::Kernels => "To boot other kernels",
         }
     }
@@ -138,6 +141,9 @@ const CAPTURES: [(&str, &str, &str); 1] = [(
     "counts the packets of real captures; what lapwing counts must equal it",
 )];
 
+/// As [`LAB`].
+const FUZZ: [(&str, &str, &str); 1] = [("g++", "c++", "compiles libFuzzer")];
+
 /// As [`LAB`]. The emulator is not among them: its package can be at odds with what a
 /// machine has, so it is only unpacked.
 const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
@@ -150,6 +156,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
             Group::Build => needs.extend(build_needs(workspace, toolchain)),
             Group::Lab => needs.extend(program_needs(Group::Lab, &LAB)),
             Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
+            Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
         }
     }

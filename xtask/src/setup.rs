@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// What building, testing and the demo need.
-const ALL: [Group; 3] = [Group::Build, Group::Lab, Group::Captures];
+const ALL: [Group; 4] = [Group::Build, Group::Lab, Group::Captures, Group::Fuzz];
 
 /// Rounds after which setup gives up: the package lists, the packages, what
 /// these revealed, bpf-linker, and one to spare.
@@ -206,7 +206,7 @@ pub fn seconds(duration: Duration) -> String {
 fn listing(needs: &[Need]) -> String {
     let width = needs.iter().map(|need| need.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for group in [Group::Build, Group::Lab, Group::Kernels] {
+    for group in ALL.into_iter().chain([Group::Kernels]) {
         let mut rows = needs.iter().filter(|need| need.group == group).peekable();
         if rows.peek().is_none() {
             continue;

@@ -2,7 +2,7 @@
 //! fails cheapest.
 //!
 //! ```text
-//! fmt ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ binary ─▶ e2e
+//! fmt ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary ─▶ e2e
 //! ```
 //! The object comes before the host's steps so that all of them compile the
 //! daemon's crate around the same object; without that, each turn from unit
@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use crate::build::{self, Built};
 use crate::captures;
 use crate::command;
+use crate::fuzz;
 use crate::needs::Group;
 use crate::object;
 use crate::privilege;
@@ -54,6 +55,8 @@ enum Step {
     Doc,
     /// Unit and property tests: no root, no network
     Unit,
+    /// The parsers and the measurement, half a minute of fuzzing each
+    Fuzz,
     /// The daemon, as it is shipped
     Binary,
     /// The eBPF programs in the kernel, and the lab
@@ -61,13 +64,14 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fmt,
         Self::ClippyBpf,
         Self::Object,
         Self::Clippy,
         Self::Doc,
         Self::Unit,
+        Self::Fuzz,
         Self::Binary,
         Self::E2e,
     ];
@@ -81,6 +85,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Doc => "doc",
             Self::Unit => "unit",
+            Self::Fuzz => "fuzz",
             Self::Binary => "binary",
             Self::E2e => "e2e",
         }
@@ -95,6 +100,7 @@ impl Step {
             Self::Clippy => "lints of the host crates",
             Self::Doc => "documentation",
             Self::Unit => "unit and property tests",
+            Self::Fuzz => "fuzzing",
             Self::Binary => "the daemon",
             Self::E2e => "eBPF programs in the kernel, and end-to-end tests",
         }
@@ -108,6 +114,7 @@ impl Step {
             | Self::Clippy
             | Self::Doc
             | Self::Unit
+            | Self::Fuzz
             | Self::Binary
             | Self::E2e => "",
         };
@@ -120,7 +127,7 @@ impl Step {
     /// Steps whose results it uses.
     fn requires(self) -> &'static [Self] {
         match self {
-            Self::Fmt | Self::ClippyBpf | Self::Object => &[],
+            Self::Fmt | Self::ClippyBpf | Self::Object | Self::Fuzz => &[],
             Self::Clippy | Self::Doc | Self::Unit | Self::Binary => &[Self::Object],
             Self::E2e => &[Self::Object, Self::Binary],
         }
@@ -135,13 +142,20 @@ impl Step {
             | Self::Doc
             | Self::Unit
             | Self::Binary => &[Group::Build],
+            Self::Fuzz => &[Group::Fuzz],
             Self::E2e => &[Group::Build, Group::Lab, Group::Captures],
         }
     }
 }
 
 /// The crates whose tests need neither root nor an eBPF object.
-const HOST_CRATES: [&str; 4] = ["probe-common", "probe-core", "probe-user", "xtask"];
+const HOST_CRATES: [&str; 5] = [
+    "lapwing-fuzz",
+    "probe-common",
+    "probe-core",
+    "probe-user",
+    "xtask",
+];
 
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     let steps = plan(&args.only);
@@ -192,7 +206,7 @@ fn plan(only: &[Step]) -> Vec<Step> {
 
 /// What the machine needs for these steps, each group once.
 fn groups(steps: &[Step]) -> Vec<Group> {
-    [Group::Build, Group::Lab, Group::Captures]
+    [Group::Build, Group::Lab, Group::Captures, Group::Fuzz]
         .into_iter()
         .filter(|group| steps.iter().any(|step| step.groups().contains(group)))
         .collect()
@@ -206,6 +220,7 @@ fn perform(
 ) -> Result<()> {
     let mut command = match step {
         Step::Object => return object::build(workspace, toolchain).map(drop),
+        Step::Fuzz => return fuzz::all(workspace, fuzz::STEP_SECONDS),
         Step::ClippyBpf => object::clippy(workspace, toolchain),
         Step::Binary => build::daemon(workspace, Profile::Release),
         Step::Fmt | Step::Clippy | Step::Doc | Step::Unit | Step::E2e => {
@@ -225,7 +240,12 @@ fn perform(
                     Built::of(workspace, Profile::Release).announce(&mut cargo);
                     cargo.env(captures::VARIABLE, captures::fetch(workspace)?);
                 }
-                Step::Fmt | Step::ClippyBpf | Step::Object | Step::Clippy | Step::Binary => {}
+                Step::Fmt
+                | Step::ClippyBpf
+                | Step::Object
+                | Step::Clippy
+                | Step::Fuzz
+                | Step::Binary => {}
             }
             cargo
         }
@@ -263,7 +283,7 @@ fn host_arguments(step: Step) -> Vec<&'static str> {
             "--",
             "--test-threads=1",
         ],
-        Step::ClippyBpf | Step::Object | Step::Binary => Vec::new(),
+        Step::ClippyBpf | Step::Object | Step::Fuzz | Step::Binary => Vec::new(),
     }
 }
 
@@ -323,7 +343,7 @@ mod tests {
         assert_eq!(groups(&[Step::Object, Step::Unit]), [Group::Build]);
         assert_eq!(
             groups(&Step::ALL),
-            [Group::Build, Group::Lab, Group::Captures]
+            [Group::Build, Group::Lab, Group::Captures, Group::Fuzz]
         );
     }
 
