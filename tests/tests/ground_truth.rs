@@ -208,23 +208,30 @@ fn counts_of_real_captures_are_those_of_wireshark() -> Result<()> {
     Ok(())
 }
 
+/// Bytes: half of the captures are smaller.
+const SMALL: u64 = 40_000;
+
 /// Whatever is in a capture, both ways say the same: link types, tunnels, malformed
-/// and truncated packets. All of them as one, one after the other: loading the object
-/// takes longer than most of them.
+/// and truncated packets. All small ones as one, one after the other: loading the
+/// object takes longer than any of them.
 #[test]
-fn kernel_and_host_agree_on_every_capture() -> Result<()> {
-    let mut captures: Vec<PathBuf> = fs::read_dir(captures()?)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
+fn kernel_and_host_agree_on_every_small_capture() -> Result<()> {
+    let mut captures = Vec::new();
+    for entry in fs::read_dir(captures()?)? {
+        let entry = entry?;
+        if entry.metadata()?.len() <= SMALL {
+            captures.push(entry.path());
+        }
+    }
     captures.sort();
-    ensure!(captures.len() >= 250, "only {} captures", captures.len());
+    ensure!(captures.len() >= 100, "only {} captures", captures.len());
     let directory = tempfile::tempdir()?;
     let merged = directory.path().join("merged.pcapng");
     merge(captures, &merged)?;
     let kernel = run(&merged, &[])?;
     let host = run(&merged, &["--host"])?;
     let services = kernel.matches("lapwing_tcp_syn_total{").count();
-    ensure!(services >= 100, "only {services} services");
+    ensure!(services >= 30, "only {services} services");
     ensure!(kernel == host, "kernel and host differ:\n{kernel}\n{host}");
     Ok(())
 }
