@@ -216,18 +216,18 @@ const SMALL: u64 = 40_000;
 /// object takes longer than any of them.
 #[test]
 fn kernel_and_host_agree_on_every_small_capture() -> Result<()> {
-    let mut captures = Vec::new();
+    let mut small = Vec::new();
     for entry in fs::read_dir(captures()?)? {
         let entry = entry?;
         if entry.metadata()?.len() <= SMALL {
-            captures.push(entry.path());
+            small.push(entry.path());
         }
     }
-    captures.sort();
-    ensure!(captures.len() >= 100, "only {} captures", captures.len());
+    small.sort();
+    ensure!(small.len() >= 100, "only {} captures", small.len());
     let directory = tempfile::tempdir()?;
     let merged = directory.path().join("merged.pcapng");
-    merge(captures, &merged)?;
+    merge(small, &merged)?;
     let kernel = run(&merged, &[])?;
     let host = run(&merged, &["--host"])?;
     let services = kernel.matches("lapwing_tcp_syn_total{").count();
