@@ -79,8 +79,8 @@ fn checksum_is_right<P: Packet + ?Sized>(
 ///
 /// This looks at every place, it does not walk from option to option: where a walk
 /// goes depends on the data, and the verifier would follow every way it could take.
-/// A timestamp that happens to look like such a pair (one SYN in some thousands)
-/// costs a trial, whatever its outcome.
+/// A timestamp may look like such a pair, once in a minute or so; as a rule it stands
+/// where the option would not fit in. Otherwise it costs a trial, whatever its outcome.
 #[inline(always)]
 fn is_signed<P: Packet + ?Sized>(packet: &P, network: &Network, segment: &Segment) -> bool {
     for word in FIRST_OPTION_WORD..MAX_HEADER_WORDS {
@@ -90,10 +90,13 @@ fn is_signed<P: Packet + ?Sized>(packet: &P, network: &Network, segment: &Segmen
         let Some(pairs) = packet.read::<[u16; 2]>(network.transport_offset + word * 4) else {
             break;
         };
-        if pairs
-            .map(u16::from_be)
-            .iter()
-            .any(|pair| SIGNATURES.contains(pair))
+        let fits = |half: usize, pair: u16| {
+            let length = (pair & 0xff) as usize;
+            word * 4 + half * 2 + length <= segment.header_length as usize
+        };
+        let [first, second] = pairs.map(u16::from_be);
+        if SIGNATURES.contains(&first) && fits(0, first)
+            || SIGNATURES.contains(&second) && fits(1, second)
         {
             return true;
         }

@@ -18,7 +18,7 @@ use std::{
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// The records of the eBPF programs carry the name of their crate.
-const KERNEL_SIDE: &str = "lapwing_ebpf=debug";
+const KERNEL_SIDE: &str = "probe_ebpf=debug";
 
 /// Lines that may wait for a slow stderr.
 const WAITING_LINES: usize = 8192;

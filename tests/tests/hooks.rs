@@ -31,7 +31,7 @@ fn hook_taken_away_under_traffic_withdraws_nothing_and_comes_back() -> Result<()
         let heard = lab.capture(Site::Fra1)?;
         daemon.journal().read()?;
 
-        let path = format!("/sys/fs/bpf/lapwing/v1/links/{pin}");
+        let path = format!("/sys/fs/bpf/lapwing/v2/links/{pin}");
         lab.fra1
             .node
             .run("bpftool", ["link", "detach", "pinned", path.as_str()])?;

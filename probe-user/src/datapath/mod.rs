@@ -6,8 +6,8 @@
 //! where it was.
 //!
 //! ```text
-//! PIN_DIR/v1/maps/RINGS ...            adopted if layout and size fit
-//! PIN_DIR/v1/links/eth0.ingress.native adopted and updated in place
+//! PIN_DIR/v2/maps/RINGS ...            adopted if layout and size fit
+//! PIN_DIR/v2/links/eth0.ingress.native adopted and updated in place
 //! ```
 
 mod adapt;
