@@ -29,6 +29,8 @@ use probe_user::datapath::{
 const XDP_PASS: u32 = 2;
 /// `TC_ACT_UNSPEC`, -1: go on as if we were not there.
 const TC_PASS: u32 = u32::MAX;
+/// The index of the loopback interface, which `BPF_PROG_TEST_RUN` takes unless told.
+const LOOPBACK: u32 = 1;
 /// `BPF_PROG_TEST_RUN` takes nothing shorter than an Ethernet header.
 const SHORTEST: usize = 14;
 
@@ -102,6 +104,7 @@ impl Kernel {
             Ingress::Tc => object.tc_ingress().unwrap().load().unwrap(),
         }
         object.tc_egress().unwrap().load().unwrap();
+        object.set_tunnels(LOOPBACK, flags.tunnels.kinds);
         Self {
             object,
             hook,
