@@ -65,19 +65,22 @@ fn flooded(pair: &Pair, port: u16) -> Result<Interval> {
     Ok(got)
 }
 
-/// What is true of real clients, whatever else comes.
-fn expect_clients(sensor: &mut Sensor, service: usize, clients: u32) -> Result<()> {
+/// What is true of real clients, whatever else comes. In a hundred, `forgotten` may
+/// lose their half-open entry to the flood before their ACK comes: it has had its
+/// answer and gives way. Of those nothing more is known, and nothing is counted.
+fn expect_clients(sensor: &mut Sensor, service: usize, clients: u32, forgotten: u32) -> Result<()> {
     let counters = sensor.counters(service);
+    let verified = u32::try_from(counters.verified)?;
     ensure!(
-        counters.verified == u64::from(clients),
+        verified <= clients && verified >= clients - clients * forgotten / 100,
         "{clients} clients, {counters:?}"
     );
     for kind in [Kind::Request, Kind::Status, Kind::Finish] {
-        sensor.expect(service, kind, Tally::all_succeeded(clients))?;
+        sensor.expect(service, kind, Tally::all_succeeded(verified))?;
     }
     let handshake = sensor.trials(service, Kind::Handshake)?;
     ensure!(
-        handshake.succeeded == clients && handshake.failed == 0,
+        handshake.succeeded == verified && handshake.failed == 0,
         "{handshake:?}"
     );
     Ok(())
@@ -118,7 +121,7 @@ fn flood_of_a_million_leaves_real_clients_trials_alone() -> Result<()> {
             counters.syn >= u64::from(FLOOD / 10 * 9 + clients),
             "not nine tenths of the flood came: {counters:?}"
         );
-        expect_clients(&mut sensor, service, clients)?;
+        expect_clients(&mut sensor, service, clients, 2)?;
         ensure!(connect.failed == 0 && connect.missing() == 0, "{connect:?}");
         let accounted = u64::from(connect.started)
             + counters.trials_without_room
@@ -153,7 +156,7 @@ fn flood_of_another_service_leaves_nothing_at_all() -> Result<()> {
     let got = flooded(&pair, OTHER_PORT)?;
     for (service, family) in Family::ALL.into_iter().enumerate() {
         let clients = served(&got, family)?;
-        expect_clients(&mut sensor, service, clients)?;
+        expect_clients(&mut sensor, service, clients, 0)?;
         sensor.expect(service, Kind::Connect, Tally::all_succeeded(clients))?;
         sensor.expect(service, Kind::Handshake, Tally::all_succeeded(clients))?;
         let other = sensor.trials(service + 2, Kind::Connect)?;

@@ -168,7 +168,15 @@ fn check(truth: Truth, mask: u32, counters: &Counters, ring: &CohortRing, z: f64
         "{} connections, mask {mask}: {} sampled, {} busy, {failed} failed",
         truth.connections, counters.sampled, counters.cells_busy
     );
-    ensure!(counters.verified == truth.connections, "{counters:?}");
+    // Where a set of the flow table holds more undecided connections than it has places,
+    // the others start no trial; of 50,000 at a time in 131,072 places that is one in
+    // sixty, whatever becomes of them.
+    let verified = counters.verified;
+    ensure!(
+        verified + counters.trials_without_room == truth.connections
+            && verified >= truth.connections / 100 * 97,
+        "{counters:?}"
+    );
     // Each connection with a cell has one span, and at most one segment sent again.
     ensure!(started == counters.sampled, "{started} spans: {counters:?}");
     ensure!(
@@ -178,9 +186,8 @@ fn check(truth: Truth, mask: u32, counters: &Counters, ring: &CohortRing, z: f64
     let chosen = counters.sampled + counters.cells_busy;
     let chosen_share = 1.0 / f64::from(mask + 1);
     ensure!(
-        is_share(chosen, truth.connections, chosen_share, z),
-        "{chosen} of {} were to be sampled",
-        truth.connections
+        is_share(chosen, verified, chosen_share, z),
+        "{chosen} of {verified} were to be sampled"
     );
     let share = truth.bad as f64 / truth.connections as f64;
     ensure!(
