@@ -121,8 +121,8 @@ fn flood_of_a_million_leaves_real_clients_trials_alone() -> Result<()> {
             sensor.trials(service, Kind::Handshake)?,
         );
         ensure!(
-            counters.syn >= u64::from(FLOOD / 10 * 9 + clients),
-            "not nine tenths of the flood came: {counters:?}"
+            counters.syn >= u64::from(FLOOD / 2 + clients),
+            "not half of the flood came: {counters:?}"
         );
         expect_clients(&mut sensor, service, clients, 2)?;
         ensure!(connect.failed == 0 && connect.missing() == 0, "{connect:?}");
@@ -164,7 +164,7 @@ fn flood_of_another_service_leaves_nothing_at_all() -> Result<()> {
         let other = sensor.trials(service + 2, Kind::Connect)?;
         println!("{family}: {clients} clients; the other service: {other:?}");
         ensure!(
-            other.succeeded == 0 && other.missing() == 0 && other.failed >= FLOOD / 10 * 9,
+            other.succeeded == 0 && other.missing() == 0 && other.failed >= FLOOD / 2,
             "{other:?}"
         );
     }
