@@ -390,6 +390,33 @@ fn named_services_alone_are_measured_and_may_be_between_each_other() {
     }
 }
 
+/// A thousand services share the room for sample cells: 128 each, in the kernel and on
+/// the host.
+#[test]
+fn many_services_have_as_many_sample_cells_on_the_host_as_in_the_kernel() {
+    let service = address(SERVICE4);
+    let mut packets = Vec::new();
+    for number in 0..500 {
+        let at = u64::from(number);
+        packets.extend(attempt(at, SERVICE4, number, Some((1000, SYN | ACK))));
+        let ack = Frame::tcp(client(service, number), service, ACK).numbers(101, 901);
+        packets.push((START + at * MS + 2000, ack.build()));
+    }
+    let files = Files::new();
+    let file = files.write("a.pcap", &pcap(Unit::Nanoseconds, ETHERNET, &packets));
+    let mut arguments = vec!["--service".to_owned(), format!("{SERVICE4}/tcp")];
+    for port in 1001..2000 {
+        arguments.extend(["--service".to_owned(), format!("192.0.2.11:{port}/tcp")]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (metrics, _) = metrics(&file, &arguments);
+    let sampled = sample(
+        &metrics,
+        &format!("sampled_connections_total{{service=\"{SERVICE4}/tcp\"}}"),
+    );
+    assert!((64..=128).contains(&sampled), "{sampled} sampled");
+}
+
 #[test]
 fn frames_of_any_length_are_measured_alike() {
     let files = Files::new();

@@ -46,7 +46,7 @@ pub use load::Datapath;
 pub use measure::{Deadlines, InterfaceTunnels, Measure};
 pub use publish::kinds;
 pub use read::{Latencies, Scope, read_ring};
-pub use sizes::Sizes;
+pub use sizes::{Sizes, capacity};
 pub use slots::key;
 
 /// What to load and where to attach it.

@@ -57,6 +57,16 @@ impl Default for Sizes {
     }
 }
 
+impl Sizes {
+    /// Sample cells of each of so many services.
+    pub fn cells_per_service(&self, capacity: u32) -> u32 {
+        self.cells
+            .clamp(1, MAX_CELLS)
+            .next_power_of_two()
+            .min(MAX_TOTAL_CELLS / capacity.max(1))
+    }
+}
+
 /// How many services the maps are made for.
 pub fn capacity(services: usize) -> u32 {
     u32::try_from(services)
@@ -97,11 +107,7 @@ impl Layout {
             cpus,
             handshake_sets: sets(sizes.connections),
             query_sets: sets(sizes.exchanges),
-            cells_per_service: sizes
-                .cells
-                .clamp(1, MAX_CELLS)
-                .next_power_of_two()
-                .min(MAX_TOTAL_CELLS / capacity),
+            cells_per_service: sizes.cells_per_service(capacity),
         })
     }
 

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use probe_common::{
-    counters::Counters, host::HostTables, parse::tunnel::Tunnels, skip::Skip, trial::Kind,
+    counters::Counters,
+    host::{HostSizes, HostTables},
+    parse::tunnel::Tunnels,
+    skip::Skip,
+    trial::Kind,
 };
 use probe_core::{
     config::ServiceId,
@@ -15,10 +19,11 @@ use probe_core::{
 
 use super::services::Service;
 use crate::datapath::{
-    self, Latencies, Scope, ServiceSpec, key, kinds,
+    self, Latencies, Scope, ServiceSpec, Sizes, capacity, key, kinds,
     object::{EMBEDDED, LoadFlags, Object},
     read_ring,
 };
+use crate::journal::record::nanoseconds;
 
 /// Shortest frame that the kernel runs a program on: an Ethernet header. No network
 /// carries a shorter one.
@@ -188,11 +193,16 @@ impl Host {
                 probe_common::service::Service::new(address, port_protocol, id, spec.options())
             })
             .collect();
-        let deadline_ns = |service: usize, kind| {
-            u64::try_from(specs[service].deadline_of(kind).as_nanos()).unwrap_or(u64::MAX)
+        let deadline_ns = |service: usize, kind| nanoseconds(specs[service].deadline_of(kind));
+        // As many sample cells as in the kernel, where many services share the room.
+        let sizes = HostSizes {
+            cells: Sizes::default().cells_per_service(capacity(specs.len())),
+            ..HostSizes::default()
         };
         Self {
-            tables: HostTables::new(&services, tunnels, deadline_ns).with_partial_checksums(),
+            tables: HostTables::new(&services, tunnels, deadline_ns)
+                .with_partial_checksums()
+                .with_sizes(sizes),
             kinds: specs
                 .iter()
                 .map(|spec| {

@@ -46,8 +46,7 @@ use progress::Progress;
 pub use report::{Packets, Report, ServiceReport};
 use services::{Service, tunnels};
 
-/// Most services of one replay: so many that each has its usual number of sample
-/// cells, in the kernel as on the host.
+/// Most services of one replay: so many that each has at least 128 sample cells.
 pub const MOST_SERVICES: usize = 1024;
 
 /// What to replay, and how.
