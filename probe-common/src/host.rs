@@ -19,7 +19,7 @@ use crate::{
     measure::{Event, Measured, Tables, egress, ingress},
     parse::tunnel::Tunnels,
     sample::{Cell, DEFAULT_CELLS, cell_index},
-    service::{ANY_PORT, Options, REPLAY_FLOW_WORD, Service, place, ring_index},
+    service::{Options, REPLAY_FLOW_WORD, Service, ring_index},
     skip::Skip,
     state::State,
     syn::ChecksumRule,
@@ -90,15 +90,7 @@ impl HostTables {
         let mut state = empty_state();
         let table = &mut state.services;
         table.flow_key = HashKey::from_random(REPLAY_FLOW_WORD);
-        let key = (1..=u64::MAX)
-            .map(HashKey::from_random)
-            .find(|key| place(&mut table.copies[0], key, services).is_ok())
-            .unwrap_or_default();
-        table.keys[0] = key;
-        let any_port = |service: &Service| (service.port_protocol >> 16) as u16 == ANY_PORT;
-        table
-            .wildcards
-            .store(u32::from(services.iter().any(any_port)));
+        table.fill(0, services, 1);
         let kinds_of = |service: &Service| {
             if service.port_protocol & 0xff == u32::from(crate::service::TCP) {
                 Kind::TCP

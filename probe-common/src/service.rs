@@ -134,6 +134,24 @@ pub struct ServiceTable {
 const _: () = assert!(size_of::<ServiceTable>() == 96 + 2 * SLOTS * 32);
 
 impl ServiceTable {
+    /// Writes services into a copy, with the first key, of those derived from `start`
+    /// and the numbers after it, with which all of them find room. About every fourth
+    /// does, even with the most services. False if none does.
+    pub fn fill(&mut self, copy: usize, services: &[Service], start: u64) -> bool {
+        let slots = &mut self.copies[copy];
+        let key = (0..=u64::MAX)
+            .map(|tries| HashKey::from_random(start.wrapping_add(tries)))
+            .find(|key| place(slots, key, services).is_ok());
+        let Some(key) = key else {
+            return false;
+        };
+        self.keys[copy] = key;
+        let any_port = |service: &Service| (service.port_protocol >> 16) as u16 == ANY_PORT;
+        self.wildcards
+            .store(u32::from(services.iter().any(any_port)));
+        true
+    }
+
     /// The service at an address and port, if there is one.
     #[inline(always)]
     pub fn find(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {

@@ -7,7 +7,7 @@
 use crate::{
     address::Address,
     packet::{Packet, Start},
-    parse::{Flags, Network, Segment},
+    parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Flags, Network, Segment},
     sample::is_sampled,
     service::{Options, TCP},
     state::State,
@@ -15,8 +15,8 @@ use crate::{
 
 use super::{Client, Direction, Flow, Measured, Tables, sampled, tcp};
 
-const IPV4: u16 = 0x0800_u16.to_be();
-const IPV6: u16 = 0x86dd_u16.to_be();
+const IPV4: u16 = ETHERTYPE_IPV4.to_be();
+const IPV6: u16 = ETHERTYPE_IPV6.to_be();
 /// Version 4, header of five words.
 const PLAIN_IPV4: u8 = 0x45;
 /// More-fragments flag and fragment offset.
@@ -135,7 +135,7 @@ fn measure<T: Tables>(
         return Some(Measured::Other);
     };
     let flow = Flow::new(&state.services, service, client);
-    let is_all = !segment.flags.any(Flags::SYN | Flags::FIN | Flags::RST)
+    let is_all = !segment.flags.any(tcp::CONTROL)
         && !service.options.any(Options::DNS)
         && !state.gate.is_open(flow.hash);
     if !is_all {

@@ -15,7 +15,8 @@ use super::{
     wire_bytes,
 };
 
-const CONTROL: u8 = Flags::SYN | Flags::FIN | Flags::RST;
+/// The bits of a segment that is not plain.
+pub const CONTROL: u8 = Flags::SYN | Flags::FIN | Flags::RST;
 
 #[inline(always)]
 pub fn ingress<T: Tables, P: Packet + ?Sized>(

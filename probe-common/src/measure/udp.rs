@@ -4,7 +4,7 @@ use crate::{
     counters::RcodeClass,
     packet::Packet,
     parse::{
-        self, Datagram, Network,
+        self, Datagram, Network, UDP_HEADER_LENGTH,
         dns::{self, Dns},
         quic::{self, Quic},
     },
@@ -19,8 +19,6 @@ use super::{
     exchange::{self, Answer, Query},
     trials, wire_bytes,
 };
-
-const HEADER_LENGTH: u32 = 8;
 
 #[inline(always)]
 pub fn ingress<T: Tables, P: Packet + ?Sized>(
@@ -54,7 +52,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     tables
         .count(service.id, |counters| {
             counters.packets_in += u64::from(segments.max(1));
-            counters.bytes_in += wire_bytes(network, HEADER_LENGTH, segments);
+            counters.bytes_in += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
             if options.any(Options::DNS) {
                 counters.dns_queries += u64::from(query.is_some());
                 counters.dns_malformed += u64::from(query.is_none());
@@ -121,7 +119,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     tables
         .count(service.id, |counters| {
             counters.packets_out += u64::from(segments.max(1));
-            counters.bytes_out += wire_bytes(network, HEADER_LENGTH, segments);
+            counters.bytes_out += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
             match quic {
                 Quic::Initial { .. } => counters.quic_initials_out += 1,
                 Quic::Retry => counters.quic_retries += 1,
@@ -180,7 +178,7 @@ fn quic_query<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> Option<Que
     }
 }
 
-const SERVFAIL: u8 = 2;
+const SERVFAIL: u8 = RcodeClass::ServFail as u8;
 
 /// The trial `resolve`.
 #[inline(always)]

@@ -4,7 +4,9 @@ use crate::{packet::Packet, skip::Skip, verifier::bounded};
 
 use super::MAX_OFFSET;
 
+/// IPv4 (IEEE 802 numbers).
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;

@@ -19,9 +19,10 @@ pub mod tunnel;
 mod udp;
 
 pub use flags::Flags;
+pub use link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 pub use network::Network;
 pub use tcp::{Segment, segment};
-pub use udp::{Datagram, datagram};
+pub use udp::{Datagram, UDP_HEADER_LENGTH, datagram};
 
 use crate::{packet::Packet, service::ServiceTable, skip::Skip};
 use tunnel::Tunnels;

@@ -9,6 +9,7 @@ use crate::{packet::Packet, service::UDP, skip::Skip};
 use super::{
     Network,
     link::{ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+    udp::UDP_HEADER_LENGTH,
 };
 
 const IPV4_INSIDE: u8 = 4;
@@ -16,7 +17,6 @@ const IPV6_INSIDE: u8 = 41;
 const GRE: u8 = 47;
 const ETHERTYPE_ETHERNET: u16 = 0x6558;
 
-const UDP_LENGTH: usize = 8;
 const VXLAN_LENGTH: usize = 8;
 const GENEVE_LENGTH: usize = 8;
 const GUE_LENGTH: usize = 4;
@@ -157,7 +157,7 @@ fn in_udp<P: Packet + ?Sized>(
 ) -> Result<Option<Inside>, Skip> {
     let ports: [u16; 2] = packet.read(offset).ok_or(Skip::Truncated)?;
     let port = u16::from_be(ports[1]);
-    let offset = offset + UDP_LENGTH;
+    let offset = offset + UDP_HEADER_LENGTH;
     let [fou, gue, vxlan, geneve] = tunnels.ports;
     if tunnels.has(Tunnels::FOU) && port == fou {
         by_version(packet, offset).map(Some)

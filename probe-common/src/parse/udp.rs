@@ -7,7 +7,7 @@ use crate::{packet::Packet, skip::Skip};
 use super::Network;
 
 /// Length of the header.
-pub const HEADER_LENGTH: usize = 8;
+pub const UDP_HEADER_LENGTH: usize = 8;
 
 /// A UDP datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn datagram<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Dat
     let length = u32::from(u16::from_be(header.length));
     // The length of the whole datagram, also in its first fragment and in a buffer
     // that is still to be segmented.
-    if length < HEADER_LENGTH as u32 {
+    if length < UDP_HEADER_LENGTH as u32 {
         return Err(Skip::Malformed);
     }
     if !network.is_fragment && length > network.ip_length.saturating_sub(network.header_length) {
@@ -51,7 +51,7 @@ pub fn datagram<P: Packet + ?Sized>(packet: &P, network: &Network) -> Result<Dat
     Ok(Datagram {
         source_port: u16::from_be(header.source_port),
         destination_port: u16::from_be(header.destination_port),
-        payload_length: length - HEADER_LENGTH as u32,
-        payload_offset: offset + HEADER_LENGTH,
+        payload_length: length - UDP_HEADER_LENGTH as u32,
+        payload_offset: offset + UDP_HEADER_LENGTH,
     })
 }

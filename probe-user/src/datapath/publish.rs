@@ -5,7 +5,7 @@ use std::time::Duration;
 use probe_common::{
     address::{Address, HashKey},
     gate::generation_shift,
-    service::{ANY_PORT, Options, REPLAY_FLOW_WORD, SAMPLE_NONE, Service, place, ring_index},
+    service::{Options, REPLAY_FLOW_WORD, SAMPLE_NONE, Service, ring_index},
     trial::{Kind, width_shift},
 };
 use probe_core::config::Protocol;
@@ -16,6 +16,7 @@ use super::{
     slots::{Slot, assign, key},
     tables::Tables,
 };
+use crate::journal::record::nanoseconds;
 
 /// Where the kernel keeps a service's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,19 +104,9 @@ pub fn publish(
         .collect();
     let table = &mut tables.state.get_mut().services;
     let unused = 1 - active;
-    // About every fourth key does, even with the most services.
-    let fits = |word: &u64| {
-        let key = HashKey::from_random(*word);
-        place(&mut table.copies[unused], &key, &entries).is_ok()
-    };
-    let start = random_word()?;
-    let word = (0..=u64::MAX)
-        .map(|tries| start.wrapping_add(tries))
-        .find(fits)
-        .ok_or_else(|| map_missing("STATE"))?;
-    table.keys[unused] = HashKey::from_random(word);
-    let any_port = services.iter().any(|spec| spec.endpoint.port == ANY_PORT);
-    table.wildcards.store(u32::from(any_port));
+    if !table.fill(unused, &entries, random_word()?) {
+        return Err(map_missing("STATE"));
+    }
     table
         .active
         .store(u32::try_from(unused).unwrap_or_default());
@@ -171,8 +162,4 @@ fn set_up(
         tables.forget(slot.id);
     }
     Ok(other)
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -49,9 +49,7 @@ impl Tables {
             skips: many(ebpf, "SKIPS", cpus)?,
         })
     }
-}
 
-impl Tables {
     /// Zeroes what somebody else may have counted in a service's place.
     pub fn forget(&self, id: u32) {
         for cpu in 0..self.layout.cpus {

@@ -23,6 +23,7 @@ use probe_core::{
 };
 
 use super::clock::START_NS;
+use crate::journal::record::nanoseconds;
 use crate::{
     config::{Settings, default_probe},
     datapath::{Scope, ServiceSpec, kinds},
@@ -148,10 +149,6 @@ impl Judge {
             }
         }
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
