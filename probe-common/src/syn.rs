@@ -14,6 +14,10 @@ const FIRST_OPTION_WORD: usize = 5;
 /// RFC 5926.
 const SIGNATURES: [u16; 2] = [u16::from_be_bytes([19, 18]), u16::from_be_bytes([29, 16])];
 
+/// Kind and length of a timestamp, and the bytes after them.
+const TIMESTAMP: u16 = u16::from_be_bytes([8, 10]);
+const TIMESTAMP_DATA: usize = 8;
+
 /// How a checksum may look at this hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChecksumRule {
@@ -79,8 +83,9 @@ fn checksum_is_right<P: Packet + ?Sized>(
 ///
 /// This looks at every place, it does not walk from option to option: where a walk
 /// goes depends on the data, and the verifier would follow every way it could take.
-/// A timestamp may look like such a pair, once in a minute or so; as a rule it stands
-/// where the option would not fit in. Otherwise it costs a trial, whatever its outcome.
+/// An option that is longer than the header counts too, since the kernel drops such a
+/// SYN. What is in a timestamp does not: its numbers look like a signature once in a
+/// minute or so.
 #[inline(always)]
 fn is_signed<P: Packet + ?Sized>(packet: &P, network: &Network, segment: &Segment) -> bool {
     for word in FIRST_OPTION_WORD..MAX_HEADER_WORDS {
@@ -90,18 +95,23 @@ fn is_signed<P: Packet + ?Sized>(packet: &P, network: &Network, segment: &Segmen
         let Some(pairs) = packet.read::<[u16; 2]>(network.transport_offset + word * 4) else {
             break;
         };
-        let fits = |half: usize, pair: u16| {
-            let length = (pair & 0xff) as usize;
-            word * 4 + half * 2 + length <= segment.header_length as usize
-        };
-        let [first, second] = pairs.map(u16::from_be);
-        if SIGNATURES.contains(&first) && fits(0, first)
-            || SIGNATURES.contains(&second) && fits(1, second)
-        {
-            return true;
+        for (half, pair) in pairs.map(u16::from_be).into_iter().enumerate() {
+            let place = network.transport_offset + word * 4 + half * 2;
+            if SIGNATURES.contains(&pair) && !is_in_timestamp(packet, place) {
+                return true;
+            }
         }
     }
     false
+}
+
+/// Whether a place in the options is inside a timestamp (RFC 7323 section 3.2), whose
+/// kind and length are then among the eight bytes before it.
+#[inline(always)]
+fn is_in_timestamp<P: Packet + ?Sized>(packet: &P, place: usize) -> bool {
+    packet
+        .read::<[u16; TIMESTAMP_DATA / 2]>(place - TIMESTAMP_DATA)
+        .is_some_and(|before| before.map(u16::from_be).contains(&TIMESTAMP))
 }
 
 /// Folds a sum of words into 16 bits (RFC 1071 section 2).

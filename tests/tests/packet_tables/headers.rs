@@ -68,6 +68,9 @@ fn which_syns_deserve_an_answer() {
     signed.extend([0xaa; 16]);
     check(&[
         starts_trial("usual options", move |syn| syn.tcp_options(&usual)),
+        starts_trial("timestamps that look like signatures", |syn| {
+            syn.tcp_options(&[2, 4, 5, 0xb4, 4, 2, 8, 10, 19, 18, 29, 16, 29, 16, 19, 18])
+        }),
         starts_trial("forty NOPs", |syn| syn.tcp_options(&[1; 40])),
         is_not_judged("a wrong checksum", Frame::wrong_checksum),
         is_not_judged(
