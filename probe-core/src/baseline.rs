@@ -5,10 +5,19 @@
 //! What may be the beginning of a fault must not become normal. So outcomes wait in
 //! a vestibule until the detector's score is back at zero, and are thrown away when
 //! it reaches the threshold instead: a fault never dilutes its own evidence.
+//!
+//! Some services fail more at some hours (a nightly job, a scanner's hour): what was
+//! normal at this hour yesterday is normal today, if it is more than what the last
+//! hours say.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     detector::{P0_FLOOR, P0_UNFIT},
     exact,
+    time::Timestamp,
     window::Outcomes,
 };
 
@@ -28,19 +37,40 @@ const ARMING_RATIO: f64 = 0.95;
 /// Time constant of the trial rate, in seconds.
 const RATE_MEMORY_SECONDS: f64 = 16.0;
 
-/// What is normal for one service.
+const HOUR: Duration = Duration::from_hours(1);
+const DAY_HOURS: u64 = 24;
+
+/// What is normal for one kind of a service's trials.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     arm_after: u64,
-    armed: bool,
     /// The current block of `arm_after` trials.
     block: Counts,
-    learned: Learned,
+    known: Known,
+    /// The upper bound of this hour yesterday.
+    yesterday: f64,
     vestibule: Counts,
+    /// What left the vestibule since the last [`Baseline::refresh`].
+    accepted: Counts,
     /// Judged trials since the last [`Baseline::refresh`].
     trials_since_refresh: u64,
     rate_known_seconds: f64,
+}
+
+/// What is remembered over a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    armed: bool,
+    learned: Learned,
     trials_per_second: f64,
+    hours: Vec<Hour>,
+}
+
+/// What was learned in one hour of [`Baseline::refresh`]'s clock.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Hour {
+    number: u64,
+    learned: Learned,
 }
 
 /// A detector was armed.
@@ -66,7 +96,7 @@ impl Counts {
 }
 
 /// Counts with a fading memory.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Learned {
     trials: f64,
     failures: f64,
@@ -80,13 +110,22 @@ impl Learned {
 
     /// Wilson's upper bound of the failure ratio.
     fn upper_bound(self) -> f64 {
+        self.wilson(1.0).unwrap_or(1.0).min(1.0)
+    }
+
+    /// Wilson's lower bound of the failure ratio.
+    fn lower_bound(self) -> f64 {
+        self.wilson(-1.0).unwrap_or(0.0).max(0.0)
+    }
+
+    fn wilson(self, side: f64) -> Option<f64> {
         let n = self.trials;
         if n <= 0.0 {
-            return 1.0;
+            return None;
         }
         let p = (self.failures / n).min(1.0);
         let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        ((p + Z * Z / (2.0 * n) + half) / (1.0 + Z * Z / n)).min(1.0)
+        Some((p + Z * Z / (2.0 * n) + side * half) / (1.0 + Z * Z / n))
     }
 }
 
@@ -95,13 +134,13 @@ impl Baseline {
     pub fn new(arm_after: u32) -> Self {
         Self {
             arm_after: u64::from(arm_after.max(1)),
-            armed: false,
             block: Counts::default(),
-            learned: Learned::default(),
+            known: Known::default(),
+            yesterday: 0.0,
             vestibule: Counts::default(),
+            accepted: Counts::default(),
             trials_since_refresh: 0,
             rate_known_seconds: 0.0,
-            trials_per_second: 0.0,
         }
     }
 
@@ -115,10 +154,13 @@ impl Baseline {
         self.vestibule.add(outcomes);
         // While nothing depends on it, learn from everything: that is how a service
         // that never gets armed is shown as unfit.
-        if at_rest || !self.armed {
-            self.learned.add(core::mem::take(&mut self.vestibule));
+        if at_rest || !self.known.armed {
+            let counts = core::mem::take(&mut self.vestibule);
+            self.known.learned.add(counts);
+            self.accepted.trials = self.accepted.trials.saturating_add(counts.trials);
+            self.accepted.failures = self.accepted.failures.saturating_add(counts.failures);
         }
-        if self.armed {
+        if self.known.armed {
             return None;
         }
         self.block.add(outcomes);
@@ -137,8 +179,8 @@ impl Baseline {
             self.block = block;
             return None;
         }
-        self.learned = learned;
-        self.armed = true;
+        self.known.learned = learned;
+        self.known.armed = true;
         Some(Armed {
             trials: block.trials,
             success_ratio,
@@ -153,7 +195,7 @@ impl Baseline {
 
     /// The present hooks are not those that armed it.
     pub fn disarm(&mut self) {
-        self.armed = false;
+        self.known.armed = false;
         self.block = Counts::default();
         self.discard();
     }
@@ -161,40 +203,101 @@ impl Baseline {
     /// Once a second (or after `seconds`, if nothing came): ages the counts, and
     /// disarms a service that is not fit for its detector any more. The rate is
     /// learned only if the service was `healthy` all the time.
-    pub fn refresh(&mut self, seconds: u64, healthy: bool) {
+    pub fn refresh(&mut self, seconds: u64, healthy: bool, now: Timestamp) {
         let trials = core::mem::take(&mut self.trials_since_refresh) as f64;
         if healthy && seconds > 0 {
             let elapsed = seconds as f64;
             let memory = (self.rate_known_seconds + elapsed).min(RATE_MEMORY_SECONDS.max(elapsed));
-            self.trials_per_second +=
-                (trials / elapsed - self.trials_per_second) * (elapsed / memory);
+            self.known.trials_per_second +=
+                (trials / elapsed - self.known.trials_per_second) * (elapsed / memory);
             self.rate_known_seconds = memory.min(RATE_MEMORY_SECONDS);
         }
-        if healthy && self.learned.trials > ENOUGH {
-            let kept = exact::power(MEMORY_PER_SECOND, seconds).max(ENOUGH / self.learned.trials);
-            self.learned.trials *= kept;
-            self.learned.failures *= kept;
+        let learned = &mut self.known.learned;
+        if healthy && learned.trials > ENOUGH {
+            let kept = exact::power(MEMORY_PER_SECOND, seconds).max(ENOUGH / learned.trials);
+            learned.trials *= kept;
+            learned.failures *= kept;
         }
-        if self.armed && self.p0() > P0_UNFIT {
+        self.remember_hour(now);
+        if self.known.armed && self.known.learned.upper_bound() > P0_UNFIT {
             self.disarm();
         }
     }
 
+    fn remember_hour(&mut self, now: Timestamp) {
+        let number = hour_of(now);
+        let accepted = core::mem::take(&mut self.accepted);
+        let hours = &mut self.known.hours;
+        hours.retain(|hour| number.saturating_sub(hour.number) <= DAY_HOURS);
+        if accepted.trials > 0 {
+            if let Some(hour) = hours.iter_mut().find(|hour| hour.number == number) {
+                hour.learned.add(accepted);
+            } else {
+                let mut learned = Learned::default();
+                learned.add(accepted);
+                hours.push(Hour { number, learned });
+            }
+        }
+        self.yesterday = hours
+            .iter()
+            .find(|hour| hour.number + DAY_HOURS == number)
+            .filter(|hour| hour.learned.trials >= ENOUGH)
+            .map_or(0.0, |hour| hour.learned.upper_bound());
+    }
+
+    /// What is worth remembering.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Knows again what was remembered `ago`, at `then` of a clock that has been
+    /// another one since; now it is `now`.
+    pub fn recall(&mut self, mut known: Known, ago: Duration, then: Timestamp, now: Timestamp) {
+        let passed = ago.as_secs() / HOUR.as_secs();
+        known.hours = known
+            .hours
+            .iter()
+            .filter_map(|hour| {
+                let hours_ago = hour_of(then).checked_sub(hour.number)? + passed;
+                Some(Hour {
+                    number: hour_of(now).checked_sub(hours_ago)?,
+                    ..*hour
+                })
+            })
+            .collect();
+        if known.trials_per_second > 0.0 {
+            self.rate_known_seconds = RATE_MEMORY_SECONDS;
+        }
+        self.known = known;
+        self.remember_hour(now);
+    }
+
     /// Whether the detector may speak.
     pub fn is_armed(&self) -> bool {
-        self.armed
+        self.known.armed
+    }
+
+    /// Whether so much fails normally that no detector can speak.
+    pub fn is_unfit(&self) -> bool {
+        let learned = &self.known.learned;
+        !self.known.armed && learned.trials >= ENOUGH && learned.lower_bound() > P0_UNFIT
     }
 
     /// Upper confidence bound of the normal failure ratio, not below its floor; 1 if
     /// nothing is known.
     pub fn p0(&self) -> f64 {
-        self.learned.upper_bound().max(P0_FLOOR)
+        let recent = self.known.learned.upper_bound();
+        recent.max(P0_FLOOR).max(self.yesterday.min(P0_UNFIT))
     }
 
     /// Judged trials per second while healthy.
     pub fn trials_per_second(&self) -> f64 {
-        self.trials_per_second
+        self.known.trials_per_second
     }
+}
+
+fn hour_of(time: Timestamp) -> u64 {
+    time.as_nanos() / 1_000_000_000 / HOUR.as_secs()
 }
 
 #[cfg(test)]
@@ -210,6 +313,10 @@ mod tests {
             late: 0,
             abandoned: 0,
         }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
     }
 
     #[test]
@@ -247,7 +354,7 @@ mod tests {
         let mut baseline = Baseline::new(200);
         baseline.learn(&outcomes(1000, 0), true);
         baseline.learn(&outcomes(0, 200), true);
-        baseline.refresh(1, true);
+        baseline.refresh(1, true, at(1));
         assert!(!baseline.is_armed());
         assert!(baseline.p0() > P0_UNFIT);
         assert!(baseline.learn(&outcomes(200, 0), true).is_some());
@@ -257,9 +364,48 @@ mod tests {
     fn idle_night_does_not_disarm() {
         let mut baseline = Baseline::new(200);
         baseline.learn(&outcomes(5000, 0), true);
-        baseline.refresh(24 * 3600, true);
+        baseline.refresh(24 * 3600, true, at(24 * 3600));
         assert!(baseline.is_armed());
         assert!(baseline.p0() < 0.006, "{}", baseline.p0());
+    }
+
+    #[test]
+    fn what_was_normal_at_this_hour_yesterday_is_normal_today() {
+        let mut baseline = Baseline::new(200);
+        let mut hour = |number: u64, failed: u64| {
+            baseline.learn(&outcomes(100_000 - failed, failed), true);
+            baseline.refresh(3600, true, at(number * 3600 + 60));
+            baseline.p0()
+        };
+        hour(0, 3000);
+        for number in 1..24 {
+            hour(number, 0);
+        }
+        assert!(hour(23, 0) < 0.006);
+        assert!(hour(24, 0) > 0.029);
+        assert!(hour(25, 0) < 0.006);
+        let known = baseline.known().clone();
+        let mut restarted = Baseline::new(200);
+        restarted.recall(
+            known,
+            Duration::from_mins(5),
+            at(25 * 3600 + 60),
+            at(47 * 3600),
+        );
+        assert!(restarted.is_armed());
+        assert!(restarted.p0() < 0.006);
+        restarted.refresh(1, true, at(47 * 3600));
+        assert!(restarted.p0() < 0.006);
+    }
+
+    #[test]
+    fn a_kind_of_which_much_fails_normally_is_unfit() {
+        let mut baseline = Baseline::new(200);
+        baseline.learn(&outcomes(800, 200), true);
+        assert!(baseline.is_unfit() && !baseline.is_armed());
+        let mut unknown = Baseline::new(200);
+        unknown.learn(&outcomes(8, 2), true);
+        assert!(!unknown.is_unfit());
     }
 
     #[test]
@@ -274,14 +420,14 @@ mod tests {
     fn rate_is_right_at_once_and_follows_slowly() {
         let mut baseline = Baseline::new(200);
         baseline.learn(&outcomes(1000, 0), true);
-        baseline.refresh(1, true);
+        baseline.refresh(1, true, at(1));
         assert!((baseline.trials_per_second() - 1000.0).abs() < 1e-9);
         for _ in 0..60 {
-            baseline.refresh(1, true);
+            baseline.refresh(1, true, at(1));
         }
         assert!(baseline.trials_per_second() < 100.0);
         let before = baseline.trials_per_second();
-        baseline.refresh(60, false);
+        baseline.refresh(60, false, at(60));
         assert!((baseline.trials_per_second() - before).abs() < 1e-9);
     }
 }

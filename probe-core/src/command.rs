@@ -2,11 +2,12 @@
 
 use core::{fmt, time::Duration};
 
+use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{PrefixId, ServiceId},
-    input::ProbeFailure,
+    input::{Directive, Order, ProbeFailure},
     level::Level,
     time::Timestamp,
 };
@@ -62,6 +63,8 @@ pub enum Event {
     Armed {
         /// Which service.
         service: ServiceId,
+        /// For which kind of trials.
+        kind: Kind,
         /// After so many trials.
         trials: u64,
         /// With this success ratio.
@@ -78,6 +81,8 @@ pub enum Event {
     Cleared {
         /// Which service.
         service: ServiceId,
+        /// The kind of trials it was about.
+        kind: Kind,
         /// How long it stood.
         stood: Duration,
     },
@@ -89,6 +94,32 @@ pub enum Event {
         failed: bool,
         /// Why.
         reason: Box<Reason>,
+    },
+    /// A service is held to be impaired, which at most degrades, or is not any more.
+    Impaired {
+        /// Which service.
+        service: ServiceId,
+        /// Whether it is held to be impaired.
+        impaired: bool,
+        /// Why.
+        reason: Box<Reason>,
+    },
+    /// A prefix was withdrawn so often that it stays so for the longest hold, or until
+    /// an operator pins it.
+    LockedOut {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// Withdraws within the last quarter of an hour.
+        withdrawals: u32,
+        /// How long it stays.
+        hold: Duration,
+    },
+    /// The operator gave an order, took it back, or it expired.
+    Ordered {
+        /// What is so now.
+        order: Order,
+        /// Whether it expired.
+        expired: bool,
     },
     /// A level change was due and a guard held it. Recorded once per cause.
     Held {
@@ -140,16 +171,80 @@ pub enum Guard {
     SecondLeg,
     /// The sensor cannot be believed.
     Blind,
+    /// Much more than usual arrives: moving it elsewhere cascades.
+    Overload,
+    /// The configuration says to hold faults of this class.
+    Policy,
+    /// Too many lowerings on this host within an hour.
+    BudgetLocal,
+    /// The operator pinned the prefix.
+    Pinned,
+    /// The operator froze the host.
+    Frozen,
 }
 
-impl fmt::Display for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Guard {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Observe,
+        Self::NotArmed,
+        Self::SecondLeg,
+        Self::Blind,
+        Self::Overload,
+        Self::Policy,
+        Self::BudgetLocal,
+        Self::Pinned,
+        Self::Frozen,
+    ];
+
+    /// The name used in the journal, in metrics and on screens.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Observe => "observe",
             Self::NotArmed => "not_armed",
             Self::SecondLeg => "second_leg",
             Self::Blind => "blind",
-        })
+            Self::Overload => "overload",
+            Self::Policy => "policy",
+            Self::BudgetLocal => "budget_local",
+            Self::Pinned => "pinned",
+            Self::Frozen => "frozen",
+        }
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What kind of fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A service is dead.
+    Service,
+    /// Most services of the host are, at once.
+    Host,
+    /// The way between clients and server fails.
+    Path,
+    /// A part of what the service does fails.
+    Grey,
+    /// No live traffic: the probe decides.
+    Quiet,
+}
+
+impl Class {
+    /// The name used in the journal, in metrics and on screens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Host => "host",
+            Self::Path => "path",
+            Self::Grey => "grey",
+            Self::Quiet => "quiet",
+        }
     }
 }
 
@@ -167,6 +262,28 @@ pub enum Cause {
     Recovered,
     /// One retry at the longest hold after a fault that the probes did not see.
     Retry,
+    /// The canary's time was good.
+    Canary,
+    /// The operator drains the prefix, or has ended that.
+    Drain,
+    /// The operator pinned the prefix, or has ended that.
+    Pin,
+}
+
+impl Cause {
+    /// The name used in the journal, in metrics and on screens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LiveTrials => "live_trials",
+            Self::Probe => "probe",
+            Self::FirstAnnouncement => "first_announcement",
+            Self::Recovered => "recovered",
+            Self::Retry => "retry",
+            Self::Canary => "canary",
+            Self::Drain => "drain",
+            Self::Pin => "pin",
+        }
+    }
 }
 
 /// Everything that led to a command: enough to argue with it at 3 a.m.
@@ -174,6 +291,10 @@ pub enum Cause {
 pub struct Reason {
     /// What kind of finding.
     pub cause: Cause,
+    /// What kind of fault, if it is about one.
+    pub class: Option<Class>,
+    /// The kind of trials that the evidence is of.
+    pub kind: Kind,
     /// The deciding service.
     pub service: ServiceId,
     /// Its name, for readers without the config.
@@ -192,6 +313,8 @@ pub struct Reason {
     pub stood: Duration,
     /// The services of the prefix that are held to be dead.
     pub failed_services: Vec<ServiceId>,
+    /// What the operator said, if it is an order.
+    pub order: Option<Directive>,
 }
 
 /// The detector's view at the moment of a decision.
@@ -205,7 +328,7 @@ pub struct TrialEvidence {
     pub threshold: f64,
     /// The learned failure ratio (upper confidence bound).
     pub p0: f64,
-    /// The failure ratio called broken.
+    /// The failure ratio that is looked for.
     pub p1: f64,
     /// Failed at once since the suspicion's first failure.
     pub failed: u64,
@@ -229,6 +352,27 @@ pub enum SecondLeg {
         failed: u32,
         /// Of how many.
         of: u32,
+    },
+    /// Some of the recent probes failed like the trials do.
+    SomeProbes {
+        /// How many.
+        failed: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// More fails than the four busiest client networks could make fail.
+    Spread {
+        /// The failure ratio.
+        failing: f64,
+        /// Their part of the verified handshakes.
+        busiest_networks: f64,
+    },
+    /// SERVFAIL for many names.
+    Names {
+        /// For how many.
+        names: u32,
+        /// The part of it for the busiest one.
+        busiest_name: f64,
     },
     /// Successes fell below half of what is expected.
     Rate {

@@ -25,6 +25,10 @@ pub struct Config {
     /// The false-alarm budget of the whole host: the mean time between two false
     /// alarms of all passive detectors together is at least this long.
     pub false_alarm_period: Duration,
+    /// What is done about each class of fault.
+    pub classify: Classify,
+    /// Bounds that hold for the whole host.
+    pub guards: Guards,
     /// How a withdrawn prefix returns.
     pub recover: Recover,
     /// Every measured service; the position is the [`ServiceId`].
@@ -44,6 +48,78 @@ pub enum Mode {
     Enforce,
 }
 
+/// What is done about each class of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Classify {
+    /// A service is dead.
+    pub service: Action,
+    /// Most services of the host are, at once.
+    pub host: Action,
+    /// The way between clients and server fails: at most degrade.
+    pub path: Action,
+    /// A part of what a service does fails: at most degrade.
+    pub grey: Action,
+    /// No live traffic, and the probe falls.
+    pub quiet: Action,
+    /// Much more than usual arrives, and a part of the usual is served.
+    pub overload: Absorb,
+    /// How much more than usual that is: arrivals as a multiple of their baseline.
+    pub overload_factor: f64,
+}
+
+impl Default for Classify {
+    fn default() -> Self {
+        Self {
+            service: Action::Withdraw,
+            host: Action::Withdraw,
+            path: Action::Degrade,
+            grey: Action::Degrade,
+            quiet: Action::Withdraw,
+            overload: Absorb::Hold,
+            overload_factor: 3.0,
+        }
+    }
+}
+
+/// What is done about a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Nothing; it is shown and journalled.
+    Hold,
+    /// Degrade.
+    Degrade,
+    /// Withdraw.
+    Withdraw,
+}
+
+/// What is done about an overloaded service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Absorb {
+    /// Hold and say so. The default.
+    Hold,
+    /// Treat it like any other.
+    Ignore,
+}
+
+/// Bounds that hold for the whole host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guards {
+    /// The most lowerings of prefixes within an hour.
+    pub lowerings_per_hour: u32,
+}
+
+impl Guards {
+    /// Enough for every prefix to go down and up a few times, and not to flap.
+    pub fn for_prefixes(count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            lowerings_per_hour: count.saturating_mul(4).max(10),
+        }
+    }
+}
+
 /// How a withdrawn prefix returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recover {
@@ -52,6 +128,8 @@ pub struct Recover {
     /// The longest hold; also the wait before the one retry after a fault that the
     /// probes did not see.
     pub hold_max: Duration,
+    /// Whether a withdrawn prefix returns as degraded first.
+    pub canary: bool,
 }
 
 /// A prefix and the services that must live behind it.
@@ -63,6 +141,8 @@ pub struct Prefix {
     pub withdraw_when: WithdrawWhen,
     /// Its services.
     pub services: Vec<ServiceId>,
+    /// How long a drain degrades it before it withdraws it.
+    pub drain: Duration,
 }
 
 /// How many of a prefix's services must have failed before it is withdrawn.
@@ -208,6 +288,8 @@ pub struct Detect {
     pub broken: f64,
     /// How long a suspicion must stand before it acts. Zero in profile `fast`.
     pub patience: Duration,
+    /// How long a suspicion that at most degrades must stand before it acts.
+    pub grey_patience: Duration,
     /// When an unanswered trial is late.
     pub deadline: Duration,
     /// Trials with a success ratio of at least 95 % that arm the detector.

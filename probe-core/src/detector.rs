@@ -14,6 +14,10 @@
 //! failures among a thousand successes nearly reach the threshold. The price is at
 //! most the failures of the one bucket in which a fault began. The sum is monotone:
 //! turning a success into a failure never lowers the score.
+//!
+//! Two are fed with the same outcomes. The *fast* one looks for the failure ratio
+//! that the operator calls broken; the *grey* one for three times what is normal, at
+//! least 5 %, and so finds a service of which a part fails.
 
 use std::collections::VecDeque;
 
@@ -28,9 +32,24 @@ pub const P0_UNFIT: f64 = 0.1;
 /// So many of the newest trials must still fail when a suspicion acts.
 const NEWEST: u64 = 5;
 
-/// The score of one service's `connect` trials.
+/// The least failure ratio that is called grey.
+const GREY: f64 = 0.05;
+/// What is called grey, as a multiple of what is normal.
+const GREY_FACTOR: f64 = 3.0;
+
+/// Which failure ratio a detector looks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Target {
+    /// The one that is called broken.
+    Broken(f64),
+    /// Clearly more than is normal.
+    Grey,
+}
+
+/// The score of one kind of a service's trials.
 #[derive(Clone, Debug)]
 pub struct Detector {
+    target: Target,
     p1: f64,
     failure_weight: f64,
     success_weight: f64,
@@ -56,10 +75,21 @@ pub struct Episode {
 }
 
 impl Detector {
-    /// A detector for a service that is broken when `broken` of its trials fail.
+    /// A fast detector for a service that is broken when `broken` of its trials fail.
     pub fn new(broken: f64, threshold: f64) -> Self {
+        let broken = broken.clamp(P0_UNFIT + 0.01, 0.99);
+        Self::with_target(Target::Broken(broken), threshold)
+    }
+
+    /// A grey detector.
+    pub fn grey(threshold: f64) -> Self {
+        Self::with_target(Target::Grey, threshold)
+    }
+
+    fn with_target(target: Target, threshold: f64) -> Self {
         let mut detector = Self {
-            p1: broken.clamp(P0_UNFIT + 0.01, 0.99),
+            target,
+            p1: 0.0,
             failure_weight: 0.0,
             success_weight: 0.0,
             score: 0.0,
@@ -75,6 +105,10 @@ impl Detector {
     /// Sets the failure ratio that is normal.
     pub fn set_p0(&mut self, p0: f64) {
         let p0 = p0.clamp(P0_FLOOR, P0_UNFIT);
+        self.p1 = match self.target {
+            Target::Broken(ratio) => ratio,
+            Target::Grey => GREY.max(GREY_FACTOR * p0),
+        };
         self.failure_weight = exact::ln(self.p1 / p0);
         self.success_weight = exact::ln((1.0 - p0) / (1.0 - self.p1));
     }
@@ -123,11 +157,25 @@ impl Detector {
         self.episode.is_none()
     }
 
-    /// Whether the newest judged trials fail above the ratio called broken.
+    /// Whether the newest five judged trials fail above the ratio that is looked for.
     pub fn newest_fail(&self) -> bool {
         self.newest
             .failure_ratio()
             .is_some_and(|ratio| ratio > self.p1)
+    }
+
+    /// The failure ratio at which the score neither rises nor falls.
+    pub fn balance(&self) -> f64 {
+        self.success_weight / (self.success_weight + self.failure_weight)
+    }
+
+    /// The failure ratio since the score left zero; zero if it has not.
+    pub fn episode_ratio(&self) -> f64 {
+        self.episode.map_or(0.0, |episode| {
+            let failures = episode.failed.saturating_add(episode.late);
+            let judged = failures.saturating_add(episode.succeeded).max(1);
+            failures as f64 / judged as f64
+        })
     }
 
     /// Since when the score is above zero, and what came since.
@@ -145,7 +193,7 @@ impl Detector {
         self.threshold
     }
 
-    /// The failure ratio called broken.
+    /// The failure ratio that is looked for.
     pub fn p1(&self) -> f64 {
         self.p1
     }
@@ -247,6 +295,30 @@ mod tests {
         let mut detector = detector();
         detector.feed(&outcomes(0, 1000, 5));
         assert!(detector.is_at_rest());
+    }
+
+    #[test]
+    fn grey_is_three_times_the_normal_and_at_least_five_percent() {
+        for (p0, p1) in [(0.0, 0.05), (0.005, 0.05), (0.02, 0.06), (0.1, 0.3)] {
+            let mut detector = Detector::grey(1.0);
+            detector.set_p0(p0);
+            assert!((detector.p1() - p1).abs() < 1e-9, "{p0}: {}", detector.p1());
+        }
+    }
+
+    #[test]
+    fn a_tenth_failing_is_grey_and_not_broken() {
+        let (mut fast, mut grey) = (detector(), Detector::grey(threshold(TEN_YEARS, 1000.0)));
+        grey.set_p0(0.0);
+        let trials = (1..10_000).find(|&at| {
+            let failed = u64::from(at % 10 == 0);
+            fast.feed(&outcomes(at, 1 - failed, failed));
+            grey.feed(&outcomes(at, 1 - failed, failed));
+            grey.is_suspect()
+        });
+        assert!(trials.unwrap() <= 200, "{trials:?}");
+        assert!(!fast.is_suspect() && fast.score() < fast.threshold() / 2.0);
+        assert!((0.01..0.02).contains(&grey.balance()), "{}", grey.balance());
     }
 
     #[test]

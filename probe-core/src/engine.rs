@@ -2,21 +2,30 @@
 //! look at what is its own, and gives out their commands in the order in which they
 //! were decided.
 
+mod memory;
+
+pub use self::memory::Memory;
 use crate::{
+    budget::Budget,
     command::{Command, Event},
     config::{Config, Mode, Prefix, PrefixId, ServiceId},
     detector,
-    input::{Input, ProbeResult, Reading, Sensor},
+    input::{Input, Order, ProbeResult, Reading, Sensor},
     level::Level,
+    operator::Orders,
     outbox::Outbox,
-    prefix::{Announcement, Observed},
+    prefix::{self, Announcement, Host, Observed},
     status::{PrefixStatus, ServiceStatus},
     time::Timestamp,
-    watch::{Moment, Watch},
+    watch::{Attention, Moment, Watch},
     window::Blindness,
 };
 
 const SECOND: u64 = 1_000_000_000;
+
+/// A fault is the host's if more than half of its services are in doubt, and at least
+/// so many.
+const LEAST_HOST_WIDE: usize = 3;
 
 /// The decision core.
 ///
@@ -34,6 +43,10 @@ pub struct Engine {
     announcements: Vec<Announcement>,
     /// The positions of each service's prefixes.
     memberships: Vec<Vec<usize>>,
+    orders: Orders,
+    budget: Budget,
+    /// What is remembered of prefixes whose table was not read yet.
+    remembered: Vec<Option<(prefix::Memory, core::time::Duration)>>,
     /// Why the sensor is detached, if it is.
     detached: Option<String>,
     /// When the sensor last said that the hooks are in place.
@@ -63,9 +76,12 @@ impl Engine {
             .map(|(index, service)| {
                 // Spread over one interval, so that probes do not come in a burst.
                 let offset = service.probe.interval.saturating_mul(index) / count;
-                Watch::new(ServiceId(index), service, threshold, now.after(offset))
+                let first_probe = now.after(offset);
+                let classify = config.classify;
+                Watch::new(ServiceId(index), service, classify, threshold, first_probe)
             })
             .collect();
+        let remembered = config.prefixes.iter().map(|_| None).collect();
         let announcements = (0..)
             .zip(config.prefixes)
             .map(|(index, mut prefix): (u32, Prefix)| {
@@ -80,6 +96,9 @@ impl Engine {
             watches,
             announcements,
             memberships,
+            orders: Orders::default(),
+            budget: Budget::new(config.guards),
+            remembered,
             detached: None,
             hooks_seen: None,
             unread: None,
@@ -99,6 +118,7 @@ impl Engine {
             Input::Probe(result) => self.probed(&result),
             Input::Route { prefix, observed } => self.observed(prefix, observed),
             Input::Sensor(sensor) => self.sensed(sensor),
+            Input::Operator(order) => self.ordered(order),
             Input::Wake => {}
         }
         self.decide();
@@ -108,14 +128,19 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let services = self.watches.iter().flat_map(Watch::due);
         let prefixes = self.announcements.iter().filter_map(Announcement::due);
-        services.chain(prefixes).filter(|due| *due > self.now).min()
+        services
+            .chain(prefixes)
+            .chain(self.orders.due())
+            .filter(|due| *due > self.now)
+            .min()
     }
 
-    /// Whether the next reading may change a decision soon: judged trials are
-    /// undecided, failures are being weighed, or a suspicion stands. Otherwise it is
-    /// enough to read now and then, and when the kernel calls.
-    pub fn is_restless(&self) -> bool {
-        self.watches.iter().any(|watch| watch.is_restless(self.now))
+    /// How closely trials must be watched: whether the next reading may change a
+    /// decision soon, because trials are undecided, failures are being weighed, or a
+    /// suspicion stands.
+    pub fn attention(&self) -> Attention {
+        let attentions = self.watches.iter().map(|watch| watch.attention(self.now));
+        attentions.max().unwrap_or(Attention::Calm)
     }
 
     /// Takes the next command, oldest first.
@@ -132,8 +157,32 @@ impl Engine {
     pub fn prefixes(&self) -> Vec<PrefixStatus> {
         self.announcements
             .iter()
-            .map(|announcement| announcement.status(self.now))
+            .map(|announcement| announcement.status(&self.orders, self.now))
             .collect()
+    }
+
+    /// The operator's orders that hold now.
+    pub fn orders(&self) -> Vec<Order> {
+        self.orders.all()
+    }
+
+    fn ordered(&mut self, order: Order) {
+        let known = |prefix: &PrefixId| {
+            usize::try_from(prefix.0).is_ok_and(|index| index < self.announcements.len())
+        };
+        let makes_sense = match &order {
+            Order::Pin { prefix, .. }
+            | Order::Unpin { prefix }
+            | Order::Drain { prefix, .. }
+            | Order::Undrain { prefix } => known(prefix),
+            Order::Freeze { .. } | Order::Thaw => true,
+        };
+        if makes_sense && self.orders.take(&order) {
+            self.out.record(Event::Ordered {
+                order,
+                expired: false,
+            });
+        }
     }
 
     fn read(&mut self, reading: &Reading) {
@@ -169,6 +218,9 @@ impl Engine {
             return;
         };
         let meaning = announcement.observe(observed, self.now, &mut self.out);
+        if let Some((memory, ago)) = self.remembered.get_mut(index).and_then(Option::take) {
+            announcement.recall(&memory, ago, self.now);
+        }
         for service in announcement.services() {
             let Some(watch) = watch_mut(&mut self.watches, *service) else {
                 continue;
@@ -216,21 +268,32 @@ impl Engine {
     }
 
     fn decide(&mut self) {
+        for order in self.orders.expire(self.now) {
+            self.out.record(Event::Ordered {
+                order,
+                expired: true,
+            });
+        }
         self.refresh();
         for index in 0..self.watches.len() {
             let moment = self.moment(self.watches[index].id());
             self.watches[index].judge(moment, &mut self.out);
         }
         for announcement in &mut self.announcements {
-            let Some(level) = announcement.decide(&self.watches, self.now, &mut self.out) else {
+            let mut host = Host {
+                watches: &self.watches,
+                orders: &self.orders,
+                budget: &mut self.budget,
+                now: self.now,
+            };
+            let Some(change) = announcement.decide(&mut host, &mut self.out) else {
                 continue;
             };
             for service in announcement.services() {
                 if let Some(watch) = watch_mut(&mut self.watches, *service) {
                     watch.level_changed(self.now);
-                    match level {
-                        Level::Full => watch.start_again(&mut self.out),
-                        Level::Withdrawn => {}
+                    if change.returns {
+                        watch.start_again(&mut self.out);
                     }
                 }
             }
@@ -252,11 +315,26 @@ impl Engine {
             let moment = self.moment(self.watches[index].id());
             self.watches[index].refresh(seconds, moment);
         }
-        let trials_per_second = self.watches.iter().map(Watch::trials_per_second).sum();
-        let threshold = detector::threshold(self.false_alarm_seconds, trials_per_second);
+        self.set_thresholds();
+    }
+
+    /// The false-alarm budget is the host's: all detectors that may withdraw share it,
+    /// and all that degrade share another one as large.
+    fn set_thresholds(&mut self) {
+        let rates = self.watches.iter().map(Watch::trials_per_second);
+        let (withdrawing, all) =
+            rates.fold((0.0, 0.0), |sum, rate| (sum.0 + rate.0, sum.1 + rate.1));
+        let withdraw = detector::threshold(self.false_alarm_seconds, withdrawing);
+        let degrade = detector::threshold(self.false_alarm_seconds, all);
         for watch in &mut self.watches {
-            watch.set_threshold(threshold);
+            watch.set_thresholds(withdraw, degrade);
         }
+    }
+
+    /// Whether most services are in doubt at once.
+    fn is_host_wide(&self) -> bool {
+        let doubted = self.watches.iter().filter(|watch| watch.is_doubted());
+        doubted.count() >= LEAST_HOST_WIDE.max(self.watches.len() / 2 + 1)
     }
 
     fn moment(&self, service: ServiceId) -> Moment {
@@ -271,6 +349,7 @@ impl Engine {
                     .any(|prefix| self.announcements[*prefix].is_live()),
             blind: self.is_blind(),
             hooks_seen: self.hooks_seen,
+            host_wide: self.is_host_wide(),
         }
     }
 }

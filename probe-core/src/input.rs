@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{PrefixId, ServiceId},
     level::Level,
+    time::Timestamp,
 };
 
 /// One thing that happened.
@@ -30,6 +31,8 @@ pub enum Input {
     },
     /// The sensor gained or lost its eyes.
     Sensor(Sensor),
+    /// The operator wants something.
+    Operator(Order),
     /// The time of [`Engine::poll_timeout`](crate::Engine::poll_timeout) has come.
     Wake,
 }
@@ -52,6 +55,8 @@ pub struct ServiceReading {
     /// Verified handshakes by a hash of the client's network (/24, /48):
     /// [`probe_common::address::NETWORK_BUCKETS`] of them.
     pub verified: Vec<u32>,
+    /// SERVFAIL responses by a hash of the name that was asked for; as many.
+    pub servfails: Vec<u32>,
 }
 
 pub use crate::window::longest_gap;
@@ -128,6 +133,56 @@ impl fmt::Display for ProbeFailure {
             Self::Other(why) => f.write_str(why),
         }
     }
+}
+
+/// An order of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// The prefix is to stay at this level, whatever is found.
+    Pin {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// The level.
+        level: Level,
+        /// Who, why, how long.
+        directive: Directive,
+    },
+    /// What is found decides again.
+    Unpin {
+        /// Which prefix.
+        prefix: PrefixId,
+    },
+    /// The prefix is to be degraded, and after its drain time withdrawn.
+    Drain {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// Who, why, how long.
+        directive: Directive,
+    },
+    /// The prefix may be announced again.
+    Undrain {
+        /// Which prefix.
+        prefix: PrefixId,
+    },
+    /// No level is to change, whatever is found.
+    Freeze {
+        /// Who, why, how long.
+        directive: Directive,
+    },
+    /// What is found decides again.
+    Thaw,
+}
+
+/// Who ordered something, why, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directive {
+    /// Who.
+    pub by: String,
+    /// Why, in the operator's words.
+    pub why: String,
+    /// When it expires by itself; never if none.
+    pub until: Option<Timestamp>,
 }
 
 /// Whether the sensor sees.

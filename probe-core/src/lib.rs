@@ -7,26 +7,37 @@
 //! again, on any machine.
 //!
 //! ```text
-//! Reading ─▶ tally ─▶ window ─▶ detector, baseline, rate ─┐
-//!                                                ├─▶ suspicion ─▶ watch ─▶ prefix ─▶ Command
-//! ProbeResult ─▶ probing ────────────────────────┘   (verdict)     (policy, guards, recovery)
+//! Reading ─▶ tally ─▶ window ─▶ judge (detectors, baseline, rate) ─▶ alarm ─┐
+//!        └─▶ clients, spread, load ──────────────────────────────────────────┼─▶ suspicion ─▶ watch
+//! ProbeResult ─▶ probing ────────────────────────────────────────────────────┘               │
+//!                                                                   faults, impairments, class ▼
+//! Order ─▶ operator ─────────────────▶ prefix (policy, guards, budget, recovery) ─▶ Command
 //! ```
 
+mod alarm;
 mod baseline;
+mod budget;
+mod clients;
 pub mod command;
 pub mod config;
 mod detector;
 mod engine;
 mod exact;
 pub mod input;
+mod judge;
+mod kinds;
 pub mod level;
+mod load;
+mod operator;
 mod outbox;
+mod persistence;
 mod policy;
 mod prefix;
 mod probing;
 mod rate;
 mod reason;
 mod recovery;
+mod spread;
 pub mod status;
 mod suspicion;
 mod tally;
@@ -36,7 +47,8 @@ mod window;
 
 pub use command::{Command, Reason};
 pub use config::Config;
-pub use engine::Engine;
+pub use engine::{Engine, Memory};
 pub use input::Input;
 pub use level::Level;
 pub use time::Timestamp;
+pub use watch::Attention;

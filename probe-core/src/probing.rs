@@ -7,6 +7,7 @@
 //! would be enough for a verdict by the probe alone, past all patience.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use crate::{
     command::{Command, ProbePurpose},
@@ -25,6 +26,11 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 /// A burst whose answers did not come this long after its timeout never ran.
 const LOST_AFTER: Duration = Duration::from_secs(1);
 
+/// Results are recent for so long.
+const RECENT: Duration = Duration::from_secs(10);
+/// More recent results than this are not kept: bursts of three every 250 ms are 120.
+const MOST_RECENT: usize = 256;
+
 /// The active probe of one service.
 #[derive(Clone, Debug)]
 pub struct Probing {
@@ -40,6 +46,8 @@ pub struct Probing {
     verdict: Option<bool>,
     passing_since: Option<Timestamp>,
     last_failure: Option<(Timestamp, ProbeFailure)>,
+    /// Results of the last seconds, oldest first, and whether each passed.
+    recent: VecDeque<(Timestamp, bool)>,
 }
 
 /// Probes that were launched together.
@@ -96,6 +104,7 @@ impl Probing {
             verdict: None,
             passing_since: None,
             last_failure: None,
+            recent: VecDeque::new(),
         }
     }
 
@@ -170,6 +179,7 @@ impl Probing {
             }
             (burst.launched, None)
         };
+        self.remember(passed, now);
         if let Err(failure) = &result.outcome {
             self.last_failure = Some((now, failure.clone()));
         }
@@ -197,6 +207,35 @@ impl Probing {
             self.verdict = Some(false);
         }
         self.verdict.filter(|_| self.verdict != before)
+    }
+
+    fn remember(&mut self, passed: bool, now: Timestamp) {
+        self.recent.push_back((now, passed));
+        while self.recent.len() > MOST_RECENT
+            || self
+                .recent
+                .front()
+                .is_some_and(|(at, _)| now.since(*at) > RECENT)
+        {
+            self.recent.pop_front();
+        }
+    }
+
+    /// When a probe last passed, if that was within the last ten seconds.
+    pub fn last_passed(&self) -> Option<Timestamp> {
+        let passed = self.recent.iter().rev().find(|(_, passed)| *passed);
+        passed.map(|(at, _)| *at)
+    }
+
+    /// How many probes failed in the last ten seconds, and of how many.
+    pub fn recent(&self, now: Timestamp) -> (u32, u32) {
+        let recent = self
+            .recent
+            .iter()
+            .filter(|(at, _)| now.since(*at) <= RECENT);
+        recent.fold((0, 0), |(failed, of), (_, passed)| {
+            (failed + u32::from(!passed), of + 1)
+        })
     }
 
     /// A new suspicion: answers to an older one do not count.

@@ -1,27 +1,11 @@
-//! In flow successes and verified handshakes, out flows whether successes fell below
+//! In flow the successes of one kind of trials, out flows whether they fell below
 //! half of what is expected: the rate leg, a Poisson CUSUM.
 //!
 //! A client can forge failures. It cannot take away the successes of others, so
 //! this leg may agree with a suspicion where no local probe sees the fault (packets
-//! dropped in front of the host's own stack).
-//!
-//! *Expected* is the rate of handshakes whose client proved itself. One client
-//! network must not make it: with `c` the handshakes of each network (by hash
-//! bucket) and `T` their sum,
-//!
-//! ```text
-//! counted = min( Σ min(c, T/10),  (T - max c) · 10/9 )      two networks or more
-//! counted = T/10                                            one network
-//! ```
-//!
-//! The first term counts each network with at most a tenth of all. The second counts
-//! the largest with at most a tenth of what is counted: it is for services of few
-//! networks, where a tenth of all, if nearly all is its own, is still too much for
-//! one. So the leaving of one network alone never looks like a fault. A service with
-//! a single network has nobody else to be harmed and gets a tenth of its rate as a
-//! bound. From ten networks of equal size on, all is counted.
-
-use probe_common::address::NETWORK_BUCKETS;
+//! dropped in front of the host's own stack). What is expected comes from
+//! [`clients`](crate::clients): the rate of verified handshakes, times the successes
+//! of this kind that a verified handshake normally brings, at most one.
 
 use crate::{exact, time::Timestamp};
 
@@ -31,81 +15,33 @@ const THRESHOLD: f64 = 6.907_755_278_982_137;
 /// Per second: counts fade with a time constant of ten minutes.
 const MEMORY_PER_SECOND: f64 = 0.998_334_721_451;
 
-/// Less than this teaches nothing about a rate: two seconds, of which a part has
-/// faded already.
-const LEAST_SECONDS: f64 = 1.9;
-/// Less than this teaches nothing about a rate.
-const LEAST_VERIFIED: f64 = 50.0;
-
-const HOUR_SECONDS: u64 = 3600;
-/// A day, and the hour that is being filled.
-const HOURS: usize = 25;
-
-/// The rate leg of one service.
-#[derive(Clone, Debug)]
+/// The rate leg of one kind of trials.
+#[derive(Clone, Debug, Default)]
 pub struct RateLeg {
-    /// The cumulative counters as last read.
-    seen: Option<[u32; NETWORK_BUCKETS]>,
-    /// Verified handshakes since the last refresh.
-    fresh: [u32; NETWORK_BUCKETS],
-    /// The last ten minutes, fading.
-    learned: [f64; NETWORK_BUCKETS],
-    learned_seconds: f64,
-    hours: [Option<Hour>; HOURS],
-    expected: Option<f64>,
     score: f64,
     fed_at: Option<Timestamp>,
-    void_until: Timestamp,
-}
-
-/// The mean of what was expected during one hour.
-#[derive(Clone, Copy, Debug)]
-struct Hour {
-    number: u64,
-    seconds: f64,
-    sum: f64,
+    /// Successes since the last refresh.
+    succeeded: u64,
+    /// Successes and verified handshakes of the last ten minutes, fading.
+    learned: (f64, f64),
 }
 
 impl RateLeg {
-    /// Knows nothing.
-    pub fn new() -> Self {
-        Self {
-            seen: None,
-            fresh: [0; NETWORK_BUCKETS],
-            learned: [0.0; NETWORK_BUCKETS],
-            learned_seconds: 0.0,
-            hours: [None; HOURS],
-            expected: None,
-            score: 0.0,
-            fed_at: None,
-            void_until: Timestamp::default(),
-        }
-    }
-
-    /// Takes the verified handshakes by network, cumulative and wrapping.
-    pub fn read(&mut self, verified: &[u32]) {
-        let Ok(verified) = <[u32; NETWORK_BUCKETS]>::try_from(verified) else {
-            self.seen = None;
-            return;
-        };
-        if let Some(seen) = &self.seen {
-            for ((fresh, now), before) in self.fresh.iter_mut().zip(&verified).zip(seen) {
-                let new = now.wrapping_sub(*before);
-                if new < 1 << 31 {
-                    *fresh = fresh.saturating_add(new);
-                }
-            }
-        }
-        self.seen = Some(verified);
-    }
-
-    /// Feeds the successes of the time since the last feeding.
-    pub fn feed(&mut self, succeeded: u64, now: Timestamp) {
+    /// Feeds the successes of the time since the last feeding. `expected_per_second`
+    /// is that of verified handshakes; `void` while traffic is known to come or go.
+    pub fn feed(
+        &mut self,
+        succeeded: u64,
+        expected_per_second: Option<f64>,
+        void: bool,
+        now: Timestamp,
+    ) {
+        self.succeeded = self.succeeded.saturating_add(succeeded);
         let fed_at = self.fed_at.replace(now);
-        let (Some(fed_at), Some(expected)) = (fed_at, self.expected) else {
+        let (Some(fed_at), Some(expected)) = (fed_at, self.expected(expected_per_second)) else {
             return;
         };
-        if now < self.void_until {
+        if void {
             self.score = 0.0;
             return;
         }
@@ -120,50 +56,21 @@ impl RateLeg {
         self.fed_at = Some(now);
     }
 
-    /// The level of a prefix changed: traffic that left, or has not come yet, is not
-    /// failure.
-    pub fn void_until(&mut self, until: Timestamp) {
-        self.void_until = self.void_until.max(until);
+    /// Traffic is known to come or go: what was counted is worth nothing.
+    pub fn reset(&mut self) {
         self.score = 0.0;
     }
 
-    /// Once a second (or after `seconds`): learns from the handshakes since, if the
-    /// service was `healthy` all the time.
-    pub fn refresh(&mut self, seconds: u64, healthy: bool, now: Timestamp) {
-        let fresh = core::mem::replace(&mut self.fresh, [0; NETWORK_BUCKETS]);
-        if !healthy || seconds == 0 || now < self.void_until {
+    /// Once a second (or after `seconds`): learns how many successes a verified
+    /// handshake brings, if the service was `healthy` all the time.
+    pub fn refresh(&mut self, seconds: u64, verified: u64, healthy: bool) {
+        let succeeded = core::mem::take(&mut self.succeeded);
+        if !healthy {
             return;
         }
         let kept = exact::power(MEMORY_PER_SECOND, seconds);
-        for (learned, fresh) in self.learned.iter_mut().zip(fresh) {
-            *learned = *learned * kept + f64::from(fresh);
-        }
-        self.learned_seconds = self.learned_seconds * kept + seconds as f64;
-        self.expected = self.lower_of_recent_and_yesterday(seconds, now);
-    }
-
-    fn lower_of_recent_and_yesterday(&mut self, seconds: u64, now: Timestamp) -> Option<f64> {
-        let total: f64 = self.learned.iter().sum();
-        if self.learned_seconds < LEAST_SECONDS || total < LEAST_VERIFIED {
-            return None;
-        }
-        let recent = counted(&self.learned) / self.learned_seconds;
-        let number = now.as_nanos() / 1_000_000_000 / HOUR_SECONDS;
-        let slot = |number: u64| usize::try_from(number).unwrap_or_default() % HOURS;
-        let hour = match &mut self.hours[slot(number)] {
-            Some(hour) if hour.number == number => hour,
-            other => other.insert(Hour {
-                number,
-                seconds: 0.0,
-                sum: 0.0,
-            }),
-        };
-        hour.seconds += seconds as f64;
-        hour.sum += recent * seconds as f64;
-        let yesterday = number
-            .checked_sub(24)
-            .and_then(|number| self.hours[slot(number)].filter(|hour| hour.number == number));
-        Some(yesterday.map_or(recent, |hour| recent.min(hour.sum / hour.seconds)))
+        self.learned.0 = self.learned.0 * kept + succeeded as f64;
+        self.learned.1 = self.learned.1 * kept + verified as f64;
     }
 
     /// Whether successes fell below half of what is expected.
@@ -176,22 +83,14 @@ impl RateLeg {
         self.score / THRESHOLD
     }
 
-    /// Expected successes per second, if known.
-    pub fn expected_per_second(&self) -> Option<f64> {
-        self.expected
+    /// Expected successes per second, if verified handshakes are expected at this rate.
+    pub fn expected(&self, verified_per_second: Option<f64>) -> Option<f64> {
+        let (succeeded, verified) = self.learned;
+        (verified > 0.0)
+            .then(|| (succeeded / verified).min(1.0))
+            .zip(verified_per_second)
+            .map(|(share, verified)| share * verified)
     }
-}
-
-/// How many of the handshakes are expected again; see the module's documentation.
-fn counted(networks: &[f64]) -> f64 {
-    let total: f64 = networks.iter().sum();
-    let largest = networks.iter().copied().fold(0.0, f64::max);
-    let tenth = total / 10.0;
-    if networks.iter().filter(|count| **count > 0.0).count() <= 1 {
-        return tenth;
-    }
-    let capped: f64 = networks.iter().map(|count| count.min(tenth)).sum();
-    capped.min((total - largest) * 10.0 / 9.0)
 }
 
 #[cfg(test)]
@@ -200,124 +99,69 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn no_network_counts_more_than_a_tenth_nor_decides_alone() {
-        let cases: [(&str, &[f64], f64); 6] = [
-            ("one network", &[1000.0], 100.0),
-            ("two equal ones", &[500.0, 500.0], 200.0),
-            ("one abuser beside few clients", &[1000.0, 4.5, 4.5], 10.0),
-            ("ten equal ones", &[10.0; 10], 100.0),
-            ("sixty-four equal ones", &[10.0; 64], 640.0),
-            ("nothing", &[0.0; 4], 0.0),
-        ];
-        for (description, networks, expectation) in cases {
-            let result = counted(networks);
-            assert!(
-                (result - expectation).abs() < 1e-9,
-                "{description}: {result}"
-            );
-        }
-    }
+    const EXPECTED: Option<f64> = Some(640.0);
 
-    struct Clients {
+    struct Service {
         leg: RateLeg,
-        verified: [u32; NETWORK_BUCKETS],
         now: Timestamp,
     }
 
-    impl Clients {
-        fn new() -> Self {
-            let mut clients = Self {
-                leg: RateLeg::new(),
-                verified: [u32::MAX - 50; NETWORK_BUCKETS],
-                now: Timestamp::from_nanos(1),
-            };
-            clients.leg.read(&clients.verified);
-            clients
-        }
+    /// A leg that has learned that so many successes come with ten verified handshakes.
+    fn service(with_ten: u64) -> Service {
+        let mut leg = RateLeg::default();
+        let now = Timestamp::from_nanos(1);
+        leg.feed(with_ten, EXPECTED, false, now);
+        leg.refresh(1, 10, true);
+        Service { leg, now }
+    }
 
-        fn seconds(&mut self, seconds: u64, per_network: u32, healthy: bool) {
-            for _ in 0..seconds {
-                for verified in &mut self.verified {
-                    *verified = verified.wrapping_add(per_network);
-                }
-                self.now = self.now.after(Duration::from_secs(1));
-                self.leg.read(&self.verified);
-                self.leg.refresh(1, healthy, self.now);
-            }
-        }
-
-        fn silence(&mut self, time: Duration) {
-            self.leg.feed(0, self.now);
+    impl Service {
+        fn silence(&mut self, time: Duration, void: bool) {
             self.now = self.now.after(time);
-            self.leg.feed(0, self.now);
+            self.leg.feed(0, EXPECTED, void, self.now);
         }
     }
 
     #[test]
     fn silence_is_noticed_after_fourteen_expected_successes() {
-        let mut clients = Clients::new();
-        clients.seconds(2, 10, true);
-        assert_eq!(
-            clients.leg.expected_per_second().map(f64::round),
-            Some(640.0)
-        );
-        clients.silence(Duration::from_millis(21));
-        assert!(!clients.leg.agrees());
-        clients.silence(Duration::from_millis(1));
-        assert!(clients.leg.agrees());
-        clients.leg.feed(3, clients.now);
-        assert!(!clients.leg.agrees());
-    }
-
-    #[test]
-    fn half_of_the_expected_is_no_alarm() {
-        let mut clients = Clients::new();
-        clients.seconds(10, 10, true);
-        clients.leg.feed(0, clients.now);
-        for _ in 0..10_000 {
-            clients.now = clients.now.after(Duration::from_millis(10));
-            clients.leg.feed(5, clients.now); // 500 of 640 per second
-            assert!(!clients.leg.agrees());
+        for (with_ten, milliseconds) in [(10, 21), (30, 21), (5, 43)] {
+            let mut service = service(with_ten);
+            service.silence(Duration::from_millis(milliseconds), false);
+            assert!(!service.leg.agrees(), "{with_ten}");
+            service.silence(Duration::from_millis(1), false);
+            assert!(service.leg.agrees(), "{with_ten}");
+            service.leg.feed(3, EXPECTED, false, service.now);
+            assert!(!service.leg.agrees(), "{with_ten}");
         }
     }
 
     #[test]
-    fn too_little_or_unhealthy_time_teaches_nothing() {
-        let mut clients = Clients::new();
-        clients.seconds(1, 10, true);
-        assert_eq!(clients.leg.expected_per_second(), None);
-        clients.seconds(60, 10, false);
-        assert_eq!(clients.leg.expected_per_second(), None);
-        clients
-            .leg
-            .void_until(clients.now.after(Duration::from_mins(1)));
-        clients.seconds(59, 10, true);
-        assert_eq!(clients.leg.expected_per_second(), None);
+    fn half_of_the_expected_is_no_alarm() {
+        let mut service = service(10);
+        for _ in 0..10_000 {
+            service.now = service.now.after(Duration::from_millis(10));
+            service.leg.feed(5, EXPECTED, false, service.now); // 500 of 640 per second
+            assert!(!service.leg.agrees());
+        }
     }
 
     #[test]
-    fn void_time_counts_for_nothing() {
-        let mut clients = Clients::new();
-        clients.seconds(10, 10, true);
-        clients
-            .leg
-            .void_until(clients.now.after(Duration::from_mins(1)));
-        clients.silence(Duration::from_secs(59));
-        assert!(!clients.leg.agrees());
-        clients.silence(Duration::from_secs(2));
-        assert!(clients.leg.agrees());
+    fn unknown_and_void_times_count_for_nothing() {
+        let mut service = service(10);
+        service.silence(Duration::from_secs(59), true);
+        assert!(!service.leg.agrees());
+        service.now = service.now.after(Duration::from_secs(9));
+        service.leg.skip(service.now);
+        assert!(!service.leg.agrees());
+        service.silence(Duration::from_secs(2), false);
+        assert!(service.leg.agrees());
+        service.leg.reset();
+        assert!(!service.leg.agrees());
     }
 
     #[test]
-    fn same_hour_of_yesterday_lowers_what_is_expected() {
-        let mut clients = Clients::new();
-        clients.seconds(HOUR_SECONDS, 1, true); // hour 0: 64 per second
-        clients.seconds(23 * HOUR_SECONDS + 600, 10, true); // then 640
-        let expected = clients.leg.expected_per_second().unwrap();
-        assert!((60.0..70.0).contains(&expected), "{expected}");
-        clients.seconds(HOUR_SECONDS, 10, true);
-        let expected = clients.leg.expected_per_second().unwrap();
-        assert!(expected > 500.0, "{expected}"); // the mean of hour 1
+    fn nothing_is_expected_of_a_kind_that_never_succeeded_with_a_handshake() {
+        let leg = RateLeg::default();
+        assert_eq!(leg.expected(EXPECTED), None);
     }
 }

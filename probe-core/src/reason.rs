@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use probe_common::trial::Kind;
+
 use crate::command::{Cause, Reason, SecondLeg, TrialEvidence};
 
 impl Reason {
@@ -11,7 +13,7 @@ impl Reason {
         match self.cause {
             Cause::LiveTrials => format!(
                 "{name}: {}, {}",
-                Trials(&self.trials),
+                Trials(&self.trials, words(self.kind)),
                 Leg(self.second_leg.as_ref())
             ),
             Cause::Probe => {
@@ -38,12 +40,54 @@ impl Reason {
                 "{name}: one retry {:.1?} after a fault that the probes did not see; they pass",
                 self.stood
             ),
+            Cause::Canary => format!("{name}: the canary of {:.1?} went well", self.stood),
+            Cause::Drain => self.ordered("drained", "the drain has ended"),
+            Cause::Pin => self.ordered("pinned", "the pin has ended"),
+        }
+    }
+
+    fn ordered(&self, what: &str, ended: &str) -> String {
+        match &self.order {
+            Some(directive) if directive.why.is_empty() => format!("{what} by {}", directive.by),
+            Some(directive) => format!("{what} by {}: {}", directive.by, directive.why),
+            None => ended.to_owned(),
         }
     }
 }
 
+/// How one speaks of the trials of a kind.
+struct Words {
+    trials: &'static str,
+    failed: &'static str,
+    late: &'static str,
+}
+
+fn words(kind: Kind) -> Words {
+    let (trials, failed, late) = match kind {
+        Kind::Connect => ("new connections", "refused", "unanswered"),
+        Kind::Greet => (
+            "connections",
+            "reset before a greeting",
+            "without a greeting",
+        ),
+        Kind::Request => ("first requests", "reset", "unanswered"),
+        Kind::Finish => ("connections", "reset at their end", "not ended"),
+        Kind::Handshake => ("handshakes", "reset by the client", "not completed"),
+        Kind::Deliver => ("connections", "with retransmissions", "undecided"),
+        Kind::Status => ("responses", "of status 5xx", "without a status"),
+        Kind::Answer => ("queries", "turned down", "unanswered"),
+        Kind::Resolve => ("answers", "of SERVFAIL", "without a code"),
+        Kind::Quic => ("QUIC connections", "turned down", "unanswered"),
+    };
+    Words {
+        trials,
+        failed,
+        late,
+    }
+}
+
 /// "7 of 7 new connections refused since the first failure (score ...)".
-struct Trials<'a>(&'a TrialEvidence);
+struct Trials<'a>(&'a TrialEvidence, Words);
 
 impl fmt::Display for Trials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,12 +101,15 @@ impl fmt::Display for Trials<'_> {
             ..
         } = *self.0;
         let judged = failed.saturating_add(late).saturating_add(succeeded);
+        let words = &self.1;
+        let trials = words.trials;
         match (failed, late) {
-            (_, 0) => write!(f, "{failed} of {judged} new connections refused")?,
-            (0, _) => write!(f, "{late} of {judged} new connections unanswered")?,
+            (_, 0) => write!(f, "{failed} of {judged} {trials} {}", words.failed)?,
+            (0, _) => write!(f, "{late} of {judged} {trials} {}", words.late)?,
             (_, _) => write!(
                 f,
-                "{failed} of {judged} new connections refused and {late} unanswered"
+                "{failed} of {judged} {trials} {} and {late} {}",
+                words.failed, words.late
             )?,
         }
         write!(
@@ -81,6 +128,21 @@ impl fmt::Display for Leg<'_> {
             Some(SecondLeg::Probes { failed, of }) => {
                 write!(f, "and {failed} of {of} probes failed")
             }
+            Some(SecondLeg::SomeProbes { failed, of }) => {
+                write!(f, "and {failed} of the last {of} probes failed, too")
+            }
+            Some(SecondLeg::Spread {
+                failing,
+                busiest_networks,
+            }) => write!(
+                f,
+                "and {:.1} % fail, more than the four busiest networks bring ({:.1} %)",
+                failing * 100.0,
+                busiest_networks * 100.0
+            ),
+            Some(SecondLeg::Names { names, .. }) => {
+                write!(f, "and that for {names} different names or more")
+            }
             Some(SecondLeg::Rate {
                 expected_per_second,
                 ..
@@ -98,11 +160,16 @@ mod tests {
     use core::time::Duration;
 
     use super::*;
-    use crate::{config::ServiceId, input::ProbeFailure};
+    use crate::{
+        config::ServiceId,
+        input::{Directive, ProbeFailure},
+    };
 
     fn reason(cause: Cause) -> Reason {
         Reason {
             cause,
+            class: None,
+            kind: Kind::Connect,
             service: ServiceId(0),
             service_name: "web".into(),
             trials: TrialEvidence {
@@ -123,6 +190,7 @@ mod tests {
             first_failure: None,
             stood: Duration::ZERO,
             failed_services: vec![],
+            order: None,
         }
     }
 
@@ -136,6 +204,14 @@ mod tests {
             reason.second_leg = second_leg;
             reason
         };
+        let ordered = |cause, why: &str| Reason {
+            order: Some(Directive {
+                by: "root".into(),
+                why: why.into(),
+                until: None,
+            }),
+            ..reason(cause)
+        };
         let stood = |cause, seconds| Reason {
             stood: Duration::from_secs(seconds),
             ..reason(cause)
@@ -145,7 +221,24 @@ mod tests {
             expected_per_second: 640.4,
             score_ratio: 1.0,
         };
+        let spread = SecondLeg::Spread {
+            failing: 0.104,
+            busiest_networks: 0.06,
+        };
         let cases = [
+            (
+                ordered(Cause::Drain, "new kernel"),
+                "drained by root: new kernel",
+            ),
+            (ordered(Cause::Pin, ""), "pinned by root"),
+            (reason(Cause::Pin), "the pin has ended"),
+            (
+                Reason {
+                    kind: Kind::Request,
+                    ..live(1, 9, 90, Some(spread))
+                },
+                "web: 1 of 100 first requests reset and 9 unanswered since the first failure (score 26.6 of 26.5, normal 0.5 %), and 10.4 % fail, more than the four busiest networks bring (6.0 %)",
+            ),
             (
                 live(7, 0, 0, Some(probes)),
                 "web: 7 of 7 new connections refused since the first failure (score 26.6 of 26.5, normal 0.5 %), and 3 of 3 probes failed",

@@ -10,6 +10,8 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     config::{Recover, ServiceId},
     time::Timestamp,
@@ -19,7 +21,7 @@ use crate::{
 const FORGIVEN_AFTER_HOLDS: u32 = 10;
 
 /// The recent history of one prefix.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flaps {
     count: u32,
 }
@@ -39,7 +41,8 @@ impl Flaps {
 }
 
 /// Whether the probe can see the fault that withdrew its service's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Sight {
     /// It failed during the fault.
     Saw,
@@ -58,6 +61,32 @@ pub struct Absence {
     hold_max: Duration,
     /// The services that live trials condemned.
     sights: Vec<(ServiceId, Sight)>,
+    locked_out: bool,
+}
+
+/// An absence as it is remembered over a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    age: Duration,
+    hold: Duration,
+    hold_max: Duration,
+    sights: Vec<(ServiceId, Sight)>,
+    locked_out: bool,
+}
+
+impl Remembered {
+    /// Gives the condemned services other names; those that have none any more are
+    /// forgotten.
+    pub fn rename(&mut self, rename: impl Fn(ServiceId) -> Option<ServiceId>) {
+        self.sights
+            .retain_mut(|(service, _)| match rename(*service) {
+                Some(renamed) => {
+                    *service = renamed;
+                    true
+                }
+                None => false,
+            });
+    }
 }
 
 /// A service that may serve again.
@@ -79,6 +108,7 @@ impl Absence {
             hold: Duration::ZERO,
             hold_max: Duration::ZERO,
             sights: Vec::new(),
+            locked_out: false,
         }
     }
 
@@ -94,6 +124,41 @@ impl Absence {
             hold,
             hold_max,
             sights,
+            locked_out: false,
+        }
+    }
+
+    /// The same, but nothing ends it before the longest hold.
+    #[must_use]
+    pub fn locked_out(mut self) -> Self {
+        self.locked_out = true;
+        self
+    }
+
+    /// Whether it was withdrawn too often.
+    pub fn is_locked_out(&self) -> bool {
+        self.locked_out
+    }
+
+    /// What is worth remembering at `now`.
+    pub fn remember(&self, now: Timestamp) -> Remembered {
+        Remembered {
+            age: now.since(self.since),
+            hold: self.hold,
+            hold_max: self.hold_max,
+            sights: self.sights.clone(),
+            locked_out: self.locked_out,
+        }
+    }
+
+    /// What was remembered `ago`.
+    pub fn recall(remembered: &Remembered, ago: Duration, now: Timestamp) -> Self {
+        Self {
+            since: now.before(remembered.age.saturating_add(ago)),
+            hold: remembered.hold,
+            hold_max: remembered.hold_max,
+            sights: remembered.sights.clone(),
+            locked_out: remembered.locked_out,
         }
     }
 
@@ -117,7 +182,7 @@ impl Absence {
                     Sight::Unseen | Sight::Distrusted => true,
                 }
         });
-        let at = if blind {
+        let at = if blind || self.locked_out {
             self.since.after(self.hold_max).max(passing_since)
         } else {
             passing_since.max(self.since).after(self.hold)
@@ -137,6 +202,7 @@ mod tests {
     const RECOVER: Recover = Recover {
         hold: Duration::from_mins(1),
         hold_max: Duration::from_hours(1),
+        canary: false,
     };
     const WEB: ServiceId = ServiceId(0);
 
@@ -170,6 +236,7 @@ mod tests {
         let recover = Recover {
             hold: Duration::ZERO,
             hold_max: Duration::ZERO,
+            canary: false,
         };
         let mut flaps = Flaps::default();
         flaps.hold_after(Duration::ZERO, &recover);

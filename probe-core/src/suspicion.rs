@@ -12,12 +12,19 @@
 //! three probes must fail, in a burst answered within the last second (a service
 //! that has come back is not withdrawn for what it did before), or the successes
 //! must have fallen below half of what is expected.
+//!
+//! A suspicion that only degrades is content with less, and waits longer: some of the
+//! probes of the last ten seconds fail too, or what fails is more than what the
+//! busiest sources bring.
 
 use core::time::Duration;
 
 use crate::{
+    alarm::Purpose,
     command::{Guard, SecondLeg},
+    config::Absorb,
     detector::Detector,
+    kinds::Forger,
     probing::{Answered, Probing},
     rate::RateLeg,
     time::Timestamp,
@@ -39,22 +46,53 @@ const FAILING_NOW: Duration = Duration::from_secs(1);
 /// The hooks must have been seen in place so recently for the rate leg to count.
 const HOOKS_FRESH: Duration = Duration::from_millis(20);
 
+/// A suspicion that only degrades asks so often for so long, and then every second.
+const EAGER: Duration = Duration::from_secs(10);
+const LATER_PAUSE: Duration = Duration::from_secs(1);
+
+/// So many of the recent probes must fail beside grey trials, and this part of them.
+const FAILING_PROBES: u32 = 2;
+const FAILING_PROBES_RATIO: f64 = 0.025;
+
+/// SERVFAIL must come for so many names, and at most this part of it for one.
+const LEAST_NAMES: usize = 20;
+const BUSIEST_NAME: f64 = 0.2;
+
 /// An alarm that stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspicion {
     since: Timestamp,
     patience: Duration,
+    purpose: Purpose,
 }
 
 /// What is known when a suspicion is weighed.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent fact, named where it is filled in"
+)]
 pub struct Evidence<'a> {
     /// The alarm's source.
     pub detector: &'a Detector,
     /// The probes.
     pub probing: &'a Probing,
-    /// The rate.
+    /// Who else can make these trials fail.
+    pub forger: Forger,
+    /// The rate, and what is expected of it per second.
     pub rate: &'a RateLeg,
+    /// Expected successes per second, if known.
+    pub expected_per_second: Option<f64>,
+    /// How the failures are spread.
+    pub spread: Spread,
+    /// Whether the server is held to be well.
+    pub server_is_well: bool,
+    /// Whether much more than usual arrives, and a part of the usual is served.
+    pub overloaded: bool,
+    /// What is done then.
+    pub absorb: Absorb,
+    /// Whether the newest trials fail, too.
+    pub failing_now: bool,
     /// Whether the detector has seen enough good trials.
     pub armed: bool,
     /// Whether the sensor cannot be believed now.
@@ -63,6 +101,17 @@ pub struct Evidence<'a> {
     pub hooks_seen: Option<Timestamp>,
     /// When a trial was last judged a failure.
     pub last_failed: Option<Timestamp>,
+}
+
+/// How recent clients and names are spread.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    /// The part of the verified handshakes that the four busiest networks made.
+    pub busiest_networks: f64,
+    /// For how many names SERVFAIL was answered.
+    pub names: usize,
+    /// The part of it for the busiest one.
+    pub busiest_name: f64,
 }
 
 /// What a suspicion is worth.
@@ -80,8 +129,12 @@ pub enum Finding {
 
 impl Suspicion {
     /// An alarm that began at `since`.
-    pub fn new(since: Timestamp, patience: Duration) -> Self {
-        Self { since, patience }
+    pub fn new(since: Timestamp, patience: Duration, purpose: Purpose) -> Self {
+        Self {
+            since,
+            patience,
+            purpose,
+        }
     }
 
     /// When it began.
@@ -102,29 +155,65 @@ impl Suspicion {
         if !evidence.armed {
             return Finding::Held(Guard::NotArmed);
         }
-        if !evidence.detector.newest_fail() {
+        if !evidence.failing_now {
             return Finding::Standing;
         }
-        let leg = probe_leg(evidence, now).or_else(|| rate_leg(evidence, now));
+        let leg = match self.purpose {
+            Purpose::Withdraw => {
+                probe_leg(evidence, self.patience, now).or_else(|| rate_leg(evidence, now))
+            }
+            Purpose::DegradeServer => {
+                some_probes_leg(evidence, now).or_else(|| spread_leg(evidence))
+            }
+            Purpose::DegradePath if !evidence.server_is_well => return Finding::Standing,
+            Purpose::DegradePath => match evidence.forger {
+                Forger::Anyone | Forger::Names => rate_leg(evidence, now),
+                Forger::Client => spread_leg(evidence),
+            },
+        };
         match leg {
             Some(_) if evidence.blind => Finding::Held(Guard::Blind),
+            Some(_) if evidence.overloaded && evidence.absorb == Absorb::Hold => {
+                Finding::Held(Guard::Overload)
+            }
             Some(SecondLeg::Rate { .. }) if !hooks_are_fresh(evidence, now) => Finding::HooksUnseen,
             Some(leg) => Finding::Proven(leg),
-            None if evidence.probing.answered().is_some() || evidence.probing.is_none() => {
+            None if evidence.probing.answered().is_some()
+                || evidence.probing.is_none()
+                || self.purpose == Purpose::DegradePath =>
+            {
                 Finding::Held(Guard::SecondLeg)
             }
             None => Finding::Standing,
         }
     }
 
-    /// When the next burst of the second leg is due.
-    pub fn next_burst(&self, probing: &Probing) -> Timestamp {
-        if let Some(lost_at) = probing.second_leg_lost_at() {
-            return lost_at;
+    /// When the next burst of the second leg is due; none if probes tell nothing.
+    pub fn next_burst(&self, probing: &Probing) -> Option<Timestamp> {
+        if probing.is_none() {
+            return None;
         }
-        let Some(answered) = probing.answered() else {
-            return self.since;
+        if let Some(lost_at) = probing.second_leg_lost_at() {
+            return Some(lost_at);
+        }
+        let next = match (self.purpose, probing.answered()) {
+            (Purpose::DegradePath, _) => return None,
+            (Purpose::Withdraw | Purpose::DegradeServer, None) => self.since,
+            (Purpose::Withdraw, Some(answered)) => self.renewal(answered),
+            (Purpose::DegradeServer, Some(answered)) => {
+                let pause = if answered.at.since(self.since) < EAGER {
+                    BURST_PAUSE
+                } else {
+                    LATER_PAUSE
+                };
+                answered.at.after(pause)
+            }
         };
+        Some(next)
+    }
+
+    /// When an answer must be renewed to be fresh when the suspicion acts.
+    fn renewal(&self, answered: &Answered) -> Timestamp {
         let pause_ends = answered.at.after(BURST_PAUSE);
         if !answered.all_failed() {
             return pause_ends;
@@ -139,7 +228,14 @@ impl Suspicion {
     }
 }
 
-fn probe_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg> {
+/// Three of three failed. Where no trial fails any more, none may have passed for as
+/// long as patience is: the newest trials may belong to a gap that is over.
+fn probe_leg(evidence: &Evidence<'_>, patience: Duration, now: Timestamp) -> Option<SecondLeg> {
+    let passed = evidence.probing.last_passed();
+    let passed_lately = passed.is_some_and(|at| now.since(at) < patience);
+    if passed_lately && !fails_now(evidence, now) {
+        return None;
+    }
     let &Answered { at, failed, of } = evidence
         .probing
         .answered()
@@ -149,15 +245,51 @@ fn probe_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg> {
 }
 
 fn rate_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg> {
-    let failing_now = evidence
-        .last_failed
-        .is_some_and(|at| now.since(at) <= FAILING_NOW);
-    let expected_per_second = evidence.rate.expected_per_second()?;
+    let failing_now = fails_now(evidence, now);
+    let expected_per_second = evidence.expected_per_second?;
     let agrees = failing_now && evidence.rate.agrees() && !probes_say_over(evidence);
     agrees.then(|| SecondLeg::Rate {
         expected_per_second,
         score_ratio: evidence.rate.score_ratio(),
     })
+}
+
+/// Whether some of the recent probes fail like the trials do.
+fn some_probes_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg> {
+    let (failed, of) = evidence.probing.recent(now);
+    let agrees =
+        failed >= FAILING_PROBES && f64::from(failed) >= FAILING_PROBES_RATIO * f64::from(of);
+    agrees.then_some(SecondLeg::SomeProbes { failed, of })
+}
+
+/// Whether more fails than the busiest sources could make fail.
+fn spread_leg(evidence: &Evidence<'_>) -> Option<SecondLeg> {
+    let Spread {
+        busiest_networks,
+        names,
+        busiest_name,
+    } = evidence.spread;
+    let failing = evidence.detector.episode_ratio();
+    match evidence.forger {
+        Forger::Anyone => None,
+        Forger::Client => (failing > busiest_networks).then_some(SecondLeg::Spread {
+            failing,
+            busiest_networks,
+        }),
+        Forger::Names => {
+            (names >= LEAST_NAMES && busiest_name <= BUSIEST_NAME).then_some(SecondLeg::Names {
+                names: u32::try_from(names).unwrap_or(u32::MAX),
+                busiest_name,
+            })
+        }
+    }
+}
+
+/// Whether a trial failed within the last second.
+fn fails_now(evidence: &Evidence<'_>, now: Timestamp) -> bool {
+    evidence
+        .last_failed
+        .is_some_and(|at| now.since(at) <= FAILING_NOW)
 }
 
 fn hooks_are_fresh(evidence: &Evidence<'_>, now: Timestamp) -> bool {

@@ -1,5 +1,5 @@
 //! In flow the readings of a service's cohort rings; out flow the totals of every
-//! kind of trial, and the news of the one kind that is judged.
+//! kind of trial, and the news of each.
 
 use std::collections::BTreeMap;
 
@@ -34,23 +34,23 @@ impl Tally {
         }
     }
 
-    /// Takes a reading that was begun at `now`; what it says of the judged kind, if
-    /// that is in it.
-    pub fn read(&mut self, readings: &[TrialReading], now: Timestamp) -> Option<Read> {
-        let mut judged = None;
+    /// Takes a reading that was begun at `now`; what it says of each kind in it.
+    pub fn read(&mut self, readings: &[TrialReading], now: Timestamp) -> Vec<(Kind, Read)> {
+        let mut told = Vec::with_capacity(readings.len());
         for reading in readings {
             let trials = self.kinds.entry(reading.kind).or_default();
-            let read = trials.window.read(&reading.ring, now);
-            if let Read::News(news) = &read {
+            let mut read = trials.window.read(&reading.ring, now);
+            if let Read::News(news) = &mut read {
                 for outcomes in news {
-                    trials.totals.add(reading.kind, outcomes);
+                    if reading.kind.silence_is_success() {
+                        outcomes.succeeded += core::mem::take(&mut outcomes.late);
+                    }
+                    trials.totals.add(outcomes);
                 }
             }
-            if reading.kind == self.judged {
-                judged = Some(read);
-            }
+            told.push((reading.kind, read));
         }
-        judged
+        told
     }
 
     /// Forgets the last reading: the next one only rebases.
@@ -60,7 +60,14 @@ impl Tally {
         }
     }
 
-    /// Whether judged trials are undecided.
+    /// How many trials of the first kind started between the last two readings of it.
+    pub fn started(&self) -> u64 {
+        self.kinds
+            .get(&self.judged)
+            .map_or(0, |trials| trials.window.started())
+    }
+
+    /// Whether trials of the first kind are undecided.
     pub fn has_outstanding(&self) -> bool {
         self.kinds
             .get(&self.judged)
@@ -85,15 +92,11 @@ impl Tally {
 }
 
 impl TrialTotals {
-    fn add(&mut self, kind: Kind, outcomes: &Outcomes) {
+    fn add(&mut self, outcomes: &Outcomes) {
         self.succeeded += outcomes.succeeded;
         self.failed += outcomes.failed;
+        self.late += outcomes.late;
         self.abandoned += outcomes.abandoned;
-        if kind.silence_is_success() {
-            self.succeeded += outcomes.late;
-        } else {
-            self.late += outcomes.late;
-        }
     }
 }
 
@@ -152,7 +155,8 @@ mod tests {
         let both = [reading(Kind::Connect, 0), reading(Kind::Request, 0)];
         tally.read(&both, at(0));
         let judged = [reading(Kind::Connect, 1)];
-        assert!(matches!(tally.read(&judged, at(10)), Some(Read::News(_))));
+        let told = tally.read(&judged, at(10));
+        assert!(matches!(told[..], [(Kind::Connect, Read::News(_))]));
         tally.read(
             &[reading(Kind::Connect, 1), reading(Kind::Request, 2)],
             at(100),

@@ -27,6 +27,13 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The point `duration` earlier; the clock's start if there is none.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanoseconds))
+    }
+
     /// The point `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -1,28 +1,34 @@
 //! One service under watch. In flow its readings and probe results, out flow its
-//! bursts, its journal lines, and whether it is held to be dead.
+//! bursts, its journal lines, and whether it is held to be dead or impaired.
 //!
 //! ```text
-//!            score = h              proven                 score ≤ h/2, rise,
-//!  healthy ───────────▶ suspect ───────────▶ failed ─────────────────────────▶ healthy
-//!     ▲                    │                   ▲         or its prefix returns
-//!     └────────────────────┘                   │
-//!         score ≤ h/2          the probe fell, where it decides alone
+//! reading ─▶ tally ─▶ judges (one a kind of trials) ─▶ alarms ─┐
+//!              └────▶ clients (networks, names), load ─────────┼─▶ weigh ─▶ faults, impairments
+//! probe results ─▶ probing ────────────────────────────────────┘
 //! ```
 
+mod memory;
 mod report;
+mod weigh;
 
 use core::time::Duration;
 
+use probe_common::trial::Kind;
+
+pub use self::memory::Memory;
 use crate::{
-    baseline::Baseline,
-    command::{Cause, Event, Guard, Reason, SecondLeg},
-    config::{Service, ServiceId},
-    detector::Detector,
+    alarm::{Fault, Purpose},
+    clients::Clients,
+    command::{Cause, Class, Event, Guard, Reason},
+    config::{Action, Classify, Service, ServiceId},
     input::{ProbeResult, ServiceReading},
+    judge::Judge,
+    kinds,
+    load::{Load, Usual},
     outbox::Outbox,
     probing::{Probing, Recorded},
-    rate::RateLeg,
-    suspicion::{Evidence, Finding, Suspicion},
+    spread::Buckets,
+    suspicion::Suspicion,
     tally::Tally,
     time::Timestamp,
     window::{Blindness, Outcomes, Read},
@@ -41,26 +47,17 @@ const RESTLESS: Duration = Duration::from_secs(1);
 pub struct Watch {
     id: ServiceId,
     config: Service,
+    classify: Classify,
     tally: Tally,
-    detector: Detector,
-    baseline: Baseline,
-    rate: RateLeg,
+    /// One for each kind of trials that the service can have; the first one is that on
+    /// which it is judged dead or alive before all others.
+    judges: Vec<Judge>,
+    clients: Clients,
+    names: Buckets,
+    load: Load,
+    void_until: Timestamp,
     probing: Probing,
-    suspicion: Option<Suspicion>,
-    held: Option<Guard>,
-    trials_fault: Option<Fault>,
     probe_fault: Option<Fault>,
-    last_judged: Option<Timestamp>,
-    last_failed: Option<Timestamp>,
-}
-
-/// Why a service is held to be dead.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// Since when.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: Reason,
 }
 
 /// What a service's judge must know beside its own readings.
@@ -74,25 +71,54 @@ pub struct Moment {
     pub blind: bool,
     /// When the hooks were last seen in place.
     pub hooks_seen: Option<Timestamp>,
+    /// Whether most services of the host are in doubt at once.
+    pub host_wide: bool,
+}
+
+/// How closely trials must be watched. The order is that of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attention {
+    /// Nothing is undecided: reading now and then, and when the kernel calls, is enough.
+    Calm,
+    /// The next reading of the kinds on which services are judged first may decide.
+    Judged,
+    /// The next reading of any kind may decide.
+    All,
 }
 
 impl Watch {
     /// A service of which nothing is known; its first regular probe is due at
     /// `first_probe`.
-    pub fn new(id: ServiceId, config: Service, threshold: f64, first_probe: Timestamp) -> Self {
+    pub fn new(
+        id: ServiceId,
+        config: Service,
+        classify: Classify,
+        threshold: f64,
+        first_probe: Timestamp,
+    ) -> Self {
+        let primary = config.judged_kind();
+        let others = Kind::ALL.into_iter().filter(|kind| {
+            *kind != primary
+                && config
+                    .endpoint
+                    .protocol
+                    .has_trials(config.application, *kind)
+        });
+        let judges = core::iter::once(primary)
+            .chain(others)
+            .map(|kind| Judge::new(kind, &config.detect, threshold))
+            .collect();
         Self {
             id,
-            tally: Tally::new(config.judged_kind()),
-            detector: Detector::new(config.detect.broken, threshold),
-            baseline: Baseline::new(config.detect.arm_after),
-            rate: RateLeg::new(),
+            classify,
+            tally: Tally::new(primary),
+            judges,
+            clients: Clients::new(),
+            names: Buckets::default(),
+            load: Load::default(),
+            void_until: Timestamp::default(),
             probing: Probing::new(id, config.probe.clone(), first_probe),
-            suspicion: None,
-            held: None,
-            trials_fault: None,
             probe_fault: None,
-            last_judged: None,
-            last_failed: None,
             config,
         }
     }
@@ -106,74 +132,89 @@ impl Watch {
         detached: bool,
         out: &mut Outbox,
     ) -> Option<Blindness> {
-        self.rate.read(&reading.verified);
-        let news = match self.tally.read(&reading.trials, moment.now) {
-            Some(Read::News(news)) => news,
-            Some(Read::Rebased) | None => {
-                self.rate.skip(moment.now);
-                return None;
-            }
-            Some(Read::Blind(blindness)) => {
-                self.rate.skip(moment.now);
-                return Some(blindness);
-            }
-        };
-        let mut succeeded = 0_u64;
-        for outcomes in &news {
-            succeeded += outcomes.succeeded;
-            if moment.live && !detached {
-                self.feed(outcomes, moment.now, out);
+        let verified = self.clients.read(&reading.verified);
+        self.names.read(&reading.servfails);
+        let believed = moment.live && !detached;
+        let mut blindness = None;
+        let mut arrivals = 0;
+        for (kind, read) in self.tally.read(&reading.trials, moment.now) {
+            let Some(index) = self.judges.iter().position(|judge| judge.kind == kind) else {
+                continue;
+            };
+            match read {
+                Read::News(news) => {
+                    if index == 0 {
+                        arrivals = self.tally.started();
+                    }
+                    self.feed(index, &news, believed, moment.now, out);
+                }
+                Read::Rebased => self.judges[index].rate.skip(moment.now),
+                Read::Blind(why) => {
+                    self.judges[index].rate.skip(moment.now);
+                    blindness = blindness.or(Some(why));
+                }
             }
         }
-        if moment.live && !detached {
-            self.rate.feed(succeeded, moment.now);
-        } else {
-            self.rate.skip(moment.now);
-        }
-        None
+        self.load.add(arrivals, verified, moment.now);
+        blindness
     }
 
-    fn feed(&mut self, outcomes: &Outcomes, now: Timestamp, out: &mut Outbox) {
-        if outcomes.judged() > 0 {
-            self.last_judged = Some(now);
-        }
-        if outcomes.failures() > 0 {
-            self.last_failed = Some(now);
-        }
-        self.detector.feed(outcomes);
-        let armed = self.baseline.is_armed();
-        if self.has_failed() || (armed && self.detector.is_suspect()) {
-            self.baseline.discard();
+    fn feed(
+        &mut self,
+        index: usize,
+        news: &[Outcomes],
+        believed: bool,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) {
+        let failed = self.has_failed();
+        let expected = self.clients.expected_per_second();
+        let judge = &mut self.judges[index];
+        if !believed {
+            judge.rate.skip(now);
             return;
         }
-        if let Some(armed) = self.baseline.learn(outcomes, self.detector.is_at_rest()) {
-            self.detector.set_p0(self.baseline.p0());
-            out.record(Event::Armed {
-                service: self.id,
-                trials: armed.trials,
-                success_ratio: armed.success_ratio,
-            });
+        let mut succeeded = 0;
+        for outcomes in news {
+            succeeded += outcomes.succeeded;
+            if let Some(armed) = judge.feed(outcomes, failed, now) {
+                out.record(Event::Armed {
+                    service: self.id,
+                    kind: judge.kind,
+                    trials: armed.trials,
+                    success_ratio: armed.success_ratio,
+                });
+            }
         }
+        let void = now < self.void_until;
+        judge.rate.feed(succeeded, expected, void, now);
     }
 
     /// Once a second (or after `seconds`): ages what was learned.
     pub fn refresh(&mut self, seconds: u64, moment: Moment) {
-        let healthy =
-            moment.live && !moment.blind && self.suspicion.is_none() && !self.has_failed();
-        self.baseline.refresh(seconds, healthy);
-        self.rate.refresh(seconds, healthy, moment.now);
-        self.detector.set_p0(self.baseline.p0());
+        let now = moment.now;
+        let healthy = moment.live && !moment.blind && !self.is_suspect() && !self.has_failed();
+        let settled = healthy && now >= self.void_until;
+        let verified = self.clients.refresh(seconds, settled, now);
+        self.names.refresh(seconds);
+        for judge in &mut self.judges {
+            judge.refresh(seconds, healthy, verified, now);
+        }
     }
 
-    /// Sets the threshold of the detector.
-    pub fn set_threshold(&mut self, threshold: f64) {
-        self.detector.set_threshold(threshold);
+    /// Sets the thresholds of the alarms that may withdraw, and of those that degrade.
+    pub fn set_thresholds(&mut self, withdraw: f64, degrade: f64) {
+        for judge in &mut self.judges {
+            judge.set_thresholds(withdraw, degrade);
+        }
     }
 
     /// The hooks are not those that the last reading and the arming came from.
     pub fn forget_hooks(&mut self) {
         self.tally.forget();
-        self.baseline.disarm();
+        for judge in &mut self.judges {
+            judge.baseline.disarm();
+        }
     }
 
     /// Takes a probe's result.
@@ -196,7 +237,6 @@ impl Watch {
 
     /// Comes to a verdict on what is known.
     pub fn judge(&mut self, moment: Moment, out: &mut Outbox) {
-        self.held = None;
         self.judge_probe(moment, out);
         self.judge_trials(moment, out);
     }
@@ -206,14 +246,22 @@ impl Watch {
         let decides = self.probe_decides_alone(moment);
         if self.probe_fault.is_some() {
             // It ends by rise, or when live trials can judge again and are good.
-            let trials_are_good = !decides && !self.detector.newest_fail();
+            let trials_are_good = !decides && !self.primary().fast().newest_fail();
             if !fallen || trials_are_good {
                 self.probe_fault = None;
                 self.tell_good_again(out);
             }
         } else if fallen && decides {
-            let fault = self.fault(Cause::Probe, Duration::ZERO, None, moment.now, out);
-            self.probe_fault = Some(fault);
+            let class = if moment.host_wide {
+                Class::Host
+            } else if self.is_quiet(moment.now) && moment.live {
+                Class::Quiet
+            } else {
+                Class::Service
+            };
+            let mut reason = self.reason(Cause::Probe, Duration::ZERO);
+            reason.class = Some(class);
+            self.probe_fault = Some(self.fault(reason, moment.now, out));
         }
     }
 
@@ -222,98 +270,22 @@ impl Watch {
     fn probe_decides_alone(&self, moment: Moment) -> bool {
         self.probing.is_application()
             || !moment.live
-            || !self.baseline.is_armed()
-            || self
-                .quiet_at()
-                .is_none_or(|quiet_at| quiet_at <= moment.now)
+            || !self.primary().baseline.is_armed()
+            || self.is_quiet(moment.now)
+    }
+
+    fn is_quiet(&self, now: Timestamp) -> bool {
+        self.quiet_at().is_none_or(|quiet_at| quiet_at <= now)
     }
 
     fn quiet_at(&self) -> Option<Timestamp> {
         let quiet = QUIET.max(self.probing.time_to_fall());
-        self.last_judged.map(|judged| judged.after(quiet))
+        let judged = self.primary().last_judged;
+        judged.map(|judged| judged.after(quiet))
     }
 
-    fn judge_trials(&mut self, moment: Moment, out: &mut Outbox) {
-        let Moment {
-            now,
-            live,
-            blind,
-            hooks_seen,
-        } = moment;
-        if !live {
-            // Nobody comes: a fault stays what it is until the prefix returns.
-            self.clear_suspicion(now, out);
-            return;
-        }
-        if !self.detector.is_suspect() {
-            self.clear_suspicion(now, out);
-            if self.trials_fault.take().is_some() {
-                self.tell_good_again(out);
-            }
-            return;
-        }
-        if self.trials_fault.is_some() {
-            return;
-        }
-        let suspicion = match self.suspicion {
-            Some(suspicion) => suspicion,
-            None => self.begin_suspicion(now, out),
-        };
-        let armed = self.baseline.is_armed();
-        if armed && suspicion.next_burst(&self.probing) <= now {
-            self.probing.launch_second_leg(now, out);
-        }
-        let evidence = Evidence {
-            detector: &self.detector,
-            probing: &self.probing,
-            rate: &self.rate,
-            armed,
-            blind,
-            hooks_seen,
-            last_failed: self.last_failed,
-        };
-        match suspicion.weigh(&evidence, now) {
-            Finding::Standing => {}
-            Finding::Held(guard) => self.held = Some(guard),
-            Finding::HooksUnseen => out.ask_for_sensor(),
-            Finding::Proven(leg) => {
-                let stood = now.since(suspicion.since());
-                let fault = self.fault(Cause::LiveTrials, stood, Some(leg), now, out);
-                self.suspicion = None;
-                self.trials_fault = Some(fault);
-            }
-        }
-    }
-
-    fn begin_suspicion(&mut self, now: Timestamp, out: &mut Outbox) -> Suspicion {
-        let suspicion = Suspicion::new(now, self.config.detect.patience);
-        self.suspicion = Some(suspicion);
-        self.probing.forget_second_leg();
-        out.record(Event::Suspected {
-            service: self.id,
-            reason: Box::new(self.reason(Cause::LiveTrials, Duration::ZERO, None)),
-        });
-        suspicion
-    }
-
-    fn clear_suspicion(&mut self, now: Timestamp, out: &mut Outbox) {
-        if let Some(suspicion) = self.suspicion.take() {
-            out.record(Event::Cleared {
-                service: self.id,
-                stood: now.since(suspicion.since()),
-            });
-        }
-    }
-
-    fn fault(
-        &self,
-        cause: Cause,
-        stood: Duration,
-        leg: Option<SecondLeg>,
-        now: Timestamp,
-        out: &mut Outbox,
-    ) -> Fault {
-        let mut reason = self.reason(cause, stood, leg);
+    /// Journals that the service is dead, if it was not held to be so before.
+    fn fault(&self, mut reason: Reason, now: Timestamp, out: &mut Outbox) -> Fault {
         reason.failed_services = vec![self.id];
         if !self.has_failed() {
             out.record(Event::Verdict {
@@ -330,25 +302,30 @@ impl Watch {
             out.record(Event::Verdict {
                 service: self.id,
                 failed: false,
-                reason: Box::new(self.reason(Cause::Recovered, Duration::ZERO, None)),
+                reason: Box::new(self.reason(Cause::Recovered, Duration::ZERO)),
             });
         }
     }
 
-    /// Its prefix is announced again: what was held against it is over. The detector
-    /// starts at zero and keeps its baseline.
+    /// Its prefix is announced again: what was held against it is over. The detectors
+    /// start at zero and keep their baselines.
     pub fn start_again(&mut self, out: &mut Outbox) {
-        self.detector.reset();
-        self.last_judged = None;
-        self.last_failed = None;
-        if self.trials_fault.take().is_some() {
+        let had_failed = self.has_failed();
+        for judge in &mut self.judges {
+            judge.reset();
+        }
+        if had_failed && !self.has_failed() {
             self.tell_good_again(out);
         }
     }
 
     /// The level of one of its prefixes changed: traffic leaves or comes.
     pub fn level_changed(&mut self, now: Timestamp) {
-        self.rate.void_until(now.after(self.config.detect.settle));
+        let until = now.after(self.config.detect.settle);
+        self.void_until = self.void_until.max(until);
+        for judge in &mut self.judges {
+            judge.rate.reset();
+        }
     }
 
     /// Launches the regular probe if it is due.
@@ -363,49 +340,136 @@ impl Watch {
 
     /// The times at which something is due that needs no input.
     pub fn due(&self) -> impl Iterator<Item = Timestamp> {
-        let suspicion = self.suspicion.as_ref();
-        let armed = self.baseline.is_armed();
         let fallen = self.probing.verdict() == Some(false) && self.probe_fault.is_none();
-        [
-            self.probing.regular_due(),
-            suspicion.map(Suspicion::acts_at),
-            suspicion
-                .filter(|_| armed)
-                .map(|suspicion| suspicion.next_burst(&self.probing)),
-            self.quiet_at().filter(|_| fallen),
-        ]
-        .into_iter()
-        .flatten()
+        let impaired = self.impairments().next().is_some();
+        let suspicions = self.judges.iter().flat_map(move |judge| {
+            let armed = judge.baseline.is_armed();
+            judge.alarms.iter().filter_map(move |alarm| {
+                let suspicion = alarm.suspicion.as_ref()?;
+                let burst = suspicion.next_burst(&self.probing).filter(|_| armed);
+                Some([Some(suspicion.acts_at()), burst])
+            })
+        });
+        suspicions.flatten().flatten().chain(
+            [
+                self.probing.regular_due(),
+                self.quiet_at().filter(|_| fallen || impaired),
+            ]
+            .into_iter()
+            .flatten(),
+        )
     }
 
-    /// Why it is held to be dead: by live trials, by its probe, by both, or not.
+    /// Why it is held to be dead, as far as that is to withdraw: by live trials, by its
+    /// probe, by both, or not.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
-        self.trials_fault.iter().chain(&self.probe_fault)
+        self.acting(Action::Withdraw)
     }
 
-    /// Whether it is held to be dead.
+    /// Why it is held to be impaired, which at most degrades.
+    pub fn impairments(&self) -> impl Iterator<Item = &Fault> {
+        self.acting(Action::Degrade)
+    }
+
+    /// What is known against it and by the configuration is to change nothing.
+    pub fn tolerated(&self) -> impl Iterator<Item = &Fault> {
+        self.acting(Action::Hold)
+    }
+
+    fn acting(&self, action: Action) -> impl Iterator<Item = &Fault> {
+        let alarms = self.judges.iter().flat_map(|judge| &judge.alarms);
+        alarms
+            .filter_map(|alarm| alarm.fault.as_ref())
+            .chain(&self.probe_fault)
+            .filter(move |fault| self.action(fault) == action)
+    }
+
+    fn action(&self, fault: &Fault) -> Action {
+        match fault.reason.class {
+            Some(Class::Host) => self.classify.host,
+            Some(Class::Path) => self.classify.path.min(Action::Degrade),
+            Some(Class::Grey) => self.classify.grey.min(Action::Degrade),
+            Some(Class::Quiet) => self.classify.quiet,
+            Some(Class::Service) | None => self.classify.service,
+        }
+    }
+
+    /// Whether it is held to be dead, whatever is to be done about it.
     pub fn has_failed(&self) -> bool {
-        self.faults().next().is_some()
+        self.probe_fault.is_some()
+            || self.judges.iter().any(|judge| {
+                judge
+                    .alarms
+                    .iter()
+                    .any(|alarm| alarm.purpose == Purpose::Withdraw && alarm.fault.is_some())
+            })
     }
 
-    /// The guard that holds a standing suspicion, and since when it stands.
-    pub fn held(&self) -> Option<(Guard, Suspicion)> {
-        self.held.zip(self.suspicion)
+    /// Whether it is in doubt: dead, or suspected to be.
+    pub fn is_doubted(&self) -> bool {
+        self.has_failed() || self.suspect_since().is_some()
     }
 
-    /// Since when a suspicion stands.
+    /// Whether any suspicion stands.
+    fn is_suspect(&self) -> bool {
+        self.judges
+            .iter()
+            .any(|judge| judge.alarms.iter().any(|alarm| alarm.suspicion.is_some()))
+    }
+
+    /// The guards that hold suspicions of this effect, with the reason so far.
+    pub fn held(&self, degrade: bool) -> Vec<(Guard, Suspicion, &Judge)> {
+        self.judges
+            .iter()
+            .flat_map(|judge| judge.alarms.iter().map(move |alarm| (judge, alarm)))
+            .filter(|(_, alarm)| alarm.purpose.is_degrade() == degrade)
+            .filter_map(|(judge, alarm)| Some((alarm.held?, alarm.suspicion?, judge)))
+            .collect()
+    }
+
+    /// Since when it is suspected to be dead.
     pub fn suspect_since(&self) -> Option<Timestamp> {
-        self.suspicion.as_ref().map(Suspicion::since)
+        self.suspicions(false).map(Suspicion::since).min()
     }
 
-    /// Whether it is worth while to read often: judged trials are undecided, or what
-    /// came is weighed.
-    pub fn is_restless(&self, now: Timestamp) -> bool {
-        let weighs = !self.detector.is_at_rest()
-            && self
-                .last_judged
-                .is_some_and(|judged| now.since(judged) < RESTLESS);
-        weighs || self.suspicion.is_some() || self.tally.has_outstanding()
+    /// The suspicions that stand and would degrade, or withdraw.
+    pub fn suspicions(&self, degrade: bool) -> impl Iterator<Item = &Suspicion> {
+        self.judges
+            .iter()
+            .flat_map(|judge| &judge.alarms)
+            .filter(move |alarm| alarm.purpose.is_degrade() == degrade)
+            .filter_map(|alarm| alarm.suspicion.as_ref())
+    }
+
+    /// How closely its trials must be watched.
+    pub fn attention(&self, now: Timestamp) -> Attention {
+        let is_weighed = |judge: &Judge| {
+            !judge.fast().is_at_rest()
+                && judge
+                    .last_judged
+                    .is_some_and(|judged| now.since(judged) < RESTLESS)
+        };
+        let withdrawing = |judge: &&Judge| kinds::may_withdraw(judge.kind);
+        let others = self.judges.iter().skip(1);
+        if self.suspect_since().is_some() || others.filter(withdrawing).any(is_weighed) {
+            Attention::All
+        } else if is_weighed(self.primary()) || self.tally.has_outstanding() {
+            Attention::Judged
+        } else {
+            Attention::Calm
+        }
+    }
+
+    fn usual(&self) -> Usual {
+        let arrivals_per_second = self.primary().baseline.trials_per_second();
+        Usual {
+            arrivals_per_second,
+            served_per_second: self.clients.expected_per_second().unwrap_or_default(),
+        }
+    }
+
+    fn primary(&self) -> &Judge {
+        &self.judges[0]
     }
 
     /// Its identity.
@@ -423,8 +487,23 @@ impl Watch {
         &self.probing
     }
 
-    /// Judged trials per second while healthy.
-    pub fn trials_per_second(&self) -> f64 {
-        self.baseline.trials_per_second()
+    /// Judged trials per second while healthy, of the kinds that may withdraw and of
+    /// all.
+    pub fn trials_per_second(&self) -> (f64, f64) {
+        let rate = |judge: &Judge| judge.baseline.trials_per_second();
+        let withdrawing = self
+            .judges
+            .iter()
+            .filter(|judge| kinds::may_withdraw(judge.kind));
+        (
+            withdrawing.map(rate).sum(),
+            self.judges.iter().map(rate).sum(),
+        )
+    }
+
+    /// Trials of the first kind since it was announced again: how many, and the part
+    /// that failed. A canary ends by them.
+    pub fn since_announced(&self) -> (u64, f64) {
+        self.primary().since_reset()
     }
 }

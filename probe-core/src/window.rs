@@ -114,6 +114,8 @@ struct Ring {
     seen: [Bucket; BUCKETS],
     /// As of the end of each slot's last lap.
     base: [Bucket; BUCKETS],
+    /// Trials that started between the last two readings.
+    started: u64,
     /// The oldest bucket that is not final.
     next: u64,
     /// The first bucket of which no trial started before the first reading: earlier
@@ -205,6 +207,11 @@ impl Window {
         self.ring = None;
     }
 
+    /// How many trials started between the last two readings.
+    pub fn started(&self) -> u64 {
+        self.ring.as_ref().map_or(0, |ring| ring.started)
+    }
+
     /// Whether trials were undecided at the last reading whose outcome, or lateness,
     /// will be told.
     pub fn has_outstanding(&self) -> bool {
@@ -219,6 +226,7 @@ impl Ring {
             read_at: now,
             seen: *buckets,
             base: *buckets,
+            started: 0,
             next: shape.oldest_pending(now),
             whole_from: shape.bucket_at(now) + 1,
         }
@@ -237,10 +245,12 @@ impl Ring {
         // the ring was read.
         let oldest = self.shape.bucket_at(now).saturating_sub(BUCKETS as u64 - 2);
         let mut news = Vec::new();
+        let mut started = 0;
         for bucket in oldest..oldest + BUCKETS as u64 {
             let slot = usize::try_from(bucket % BUCKETS as u64).unwrap_or_default();
             let current = buckets[slot];
             let change = difference(current, self.seen[slot])?;
+            started += u64::from(change.started);
             let mut outcomes = Outcomes {
                 start: self.shape.start_of(bucket).min(now),
                 succeeded: u64::from(change.succeeded),
@@ -261,6 +271,7 @@ impl Ring {
             }
         }
         self.seen = *buckets;
+        self.started = started;
         self.read_at = now;
         Ok(news)
     }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http};
 use probe_core::{
-    Level,
+    Attention, Level,
     command::{Cause, Command, Event, ProbePurpose},
     config::{ProbeKind, WithdrawWhen},
-    status::ServiceState,
+    status::{ServiceState, Standing},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[test]
 fn prefix_that_is_not_announced_is_announced_as_soon_as_its_probes_pass() {
@@ -55,13 +56,13 @@ fn service_without_a_probe_is_announced_at_once_and_shown_as_unguarded() {
 #[test]
 fn engine_is_restless_only_while_something_is_undecided_or_weighed() {
     let mut world = World::healthy(config(1));
-    assert!(!world.engine.is_restless());
+    assert_eq!(world.engine.attention(), Attention::Calm);
     world.fail(0, Answer::Silent, ProbeAnswer::Passes);
     world.run(10 * MS);
-    assert!(world.engine.is_restless());
+    assert_eq!(world.engine.attention(), Attention::Judged);
     world.heal(0);
     world.run(300 * MS);
-    assert!(!world.engine.is_restless());
+    assert_eq!(world.engine.attention(), Attention::Calm);
 }
 
 #[test]
@@ -156,19 +157,37 @@ fn one_failed_probe_begins_the_hold_anew() {
 }
 
 #[test]
-fn hold_doubles_with_each_flap() {
+fn hold_doubles_with_each_flap_and_the_third_locks_out() {
     let mut world = World::healthy(config(1));
     world.tick = 20 * MS;
-    for minutes in [1, 2, 4] {
+    let flap = |world: &mut World| {
         world.fail(0, Answer::Refuses, ProbeAnswer::refused());
         world.run(5 * SECOND);
         world.heal(0);
+    };
+    for minutes in [1, 2] {
+        flap(&mut world);
+        assert_eq!(world.prefix().standing, Standing::Withdrawn);
         let (took, level, _) = world.run_until_change(10 * MINUTE).unwrap();
         assert_eq!(level, Level::Full);
         let hold = MINUTE * minutes;
         assert!((hold..hold + 4 * SECOND).contains(&took), "{took:?}");
         world.run(5 * SECOND);
     }
+    flap(&mut world);
+    assert_eq!(world.prefix().standing, Standing::LockedOut);
+    assert!(
+        world
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::LockedOut { withdrawals: 3, .. }))
+    );
+    world.tick = SECOND;
+    let (took, ..) = world.run_until_change(2 * HOUR).unwrap();
+    assert!(
+        (HOUR - 10 * SECOND..HOUR + 10 * SECOND).contains(&took),
+        "{took:?}"
+    );
 }
 
 #[test]

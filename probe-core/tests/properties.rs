@@ -11,8 +11,8 @@ use probe_core::{
     command::Cause,
     config::{Mode, PrefixId, ServiceId},
     input::{
-        Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading,
-        TrialReading,
+        Bucket, CohortReading, Directive, Order, ProbeFailure, ProbeResult, Reading, Sensor,
+        ServiceReading, TrialReading,
     },
     status::ServiceState,
 };
@@ -208,7 +208,7 @@ fn failure() -> impl Strategy<Value = Result<(), ProbeFailure>> {
 
 fn input() -> impl Strategy<Value = Input> {
     let reading = (
-        0_u32..4,
+        (0_u32..4, prop::sample::select(Kind::ALL.to_vec())),
         prop_oneof![Just(22_u32), any::<u32>()],
         prop_oneof![Just(100_u64), any::<u64>()],
         prop_oneof![
@@ -220,23 +220,26 @@ fn input() -> impl Strategy<Value = Input> {
             prop::collection::vec(any::<u32>(), 0..3)
         ],
     )
-        .prop_map(|(service, width_shift, deadline, buckets, verified)| {
-            Input::Reading(Reading {
-                services: vec![ServiceReading {
-                    service: ServiceId(service),
-                    trials: vec![TrialReading {
-                        kind: Kind::Connect,
-                        ring: CohortReading {
-                            width_shift,
-                            deadline: Duration::from_millis(deadline),
-                            after_deadline: 0,
-                            buckets,
-                        },
+        .prop_map(
+            |((service, kind), width_shift, deadline, buckets, counts)| {
+                Input::Reading(Reading {
+                    services: vec![ServiceReading {
+                        service: ServiceId(service),
+                        trials: vec![TrialReading {
+                            kind,
+                            ring: CohortReading {
+                                width_shift,
+                                deadline: Duration::from_millis(deadline),
+                                after_deadline: 0,
+                                buckets,
+                            },
+                        }],
+                        verified: counts.clone(),
+                        servfails: counts,
                     }],
-                    verified,
-                }],
-            })
-        });
+                })
+            },
+        );
     let probe = (0_u32..4, 0_u64..40, any::<u64>(), failure()).prop_map(
         |(service, burst, took, outcome)| {
             Input::Probe(ProbeResult {
@@ -247,7 +250,7 @@ fn input() -> impl Strategy<Value = Input> {
             })
         },
     );
-    let level = prop::sample::select(vec![Level::Full, Level::Withdrawn]);
+    let level = prop::sample::select(vec![Level::Full, Level::Degraded, Level::Withdrawn]);
     let route = (0_u32..3, level).prop_map(|(prefix, observed)| Input::Route {
         prefix: PrefixId(prefix),
         observed,
@@ -256,9 +259,34 @@ fn input() -> impl Strategy<Value = Input> {
         4 => reading,
         4 => probe,
         1 => route,
+        1 => order().prop_map(Input::Operator),
         1 => Just(Input::Sensor(Sensor::Attached)),
         1 => Just(Input::Sensor(Sensor::Detached("no hook".into()))),
         1 => Just(Input::Wake),
+    ]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let prefix = || (0_u32..3).prop_map(PrefixId);
+    let level = prop::sample::select(vec![Level::Full, Level::Degraded, Level::Withdrawn]);
+    let directive = || {
+        prop::option::of(any::<u64>()).prop_map(|until| Directive {
+            by: "root".into(),
+            why: "maintenance".into(),
+            until: until.map(Timestamp::from_nanos),
+        })
+    };
+    prop_oneof![
+        (prefix(), level, directive()).prop_map(|(prefix, level, directive)| Order::Pin {
+            prefix,
+            level,
+            directive
+        }),
+        prefix().prop_map(|prefix| Order::Unpin { prefix }),
+        (prefix(), directive()).prop_map(|(prefix, directive)| Order::Drain { prefix, directive }),
+        prefix().prop_map(|prefix| Order::Undrain { prefix }),
+        directive().prop_map(|directive| Order::Freeze { directive }),
+        Just(Order::Thaw),
     ]
 }
 
@@ -277,10 +305,14 @@ fn odd_config() -> impl Strategy<Value = Config> {
                 let mut config = config(services);
                 config.false_alarm_period = Duration::from_secs(period);
                 config.recover.hold = Duration::from_nanos(time);
+                config.recover.canary = period % 2 == 1;
+                config.guards.lowerings_per_hour = rise % 7;
+                config.prefixes[0].drain = Duration::from_nanos(time);
                 for service in &mut config.services {
                     service.detect.broken = broken;
                     service.detect.arm_after = arm_after % 100;
                     service.detect.patience = Duration::from_nanos(time);
+                    service.detect.grey_patience = Duration::from_nanos(time);
                     service.detect.settle = Duration::from_nanos(time);
                     service.probe.interval = Duration::from_nanos(time);
                     service.probe.rise = rise % 5;

@@ -304,6 +304,9 @@ fn suspicion_that_goes_blind_is_held() {
             | Event::Verdict { .. }
             | Event::Held { .. }
             | Event::ProbeChanged { .. }
+            | Event::Impaired { .. }
+            | Event::LockedOut { .. }
+            | Event::Ordered { .. }
             | Event::RouteDiffers { .. } => None,
         })
         .collect();

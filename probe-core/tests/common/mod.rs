@@ -13,8 +13,8 @@ use probe_core::{
     Command, Config, Engine, Input, Level, Timestamp,
     command::{Cause, Event, Guard, Reason},
     config::{
-        Application, Detect, Endpoint, Mode, Prefix, PrefixId, Probe, ProbeKind, Protocol, Recover,
-        Service, ServiceId, WithdrawWhen,
+        Application, Classify, Detect, Endpoint, Guards, Mode, Prefix, PrefixId, Probe, ProbeKind,
+        Protocol, Recover, Service, ServiceId, WithdrawWhen,
     },
     input::{
         Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading,
@@ -42,6 +42,7 @@ pub fn service(name: &str, address: &str) -> Service {
         detect: Detect {
             broken: 0.5,
             patience: Duration::ZERO,
+            grey_patience: 5 * SECOND,
             deadline: 100 * MS,
             arm_after: 200,
             settle: 60 * SECOND,
@@ -63,9 +64,12 @@ pub fn config(services: u8) -> Config {
     Config {
         mode: Mode::Enforce,
         false_alarm_period: Duration::from_hours(10 * 8766),
+        classify: Classify::default(),
+        guards: Guards::for_prefixes(1),
         recover: Recover {
             hold: 60 * SECOND,
             hold_max: 3600 * SECOND,
+            canary: false,
         },
         services: (0..services)
             .map(|index| service(&format!("web{index}"), &format!("192.0.2.{}", 10 + index)))
@@ -74,6 +78,7 @@ pub fn config(services: u8) -> Config {
             prefix: "192.0.2.0/24".parse().unwrap(),
             withdraw_when: WithdrawWhen::Any,
             services: (0..u32::from(services)).map(ServiceId).collect(),
+            drain: 30 * SECOND,
         }],
     }
 }
@@ -89,12 +94,22 @@ pub fn http(config: &mut Config) {
     }
 }
 
+/// Whether the trial of this number succeeds; the others are late.
+pub type Succeeds = fn(usize) -> bool;
+
 /// The kernel's view of one service.
 pub struct Kernel {
-    buckets: Vec<Bucket>,
+    rings: BTreeMap<Kind, Vec<Bucket>>,
     verified: Vec<u32>,
     deadline: Duration,
+    /// Accepted connections so far.
     connections: usize,
+    /// All connections so far.
+    attempts: usize,
+    /// Most clients come from so few networks.
+    pub few_networks: Option<usize>,
+    /// Kinds of trials that every accepted connection brings.
+    others: BTreeMap<Kind, Succeeds>,
 }
 
 /// How a service treats its clients' connections.
@@ -105,6 +120,10 @@ pub enum Answer {
     Silent,
     /// The client takes its SYN back.
     Aborted,
+    /// One in so many is refused.
+    FailsOneIn(usize),
+    /// One in so many is accepted, the others get no answer.
+    ServesOneIn(usize),
     /// A SYN-ACK goes out, but the client never proves itself (a scan, a flood).
     AcceptsUnverified,
 }
@@ -118,27 +137,74 @@ impl Kernel {
             abandoned: 0,
         };
         Self {
-            buckets: vec![bucket; BUCKETS],
+            rings: BTreeMap::from([(Kind::Connect, vec![bucket; BUCKETS])]),
             verified: vec![initial; NETWORK_BUCKETS],
             deadline,
             connections: 0,
+            attempts: 0,
+            few_networks: None,
+            others: BTreeMap::new(),
         }
     }
 
     pub fn connection(&mut self, at: Timestamp, answer: Answer) {
+        self.attempts += 1;
+        let answer = match answer {
+            Answer::FailsOneIn(count) if self.attempts.is_multiple_of(count) => Answer::Refuses,
+            Answer::ServesOneIn(count) if !self.attempts.is_multiple_of(count) => Answer::Silent,
+            Answer::FailsOneIn(_) | Answer::ServesOneIn(_) => Answer::Accepts,
+            other => other,
+        };
+        self.trial(Kind::Connect, at, answer);
+        match answer {
+            Answer::Accepts | Answer::AcceptsUnverified => {
+                let trial = self.connections;
+                self.connections += 1;
+                if answer == Answer::Accepts {
+                    let network = match self.few_networks {
+                        Some(few) if !trial.is_multiple_of(10) => trial % few,
+                        Some(_) | None => trial % NETWORK_BUCKETS,
+                    };
+                    self.verified[network] = self.verified[network].wrapping_add(1);
+                }
+                for (kind, succeeds) in self.others.clone() {
+                    let outcome = if succeeds(trial) {
+                        Answer::Accepts
+                    } else {
+                        Answer::Silent
+                    };
+                    self.trial(kind, at, outcome);
+                }
+            }
+            Answer::Refuses
+            | Answer::Silent
+            | Answer::Aborted
+            | Answer::FailsOneIn(_)
+            | Answer::ServesOneIn(_) => {}
+        }
+    }
+
+    /// A SYN with a forged source: answered, and then nobody is there.
+    fn forged(&mut self, at: Timestamp) {
+        self.trial(Kind::Connect, at, Answer::Accepts);
+        if self.others.contains_key(&Kind::Handshake) {
+            self.trial(Kind::Handshake, at, Answer::Silent);
+        }
+    }
+
+    fn trial(&mut self, kind: Kind, at: Timestamp, answer: Answer) {
         let bucket = usize::try_from(at.as_nanos() >> WIDTH_SHIFT).unwrap() % BUCKETS;
-        let bucket = &mut self.buckets[bucket];
+        let ring = self
+            .rings
+            .entry(kind)
+            .or_insert_with(|| vec![Bucket::default(); BUCKETS]);
+        let bucket = &mut ring[bucket];
         let add = |counter: &mut u32| *counter = counter.wrapping_add(1);
         add(&mut bucket.started);
         match answer {
-            Answer::Accepts => {
-                add(&mut bucket.succeeded);
-                add(&mut self.verified[self.connections % NETWORK_BUCKETS]);
-                self.connections += 1;
-            }
-            Answer::AcceptsUnverified => add(&mut bucket.succeeded),
+            Answer::Accepts | Answer::AcceptsUnverified => add(&mut bucket.succeeded),
             Answer::Refuses => add(&mut bucket.failed),
-            Answer::Silent => {}
+            Answer::Silent | Answer::FailsOneIn(_) | Answer::ServesOneIn(_) => {}
             Answer::Aborted => add(&mut bucket.abandoned),
         }
     }
@@ -146,16 +212,21 @@ impl Kernel {
     fn reading(&self, service: ServiceId) -> ServiceReading {
         ServiceReading {
             service,
-            trials: vec![TrialReading {
-                kind: Kind::Connect,
-                ring: CohortReading {
-                    width_shift: WIDTH_SHIFT,
-                    deadline: self.deadline,
-                    after_deadline: 0,
-                    buckets: self.buckets.clone(),
-                },
-            }],
+            trials: self
+                .rings
+                .iter()
+                .map(|(kind, buckets)| TrialReading {
+                    kind: *kind,
+                    ring: CohortReading {
+                        width_shift: WIDTH_SHIFT,
+                        deadline: self.deadline,
+                        after_deadline: 0,
+                        buckets: buckets.clone(),
+                    },
+                })
+                .collect(),
             verified: self.verified.clone(),
+            servfails: vec![0; NETWORK_BUCKETS],
         }
     }
 }
@@ -165,6 +236,8 @@ impl Kernel {
 pub enum ProbeAnswer {
     Passes,
     Fails(ProbeFailure, Duration),
+    /// One in so many is refused.
+    FailsOneIn(u64),
 }
 
 impl ProbeAnswer {
@@ -184,11 +257,14 @@ pub struct Client {
     pub probe: ProbeAnswer,
     /// Connections per second.
     pub rate: u64,
+    /// So many SYNs with forged sources come with each connection.
+    pub flood: Option<u32>,
     connected: Timestamp,
 }
 
 /// The engine and the world around it.
 pub struct World {
+    pub config: Config,
     pub engine: Engine,
     pub now: Timestamp,
     pub clients: Vec<Client>,
@@ -217,12 +293,14 @@ impl World {
                 answer: Answer::Accepts,
                 probe: ProbeAnswer::Passes,
                 rate: 1000,
+                flood: None,
                 connected: now,
             })
             .collect();
         let levels = vec![None; config.prefixes.len()];
         Self {
-            engine: Engine::new(config, now),
+            engine: Engine::new(config.clone(), now),
+            config,
             now,
             clients,
             commands: Vec::new(),
@@ -296,17 +374,24 @@ impl World {
     }
 
     fn launch(&mut self, service: ServiceId, burst: u64, count: u32) {
-        let (took, outcome) = match &self.clients[usize::try_from(service.0).unwrap()].probe {
-            ProbeAnswer::Passes => (Duration::from_micros(300), Ok(())),
-            ProbeAnswer::Fails(failure, took) => (*took, Err(failure.clone())),
-        };
+        const PASSED: (Duration, Result<(), ProbeFailure>) = (Duration::from_micros(300), Ok(()));
+        let answer = self.clients[usize::try_from(service.0).unwrap()]
+            .probe
+            .clone();
         for _ in 0..count {
             self.sent += 1;
+            let (took, outcome) = match &answer {
+                ProbeAnswer::FailsOneIn(count) if self.sent.is_multiple_of(*count) => {
+                    (Duration::from_micros(300), Err(ProbeFailure::Refused))
+                }
+                ProbeAnswer::Passes | ProbeAnswer::FailsOneIn(_) => PASSED,
+                ProbeAnswer::Fails(failure, took) => (*took, Err(failure.clone())),
+            };
             let result = ProbeResult {
                 service,
                 burst,
                 took,
-                outcome: outcome.clone(),
+                outcome,
             };
             self.results
                 .insert((self.now.after(took), self.sent), result);
@@ -357,7 +442,10 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let announced = self.levels.iter().all(|level| *level == Some(Level::Full));
+        let announced = self
+            .levels
+            .iter()
+            .all(|level| matches!(level, Some(Level::Full | Level::Degraded)));
         for client in &mut self.clients {
             let Some(nanos) = 1_000_000_000_u64.checked_div(client.rate) else {
                 client.connected = self.now;
@@ -367,6 +455,9 @@ impl World {
             while client.connected.after(gap) <= self.now {
                 client.connected = client.connected.after(gap);
                 if announced {
+                    for _ in 0..client.flood.unwrap_or_default() {
+                        client.kernel.forged(client.connected);
+                    }
                     client.kernel.connection(client.connected, client.answer);
                 }
             }
@@ -384,6 +475,11 @@ impl World {
     pub fn fail(&mut self, service: usize, answer: Answer, probe: ProbeAnswer) {
         self.clients[service].answer = answer;
         self.clients[service].probe = probe;
+    }
+
+    /// Every connection that is accepted from now on brings a trial of `kind`.
+    pub fn kind(&mut self, service: usize, kind: Kind, succeeds: Succeeds) {
+        self.clients[service].kernel.others.insert(kind, succeeds);
     }
 
     pub fn heal(&mut self, service: usize) {
@@ -432,6 +528,9 @@ impl World {
                 | Event::Verdict { .. }
                 | Event::ProbeChanged { .. }
                 | Event::Blind { .. }
+                | Event::Impaired { .. }
+                | Event::LockedOut { .. }
+                | Event::Ordered { .. }
                 | Event::RouteDiffers { .. } => None,
             })
             .collect()

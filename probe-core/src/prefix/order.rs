@@ -1,0 +1,119 @@
+//! What the operator's orders do to a prefix: a pin holds it at a level, a drain takes
+//! it out in two steps. An order is carried out even while the host is frozen; only
+//! mode `observe` changes nothing.
+
+use core::time::Duration;
+
+use super::{Announcement, Change, Held, Host, Phase};
+use crate::{
+    command::{Cause, Guard, Reason},
+    config::Mode,
+    input::Directive,
+    level::Level,
+    outbox::Outbox,
+    recovery::Absence,
+    watch::Watch,
+};
+
+impl Announcement {
+    pub(super) fn decide_pinned(
+        &mut self,
+        services: &[&Watch],
+        level: Level,
+        directive: &Directive,
+        host: &Host<'_>,
+        out: &mut Outbox,
+    ) -> Option<Change> {
+        let now = host.now;
+        let reason = ordered(services, Cause::Pin, Some(directive))?;
+        if self.mode == Mode::Observe {
+            let held = Held::Order(Guard::Observe);
+            self.hold(held, Guard::Observe, level, reason, out);
+            return None;
+        }
+        if self.wanted != Some(level) {
+            let phase = match level {
+                Level::Full => Phase::Announced { since: now },
+                Level::Degraded => Phase::Impaired {
+                    since: now,
+                    clear_since: None,
+                    hold: Duration::ZERO,
+                },
+                Level::Withdrawn => Phase::Waiting(Absence::before_first(now)),
+            };
+            return self.change(level, phase, reason, out);
+        }
+        if let Some((due, watches)) = self.due_lowering(services)
+            && due < level
+        {
+            self.hold_faults(&watches, due, Guard::Pinned, out);
+        }
+        None
+    }
+
+    /// Begins, goes on with, or ends a drain.
+    pub(super) fn decide_drain(
+        &mut self,
+        services: &[&Watch],
+        host: &Host<'_>,
+        out: &mut Outbox,
+    ) -> Option<Change> {
+        let now = host.now;
+        let order = host.orders.drain(self.id);
+        let reason = ordered(services, Cause::Drain, order)?;
+        match (self.phase.clone(), order) {
+            (Phase::Drained { since, level }, Some(_)) => {
+                let ends = since.after(self.config.drain);
+                if level == Level::Withdrawn {
+                    return None;
+                }
+                if ends > now {
+                    self.due = Some(ends);
+                    return None;
+                }
+                self.change(
+                    Level::Withdrawn,
+                    drained(now, Level::Withdrawn),
+                    reason,
+                    out,
+                )
+            }
+            (Phase::Drained { level, .. }, None) => match level {
+                Level::Withdrawn => {
+                    self.phase = Phase::Waiting(Absence::before_first(now));
+                    None
+                }
+                Level::Degraded | Level::Full => {
+                    let phase = Phase::Announced { since: now };
+                    self.change(Level::Full, phase, reason, out)
+                }
+            },
+            (_, None) => None,
+            (_, Some(_)) if self.mode == Mode::Observe => {
+                let held = Held::Order(Guard::Observe);
+                self.hold(held, Guard::Observe, Level::Withdrawn, reason, out);
+                None
+            }
+            (_, Some(_)) if self.is_live() && !self.config.drain.is_zero() => {
+                self.change(Level::Degraded, drained(now, Level::Degraded), reason, out)
+            }
+            (_, Some(_)) => self.change(
+                Level::Withdrawn,
+                drained(now, Level::Withdrawn),
+                reason,
+                out,
+            ),
+        }
+    }
+}
+
+fn drained(since: crate::time::Timestamp, level: Level) -> Phase {
+    Phase::Drained { since, level }
+}
+
+fn ordered(services: &[&Watch], cause: Cause, directive: Option<&Directive>) -> Option<Reason> {
+    Some(Reason {
+        order: directive.cloned(),
+        ..services.first()?.reason(cause, Duration::ZERO)
+    })
+}
