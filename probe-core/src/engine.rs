@@ -230,7 +230,7 @@ impl Engine {
                     watch.level_changed(self.now);
                     match level {
                         Level::Full => watch.start_again(&mut self.out),
-                        Level::Withdrawn => {}
+                        Level::Degraded | Level::Withdrawn => {}
                     }
                 }
             }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Level {
     /// Not in the routing table.
     Withdrawn,
+    /// Announced so that upstreams prefer another path, if they have one.
+    Degraded,
     /// Announced.
     Full,
 }
@@ -18,6 +20,7 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Withdrawn => "withdrawn",
+            Self::Degraded => "degraded",
             Self::Full => "full",
         })
     }

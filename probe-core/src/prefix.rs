@@ -4,7 +4,7 @@
 //! ```text
 //!            found withdrawn             good_needed services pass
 //!  unread ──────────────────▶ waiting ─────────────────────────────┐
-//!     │ found full                                                  ▼
+//!     │ found there                                                 ▼
 //!     └────────────────────────────────────────────────────▶ announced
 //!                                                             │      ▲
 //!                             failures_needed services failed │      │ hold, or retry
@@ -113,7 +113,7 @@ impl Announcement {
         let adopt = match (&self.phase, self.mode) {
             (Phase::Unread, _) | (_, Mode::Observe) => before != Some(observed),
             // Nothing was decided yet: whoever announces it, it is announced.
-            (Phase::Waiting(_), Mode::Enforce) => observed == Level::Full,
+            (Phase::Waiting(_), Mode::Enforce) => observed != Level::Withdrawn,
             (Phase::Announced { .. } | Phase::Withdrawn(_), Mode::Enforce) => false,
         };
         if adopt {
@@ -140,7 +140,7 @@ impl Announcement {
     fn adopt(&mut self, observed: Level, now: Timestamp) {
         self.wanted = Some(observed);
         self.phase = match observed {
-            Level::Full => Phase::Announced { since: now },
+            Level::Full | Level::Degraded => Phase::Announced { since: now },
             Level::Withdrawn => Phase::Waiting(Absence::before_first(now)),
         };
     }

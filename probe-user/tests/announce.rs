@@ -88,6 +88,7 @@ async fn start() -> (Announcer, Receiver<Observation>) {
     Announcer::start(Options {
         table: 4242,
         protocol_full: 201,
+        protocol_degraded: 202,
         metric: 32,
         prefixes: vec![NET4.parse().unwrap(), NET6.parse().unwrap()],
     })
@@ -573,6 +574,7 @@ fn a_thousand_prefixes_are_kept() {
         let (announcer, mut observations) = Announcer::start(Options {
             table: 4242,
             protocol_full: 201,
+            protocol_degraded: 202,
             metric: 32,
             prefixes,
         })

@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Error, Observation, Options, Request,
     netlink::{Event, Kernel},
-    reconcile::{Change, Plan, Route},
+    reconcile::{Change, Plan},
+    route::Route,
     tracked::Tracked,
 };
 use crate::datapath::now;
@@ -291,10 +292,7 @@ impl Actor {
     async fn make(&mut self, index: usize, changes: Vec<Change>) -> io::Result<()> {
         for change in changes {
             let tracked = &mut self.tracked[index];
-            let result = self
-                .kernel
-                .change(tracked.net, tracked.reconciler.own(), change)
-                .await;
+            let result = self.kernel.change(tracked.net, change).await;
             if let Err(error) = result {
                 if error.kind() == io::ErrorKind::NotConnected
                     || error.kind() == io::ErrorKind::TimedOut

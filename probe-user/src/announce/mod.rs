@@ -19,6 +19,7 @@
 mod actor;
 mod netlink;
 pub mod reconcile;
+pub mod route;
 mod tracked;
 
 use core::time::Duration;
@@ -28,7 +29,7 @@ use ipnet::IpNet;
 use probe_core::{Level, Timestamp, config::PrefixId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::{actor::Actor, reconcile::Route};
+use self::{actor::Actor, route::Route};
 
 /// A [`set`](Announcer::set) gives up waiting after this time; the actor goes on
 /// trying.
@@ -46,6 +47,8 @@ pub struct Options {
     pub table: u32,
     /// The route protocol number of the level `full`.
     pub protocol_full: u8,
+    /// The route protocol number of the level `degraded`.
+    pub protocol_degraded: u8,
     /// The routes' metric; low, as BIRD takes the lowest.
     pub metric: u32,
     /// The prefixes; the position is the [`PrefixId`].
@@ -269,7 +272,7 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::announce::reconcile::Kind;
+    use crate::announce::route::Kind;
 
     #[test]
     fn errors_name_prefix_table_cause_and_remedy() {

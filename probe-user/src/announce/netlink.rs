@@ -29,7 +29,10 @@ use rtnetlink::{
 };
 use tokio::task::JoinHandle;
 
-use super::reconcile::{Change, Kind, Own, Route};
+use super::{
+    reconcile::Change,
+    route::{Kind, Route},
+};
 
 /// No request waits longer for its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -153,31 +156,23 @@ impl Kernel {
     }
 
     /// Makes one change and returns when the kernel has acknowledged it.
-    pub async fn change(&mut self, prefix: IpNet, own: Own, change: Change) -> io::Result<()> {
-        let message =
-            |metric, kind, scope| build(prefix, self.table, own.protocol, metric, kind, scope);
+    pub async fn change(&mut self, prefix: IpNet, change: Change) -> io::Result<()> {
+        let message = |route, kind, scope| build(prefix, self.table, route, kind, scope);
+        let ours = |route| {
+            RouteNetlinkMessage::NewRoute(message(
+                route,
+                RouteType::BlackHole,
+                RouteScope::Universe,
+            ))
+        };
         let (payload, flags) = match change {
-            Change::Add => (
-                RouteNetlinkMessage::NewRoute(message(
-                    own.metric,
-                    RouteType::BlackHole,
-                    RouteScope::Universe,
-                )),
-                NLM_F_CREATE | NLM_F_EXCL,
-            ),
-            Change::Restore => (
-                RouteNetlinkMessage::NewRoute(message(
-                    own.metric,
-                    RouteType::BlackHole,
-                    RouteScope::Universe,
-                )),
-                NLM_F_REPLACE,
-            ),
+            Change::Add(route) => (ours(route), NLM_F_CREATE | NLM_F_EXCL),
+            Change::Replace(route) => (ours(route), NLM_F_REPLACE),
             // Any kind and scope, but only of our protocol: both families compare
             // the protocol, so a foreign route survives even a race.
-            Change::Remove { metric } => (
+            Change::Remove(route) => (
                 RouteNetlinkMessage::DelRoute(message(
-                    metric,
+                    route,
                     RouteType::Unspec,
                     RouteScope::NoWhere,
                 )),
@@ -231,8 +226,7 @@ fn enlarge_buffer(socket: &impl AsFd) {
 fn build(
     prefix: IpNet,
     table: u32,
-    protocol: u8,
-    metric: u32,
+    route: Route,
     kind: RouteType,
     scope: RouteScope,
 ) -> RouteMessage {
@@ -242,13 +236,13 @@ fn build(
         IpNet::V6(_) => AddressFamily::Inet6,
     };
     message.header.destination_prefix_length = prefix.prefix_len();
-    message.header.protocol = protocol.into();
+    message.header.protocol = route.protocol.into();
     message.header.kind = kind;
     message.header.scope = scope;
     message.attributes = vec![
         RouteAttribute::Destination(prefix.network().into()),
         RouteAttribute::Table(table),
-        RouteAttribute::Priority(metric),
+        RouteAttribute::Priority(route.metric),
     ];
     message
 }
@@ -317,12 +311,17 @@ fn route(table: u32, message: &RouteMessage) -> Option<(IpNet, Route)> {
 mod tests {
     use super::*;
 
+    const OURS: Route = Route {
+        metric: 32,
+        protocol: 201,
+        kind: Kind::Blackhole,
+    };
+
     fn message(prefix: &str, table: u32) -> RouteMessage {
         build(
             prefix.parse().unwrap(),
             table,
-            201,
-            32,
+            OURS,
             RouteType::BlackHole,
             RouteScope::Universe,
         )
@@ -332,14 +331,9 @@ mod tests {
     fn what_is_built_reads_back() {
         for prefix in ["192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0"] {
             for table in [42, 4242] {
-                let expected = Route {
-                    metric: 32,
-                    protocol: 201,
-                    kind: Kind::Blackhole,
-                };
                 assert_eq!(
                     route(table, &message(prefix, table)),
-                    Some((prefix.parse().unwrap(), expected)),
+                    Some((prefix.parse().unwrap(), OURS)),
                     "{prefix} in table {table}"
                 );
             }

@@ -6,7 +6,8 @@ use probe_core::{Level, Timestamp};
 
 use super::{
     Error, Options,
-    reconcile::{Own, Plan, Reconciler, Route},
+    reconcile::{Plan, Reconciler},
+    route::{Own, Route},
 };
 
 /// The metric of an IPv6 route that is added with metric 0.
@@ -35,7 +36,8 @@ impl Tracked {
         Self {
             net,
             reconciler: Reconciler::new(Own {
-                protocol: options.protocol_full,
+                full: options.protocol_full,
+                degraded: options.protocol_degraded,
                 metric,
             }),
             told: None,

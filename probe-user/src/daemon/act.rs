@@ -273,7 +273,7 @@ pub fn log(record: &Record) {
         } => tracing::warn!("the table holds {prefix} {observed}, but {wanted} was decided"),
         Record::Decision {
             prefix,
-            level: level @ Level::Withdrawn,
+            level: level @ (Level::Degraded | Level::Withdrawn),
             sentence,
             ..
         } => tracing::warn!("{prefix} -> {level}: {sentence}"),

@@ -166,6 +166,7 @@ async fn start_announcer(
     let (announcer, observations) = Announcer::start(announce::Options {
         table: settings.route.table,
         protocol_full: settings.route.protocol_full,
+        protocol_degraded: settings.route.protocol_degraded,
         metric: METRIC,
         prefixes: settings
             .core

@@ -108,7 +108,7 @@ impl View {
             (Level::Withdrawn, Some(first)) => {
                 self.tally.took(Phase::Decided, decided.since(first));
             }
-            (Level::Withdrawn, None) | (Level::Full, _) => {}
+            (Level::Withdrawn, None) | (Level::Degraded | Level::Full, _) => {}
         }
     }
 
@@ -116,7 +116,7 @@ impl View {
     pub fn count_set(&mut self, level: Level, took: Duration) {
         match level {
             Level::Withdrawn => self.tally.took(Phase::Kernel, took),
-            Level::Full => {}
+            Level::Degraded | Level::Full => {}
         }
     }
 

@@ -131,7 +131,7 @@ impl Model {
         gauges(
             encoder,
             "lapwing_prefix_level",
-            "What the routing table holds for the prefix: 2 full, 0 withdrawn.",
+            "What the routing table holds for the prefix: 2 full, 1 degraded, 0 withdrawn.",
             None,
             self.prefixes
                 .iter()
@@ -139,6 +139,7 @@ impl Model {
                 .filter_map(|(prefix, name)| {
                     let level = match prefix.status.observed? {
                         Level::Full => 2u32,
+                        Level::Degraded => 1,
                         Level::Withdrawn => 0,
                     };
                     Some(([("prefix", &**name)], level))
@@ -264,6 +265,7 @@ impl Service {
 fn action(level: Level) -> &'static str {
     match level {
         Level::Full => "announce",
+        Level::Degraded => "degrade",
         Level::Withdrawn => "withdraw",
     }
 }
