@@ -18,18 +18,12 @@
 //! A replacement is one UPDATE on the wire and no withdraw; the metric must stay, as
 //! it is part of the route's key.
 
-use core::time::Duration;
-use std::collections::VecDeque;
-
 use probe_core::{Level, Timestamp};
 
-use super::route::{Own, Route};
-
-/// So many repairs of one prefix are made in any [`REPAIR_SPAN`]; then the other
-/// program has its way until the span has passed.
-pub const REPAIRS: usize = 10;
-/// See [`REPAIRS`].
-pub const REPAIR_SPAN: Duration = Duration::from_secs(1);
+use super::{
+    contest::Contest,
+    route::{Own, Route},
+};
 
 /// One change of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +46,18 @@ pub enum Plan {
     Make(Vec<Change>),
     /// Nothing can be done: a foreign route holds our key.
     Blocked(Route),
-    /// Another program changes the prefix again and again: not before this time.
-    Wait(Timestamp),
+}
+
+impl Plan {
+    /// Whether a route is to be put in another one's place.
+    pub fn replaces(&self) -> bool {
+        match self {
+            Self::Rest | Self::Blocked(_) => false,
+            Self::Make(changes) => changes
+                .iter()
+                .any(|change| matches!(change, Change::Replace(_))),
+        }
+    }
 }
 
 /// One prefix: what is wanted and what was seen.
@@ -62,7 +66,7 @@ pub struct Reconciler {
     own: Own,
     wanted: Option<Level>,
     routes: Vec<Route>,
-    repairs: VecDeque<Timestamp>,
+    contest: Contest,
 }
 
 impl Reconciler {
@@ -72,13 +76,8 @@ impl Reconciler {
             own,
             wanted: None,
             routes: Vec::new(),
-            repairs: VecDeque::with_capacity(REPAIRS),
+            contest: Contest::default(),
         }
-    }
-
-    /// What makes a route ours.
-    pub fn own(&self) -> Own {
-        self.own
     }
 
     /// What is wanted; none before the first [`want`](Self::want).
@@ -92,8 +91,11 @@ impl Reconciler {
     }
 
     /// The table was read: these are the routes of the prefix, ours and foreign.
-    pub fn observe(&mut self, routes: Vec<Route>) {
+    /// Whether they are others than known.
+    pub fn observe(&mut self, routes: Vec<Route>) -> bool {
+        let changed = self.routes != routes;
         self.routes = routes;
+        changed
     }
 
     /// Whether this route is among those seen last.
@@ -138,7 +140,8 @@ impl Reconciler {
             .map_or(Level::Withdrawn, |(_, level)| level)
     }
 
-    /// What is to be done for a fresh wish: never delayed.
+    /// What is to be done. A fresh wish does it at once, a repair after
+    /// [`pause`](Self::pause).
     pub fn plan(&self) -> Plan {
         let Some(wanted) = self.wanted else {
             return Plan::Rest;
@@ -150,26 +153,25 @@ impl Reconciler {
         }
     }
 
-    /// What is to be done about what somebody else did: limited to [`REPAIRS`] in
-    /// any [`REPAIR_SPAN`].
-    pub fn repair(&mut self, now: Timestamp) -> Plan {
-        let plan = self.plan();
-        match plan {
-            Plan::Make(_) => {}
-            Plan::Rest | Plan::Blocked(_) | Plan::Wait(_) => return plan,
-        }
-        while let Some(oldest) = self.repairs.front() {
-            let free_at = oldest.after(REPAIR_SPAN);
-            if free_at <= now {
-                self.repairs.pop_front();
-            } else if self.repairs.len() >= REPAIRS {
-                return Plan::Wait(free_at);
-            } else {
-                break;
-            }
-        }
-        self.repairs.push_back(now);
-        plan
+    /// Until when a repair that is due `now` has to wait; none if it may be made.
+    pub fn pause(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let next = self.contest.next_repair(self.wanted?, now);
+        (next > now).then_some(next)
+    }
+
+    /// A repair was made, or somebody was faster.
+    pub fn repaired(&mut self, now: Timestamp) {
+        self.contest.repaired(now);
+    }
+
+    /// Whether another program changes the prefix again and again.
+    pub fn is_contended(&self) -> bool {
+        self.contest.stands()
+    }
+
+    /// When that will be over if nothing more happens; none if it is.
+    pub fn peace_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.contest.over_at(self.wanted?, now)
     }
 
     /// Foreign routes because of which BIRD would not see ours: it takes the lowest

@@ -168,6 +168,7 @@ async fn start_announcer(
         protocol_full: settings.route.protocol_full,
         protocol_degraded: settings.route.protocol_degraded,
         metric: METRIC,
+        event_buffer_bytes: announce::EVENT_BUFFER_BYTES,
         prefixes: settings
             .core
             .prefixes

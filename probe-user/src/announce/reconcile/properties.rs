@@ -104,7 +104,6 @@ proptest! {
                 prop_assert_ne!(wanted, Level::Withdrawn);
                 prop_assert!(table.contains(&route) && !OWN.made(&route));
             }
-            Plan::Wait(_) => prop_assert!(false, "a wish waits"),
             Plan::Make(changes) => {
                 for change in changes {
                     kernel(&mut after, change);
@@ -153,28 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_done_before_anything_is_wanted(table in tables(), now: u32) {
-        let mut reconciler = reconciler(None, &table);
-        prop_assert_eq!(reconciler.repair(Timestamp::from_nanos(now.into())), Plan::Rest);
-    }
-
-    #[test]
-    fn no_span_sees_more_repairs_than_the_limit(
-        steps in prop::collection::vec(0..400_000_000u64, 1..200),
-    ) {
-        let mut reconciler = reconciler(Some(Level::Full), &[]);
-        let mut now = Timestamp::default();
-        let mut made = Vec::new();
-        for step in steps {
-            now = now.after(Duration::from_nanos(step));
-            match reconciler.repair(now) {
-                Plan::Make(_) => made.push(now),
-                Plan::Wait(until) => prop_assert!(until > now),
-                Plan::Rest | Plan::Blocked(_) => prop_assert!(false),
-            }
-        }
-        for pair in made.windows(REPAIRS + 1) {
-            prop_assert!(pair[REPAIRS].since(pair[0]) >= REPAIR_SPAN);
-        }
+    fn nothing_is_done_before_anything_is_wanted(table in tables()) {
+        prop_assert_eq!(reconciler(None, &table).plan(), Plan::Rest);
     }
 }

@@ -28,7 +28,7 @@ fn reconciler(wanted: Option<Level>, routes: &[Route]) -> Reconciler {
 }
 
 #[test]
-fn plans() {
+fn an_announced_level_goes_in_place_or_not_at_all() {
     use Change::{Add, Remove, Replace};
     let make = |changes: &[Change]| Plan::Make(changes.to_vec());
     let foreign = route(32, 4, Kind::Blackhole);
@@ -36,11 +36,7 @@ fn plans() {
     let stray = route(0, 201, Kind::Blackhole);
     let full = Some(Level::Full);
     let degraded = Some(Level::Degraded);
-    let withdrawn = Some(Level::Withdrawn);
     for (description, wanted, routes, expected) in [
-        ("nothing wanted, full", None, vec![FULL], Plan::Rest),
-        ("nothing wanted, degraded", None, vec![DEGRADED], Plan::Rest),
-        ("nothing wanted, nothing there", None, vec![], Plan::Rest),
         ("full and there", full, vec![FULL], Plan::Rest),
         ("full and gone", full, vec![], make(&[Add(FULL)])),
         (
@@ -116,17 +112,36 @@ fn plans() {
             vec![DEGRADED, route(1024, 202, Kind::Unicast)],
             make(&[Replace(FULL), Remove(route(1024, 202, Kind::Unicast))]),
         ),
+    ] {
+        assert_eq!(
+            reconciler(wanted, &routes).plan(),
+            expected,
+            "{description}"
+        );
+    }
+}
+
+#[test]
+fn a_withdraw_takes_all_of_ours_and_nothing_else() {
+    let make = |routes: &[Route]| Plan::Make(routes.iter().copied().map(Change::Remove).collect());
+    let foreign = route(32, 4, Kind::Blackhole);
+    let stray = route(0, 201, Kind::Blackhole);
+    let withdrawn = Some(Level::Withdrawn);
+    for (description, wanted, routes, expected) in [
+        ("nothing wanted, full", None, vec![FULL], Plan::Rest),
+        ("nothing wanted, degraded", None, vec![DEGRADED], Plan::Rest),
+        ("nothing wanted, nothing there", None, vec![], Plan::Rest),
         (
             "withdrawn, full there",
             withdrawn,
             vec![FULL],
-            make(&[Remove(FULL)]),
+            make(&[FULL]),
         ),
         (
             "withdrawn, degraded there",
             withdrawn,
             vec![DEGRADED],
-            make(&[Remove(DEGRADED)]),
+            make(&[DEGRADED]),
         ),
         ("withdrawn and gone", withdrawn, vec![], Plan::Rest),
         (
@@ -139,7 +154,7 @@ fn plans() {
             "withdrawn, ours at two metrics: metric 0 last",
             withdrawn,
             vec![stray, FULL],
-            make(&[Remove(FULL), Remove(stray)]),
+            make(&[FULL, stray]),
         ),
     ] {
         assert_eq!(
@@ -201,29 +216,25 @@ fn a_foreign_route_hides_ours_if_bird_prefers_it() {
 }
 
 #[test]
-fn a_fight_is_limited_and_goes_on_later() {
+fn a_fight_pauses_and_goes_on_later() {
     let mut reconciler = reconciler(Some(Level::Full), &[]);
-    let add = Plan::Make(vec![Change::Add(FULL)]);
-    let at = |ms: u64| Timestamp::from_nanos(ms * 1_000_000);
-    for ms in 0..10 {
-        assert_eq!(reconciler.repair(at(ms)), add, "repair {ms}");
+    let at = |ms: u64| Timestamp::from_nanos(10_000_000_000 + ms * 1_000_000);
+    for ms in 0..2 {
+        assert_eq!(reconciler.pause(at(ms)), None, "repair {ms}");
+        reconciler.repaired(at(ms));
+        assert!(!reconciler.is_contended());
     }
-    assert_eq!(reconciler.repair(at(10)), Plan::Wait(at(1000)));
-    assert_eq!(reconciler.repair(at(999)), Plan::Wait(at(1000)));
-    assert_eq!(reconciler.repair(at(1000)), add);
-    assert_eq!(reconciler.repair(at(1000)), Plan::Wait(at(1001)));
-    assert_eq!(reconciler.plan(), add, "a fresh wish is never delayed");
-}
-
-#[test]
-fn a_table_in_order_costs_no_repairs() {
-    let mut reconciler = reconciler(Some(Level::Full), &[FULL]);
-    for ms in 0..100 {
-        assert_eq!(reconciler.repair(Timestamp::from_nanos(ms)), Plan::Rest);
-    }
-    reconciler.observe(Vec::new());
+    assert_eq!(reconciler.pause(at(10)), Some(at(1001)));
+    assert!(reconciler.is_contended());
     assert_eq!(
-        reconciler.repair(Timestamp::from_nanos(100)),
-        Plan::Make(vec![Change::Add(FULL)])
+        reconciler.plan(),
+        Plan::Make(vec![Change::Add(FULL)]),
+        "a fresh wish is never delayed"
     );
+    assert_eq!(reconciler.pause(at(1001)), None);
+    reconciler.repaired(at(1001));
+    assert_eq!(reconciler.pause(at(1002)), Some(at(7001)));
+    assert_eq!(reconciler.peace_at(at(7001)), Some(at(11_001)));
+    assert_eq!(reconciler.peace_at(at(11_001)), None);
+    assert!(!reconciler.is_contended());
 }
