@@ -71,9 +71,10 @@ pub fn summary(settings: &Settings) -> String {
     ));
     lines.extend(measure_words(measure));
     lines.push(format!(
-        "routes in table {}, protocol {}; {} on exit",
+        "routes in table {}, protocol {} full, {} degraded; {} on exit",
         route.table,
         route.protocol_full,
+        route.protocol_degraded,
         match daemon.on_exit {
             OnExit::Keep => "kept",
             OnExit::Withdraw => "withdrawn",
@@ -212,7 +213,7 @@ probe = { http = "http://example.com/health", status = 200 }
             "ok: 1 prefix, 1 service, mode enforce\n",
             "192.0.2.0/24: withdrawn when any service is dead\n",
             "  web: 192.0.2.10:80/tcp, deadline 200ms, patience 1s, broken at 50 % failures; probe http://example.com/health at 192.0.2.10:80 expecting 200 every 1s, timeout 1s, rise 2, fall 3\n",
-            "routes in table 4242, protocol 201; kept on exit\n",
+            "routes in table 4242, protocol 201 full, 202 degraded; kept on exit\n",
         ] {
             assert!(summary.contains(line), "{line} in\n{summary}");
         }

@@ -109,6 +109,8 @@ pub struct Route {
     pub table: u32,
     /// The route protocol number that means "full".
     pub protocol_full: u8,
+    /// The route protocol number that means "degraded".
+    pub protocol_degraded: u8,
 }
 
 impl Settings {
@@ -197,6 +199,7 @@ impl Default for Route {
         Self {
             table: 4242,
             protocol_full: 201,
+            protocol_degraded: 202,
         }
     }
 }

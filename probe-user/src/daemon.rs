@@ -16,6 +16,7 @@
 
 mod act;
 mod alarm;
+mod conflicts;
 mod event_loop;
 pub mod hooks;
 mod lock;

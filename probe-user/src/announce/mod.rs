@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! daemon ── set ──▶ actor (own thread) ── Change ──▶ kernel table ──▶ BIRD
-//!        ◀─ Observation ─┘  ▲ └─ reconcile (pure)        │
-//!                           └──── events, dumps ─────────┘
+//!        ◀─ Observation, Conflict ─┘ ▲ └─ reconcile (pure)  │
+//!                                    └──── events, readings ┘
 //! ```
 //!
 //! The actor has a thread of its own, because a request to rtnetlink blocks while
@@ -17,24 +17,38 @@
 //! ends and the routes stay.
 
 mod actor;
+pub mod conflict;
+pub mod contest;
+mod error;
+mod herald;
 mod netlink;
 pub mod reconcile;
+pub mod route;
+mod table;
 mod tracked;
+mod wishes;
 
-use core::time::Duration;
-use std::{io, sync::Arc, thread};
+use core::{
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use std::{sync::Arc, thread};
 
 use ipnet::IpNet;
 use probe_core::{Level, Timestamp, config::PrefixId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::{actor::Actor, reconcile::Route};
+pub use self::error::Error;
+use self::{actor::Actor, conflict::Conflict, herald::Herald};
 
-/// A [`set`](Announcer::set) gives up waiting after this time; the actor goes on
-/// trying.
+/// A [`set`](Announcer::set) gives up if the actor serves no wish at all for this
+/// time; the actor goes on trying.
 const SET_TIMEOUT: Duration = Duration::from_secs(3);
-/// Wishes under way.
-const REQUESTS: usize = 64;
+/// Wishes that wait for the actor.
+const REQUESTS: usize = 1024;
+/// Room for some 10,000 route events: the kernel drops what does not fit.
+pub const EVENT_BUFFER_BYTES: usize = 16 << 20;
 /// Observations that the reader may be behind with; beyond that it gets only the
 /// newest of each prefix.
 const OBSERVATIONS: usize = 256;
@@ -46,8 +60,12 @@ pub struct Options {
     pub table: u32,
     /// The route protocol number of the level `full`.
     pub protocol_full: u8,
+    /// The route protocol number of the level `degraded`.
+    pub protocol_degraded: u8,
     /// The routes' metric; low, as BIRD takes the lowest.
     pub metric: u32,
+    /// Room for the kernel's events, see [`EVENT_BUFFER_BYTES`].
+    pub event_buffer_bytes: usize,
     /// The prefixes; the position is the [`PrefixId`].
     pub prefixes: Vec<IpNet>,
 }
@@ -63,108 +81,6 @@ pub struct Observation {
     pub at: Timestamp,
 }
 
-/// Why the table is not as wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No actor.
-    #[error("cannot start the route control thread: {source}")]
-    Thread {
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// No netlink.
-    #[error("cannot open an rtnetlink socket: {source}{}", remedy(source, None))]
-    Connect {
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// The table cannot be read.
-    #[error("cannot read routing table {table}: {source}{}", remedy(source, None))]
-    Read {
-        /// Which table.
-        table: u32,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// The kernel refused a change.
-    #[error(
-        "cannot make {prefix} {level} in routing table {table}: {source}{}",
-        remedy(source, Some(*prefix))
-    )]
-    Change {
-        /// Which prefix.
-        prefix: IpNet,
-        /// In which table.
-        table: u32,
-        /// The level that was wanted.
-        level: Level,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// Another program's route holds the key of ours.
-    #[error(
-        "cannot make {prefix} full in routing table {table}: another program's {route} stands \
-         there; remove it (ip route del {prefix} table {table} metric {metric}) or give lapwing \
-         a table of its own: it goes in as soon as that one goes",
-        metric = route.metric
-    )]
-    Foreign {
-        /// Which prefix.
-        prefix: IpNet,
-        /// In which table.
-        table: u32,
-        /// The route that stands there.
-        route: Route,
-    },
-    /// Another program undoes each change.
-    #[error(
-        "cannot make {prefix} {level} in routing table {table}: another program changes the route \
-         as fast as lapwing does; find it with: ip -ts monitor route"
-    )]
-    Contended {
-        /// Which prefix.
-        prefix: IpNet,
-        /// In which table.
-        table: u32,
-        /// The level that was wanted.
-        level: Level,
-    },
-    /// The kernel did not answer.
-    #[error(
-        "the kernel did not acknowledge {prefix} {level} in routing table {table} within \
-         {SET_TIMEOUT:?} (another program holds its routing lock?); lapwing goes on trying"
-    )]
-    Timeout {
-        /// Which prefix.
-        prefix: IpNet,
-        /// In which table.
-        table: u32,
-        /// The level that was wanted.
-        level: Level,
-    },
-    /// A prefix that the options do not have.
-    #[error("there is no prefix number {}", .0.0)]
-    UnknownPrefix(PrefixId),
-    /// The actor is gone.
-    #[error("route control has stopped; restart lapwing (the routes stay as they are)")]
-    Stopped,
-}
-
-/// What an operator can do about a refusal, as the end of a sentence.
-fn remedy(error: &io::Error, prefix: Option<IpNet>) -> &'static str {
-    match (error.raw_os_error(), prefix) {
-        (Some(libc::EPERM), _) => "; run lapwing as root or give it CAP_NET_ADMIN",
-        (Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP), Some(IpNet::V6(_))) => {
-            "; this kernel runs without IPv6: boot without ipv6.disable=1"
-        }
-        (Some(libc::ENOBUFS | libc::ENOMEM | libc::EMFILE | libc::ENFILE), _) => {
-            "; the host lacks memory or file descriptors"
-        }
-        (Some(libc::ENOPROTOOPT), _) => "; lapwing needs Linux 4.20 or newer",
-        _ => "",
-    }
-}
-
 /// A wish on its way to the actor.
 struct Request {
     prefix: PrefixId,
@@ -176,7 +92,9 @@ struct Request {
 #[derive(Debug)]
 pub struct Announcer {
     requests: mpsc::Sender<Request>,
-    conflicts: watch::Receiver<Arc<Vec<String>>>,
+    /// Wishes that the actor has answered.
+    served: Arc<AtomicU64>,
+    conflicts: watch::Receiver<Arc<Vec<Conflict>>>,
     table: u32,
     prefixes: Vec<IpNet>,
 }
@@ -190,8 +108,10 @@ impl Announcer {
         let (observed, observations) = mpsc::channel(OBSERVATIONS.max(4 * options.prefixes.len()));
         let (conflicts_sender, conflicts) = watch::channel(Arc::default());
         let (ready, started) = oneshot::channel();
+        let served = Arc::new(AtomicU64::new(0));
         let announcer = Self {
             requests,
+            served: Arc::clone(&served),
             conflicts,
             table: options.table,
             prefixes: options.prefixes.clone(),
@@ -202,11 +122,11 @@ impl Announcer {
                 .build()
                 .map_err(|source| Error::Thread { source })?;
             runtime.block_on(async {
-                match Actor::start(&options, observed, conflicts_sender).await {
+                match Actor::start(&options, Herald::new(observed, conflicts_sender)).await {
                     Ok(actor) => {
                         // A caller who has gone away also drops the inbox's sender.
                         let _ = ready.send(Ok(()));
-                        actor.run(inbox).await;
+                        actor.run(inbox, &served).await;
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -242,72 +162,34 @@ impl Announcer {
             level,
             reply,
         };
-        let exchange = async {
+        let mut exchange = pin!(async {
             self.requests
                 .send(request)
                 .await
                 .map_err(|_| Error::Stopped)?;
             answer.await.map_err(|_| Error::Stopped)?
-        };
-        tokio::time::timeout(SET_TIMEOUT, exchange)
-            .await
-            .unwrap_or(Err(Error::Timeout {
-                prefix: net,
-                table: self.table,
-                level,
-            }))
-    }
-
-    /// What stands against the wanted levels now, one sentence each: foreign routes
-    /// that hide or block ours, programs that undo our changes, refusals of the
-    /// kernel. Empty when all is well.
-    pub fn conflicts(&self) -> Vec<String> {
-        self.conflicts.borrow().to_vec()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::announce::reconcile::Kind;
-
-    #[test]
-    fn errors_name_prefix_table_cause_and_remedy() {
-        let prefix: IpNet = "192.0.2.0/24".parse().unwrap();
-        let change = |prefix: &str, errno| Error::Change {
-            prefix: prefix.parse().unwrap(),
-            table: 4242,
-            level: Level::Full,
-            source: io::Error::from_raw_os_error(errno),
-        };
-        for (error, expected) in [
-            (
-                change("192.0.2.0/24", libc::EPERM),
-                "cannot make 192.0.2.0/24 full in routing table 4242: Operation not permitted \
-                 (os error 1); run lapwing as root or give it CAP_NET_ADMIN",
-            ),
-            (
-                change("2001:db8::/32", libc::EOPNOTSUPP),
-                "cannot make 2001:db8::/32 full in routing table 4242: Operation not supported \
-                 (os error 95); this kernel runs without IPv6: boot without ipv6.disable=1",
-            ),
-            (
-                Error::Foreign {
-                    prefix,
-                    table: 4242,
-                    route: Route {
-                        metric: 32,
-                        protocol: 4,
-                        kind: Kind::Unicast,
-                    },
-                },
-                "cannot make 192.0.2.0/24 full in routing table 4242: another program's unicast \
-                 route of protocol 4, metric 32 stands there; remove it (ip route del \
-                 192.0.2.0/24 table 4242 metric 32) or give lapwing a table of its own: it goes \
-                 in as soon as that one goes",
-            ),
-        ] {
-            assert_eq!(error.to_string(), expected);
+        });
+        // Behind thousands of others a wish waits longer, but not for nothing.
+        let mut served = self.served.load(Ordering::Relaxed);
+        loop {
+            if let Ok(result) = tokio::time::timeout(SET_TIMEOUT, &mut exchange).await {
+                return result;
+            }
+            let before = core::mem::replace(&mut served, self.served.load(Ordering::Relaxed));
+            if served == before {
+                return Err(Error::Timeout {
+                    prefix: net,
+                    table: self.table,
+                    level,
+                });
+            }
         }
+    }
+
+    /// What stands against the wanted levels now, by prefix: foreign routes that hide
+    /// or block ours, programs that undo our changes, refusals of the kernel. Empty
+    /// when all is well. The receiver tells each change of it.
+    pub fn conflicts(&self) -> watch::Receiver<Arc<Vec<Conflict>>> {
+        self.conflicts.clone()
     }
 }

@@ -5,22 +5,19 @@
 //! have a socket each, so that a burst of other programs' events that overruns the
 //! one cannot swallow an answer on the other.
 
-use core::{net::IpAddr, time::Duration};
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr},
-    os::fd::AsFd,
-};
+mod message;
+
+use core::time::Duration;
+use std::{io, os::fd::AsFd};
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use ipnet::IpNet;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteScope, RouteType},
+    route::{RouteAttribute, RouteMessage},
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::{
@@ -29,12 +26,10 @@ use rtnetlink::{
 };
 use tokio::task::JoinHandle;
 
-use super::reconcile::{Change, Kind, Own, Route};
+use super::{reconcile::Change, route::Route};
 
 /// No request waits longer for its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// Room for some 10,000 route events: the kernel drops what does not fit.
-const EVENT_BUFFER: usize = 16 << 20;
 /// A table that changes while it is read is read again so often.
 const DUMP_ATTEMPTS: usize = 5;
 
@@ -68,15 +63,15 @@ impl Drop for Kernel {
 impl Kernel {
     /// Opens the sockets and subscribes to the route events of both families. Must
     /// be called within a tokio runtime.
-    pub fn connect(table: u32) -> io::Result<Self> {
+    pub fn connect(table: u32, event_buffer_bytes: usize) -> io::Result<Self> {
         let (mut requests, handle, _) = new_connection_with_strict_check()?;
         // Errors of a dump come in its last message.
         requests.set_forward_done(true);
         let (mut monitor, _, events) =
             new_multicast_connection(&[MulticastGroup::Ipv4Route, MulticastGroup::Ipv6Route])?;
-        enlarge_buffer(monitor.socket_mut().socket_ref());
+        set_buffer(monitor.socket_mut().socket_ref(), event_buffer_bytes);
         let events = events
-            .filter_map(move |(message, _)| core::future::ready(event(table, &message)))
+            .filter_map(move |(message, _)| core::future::ready(message::event(table, &message)))
             .boxed();
         Ok(Self {
             table,
@@ -97,7 +92,7 @@ impl Kernel {
     }
 
     /// Every route of the table, both families.
-    pub async fn dump(&mut self) -> io::Result<Vec<(IpNet, Route)>> {
+    pub async fn dump(&self) -> io::Result<Vec<(IpNet, Route)>> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut attempt = 1;
@@ -119,10 +114,7 @@ impl Kernel {
         Ok(routes)
     }
 
-    async fn dump_family(
-        &mut self,
-        family: AddressFamily,
-    ) -> io::Result<(bool, Vec<(IpNet, Route)>)> {
+    async fn dump_family(&self, family: AddressFamily) -> io::Result<(bool, Vec<(IpNet, Route)>)> {
         // A strict dump takes every field of the header as a filter: leave them unset.
         let mut message = RouteMessage::default();
         message.header.address_family = family;
@@ -136,11 +128,11 @@ impl Kernel {
         self.exchange(request, |answer| {
             interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
             // A kernel without IPv6 answers the wish for it with every family.
-            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(message)) =
+            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(inner)) =
                 &answer.payload
-                && message.header.address_family == family
+                && inner.header.address_family == family
             {
-                routes.extend(route(table, message));
+                routes.extend(message::route(table, inner));
             }
         })
         .await
@@ -152,50 +144,22 @@ impl Kernel {
         Ok((interrupted, routes))
     }
 
-    /// Makes one change and returns when the kernel has acknowledged it.
-    pub async fn change(&mut self, prefix: IpNet, own: Own, change: Change) -> io::Result<()> {
-        let message =
-            |metric, kind, scope| build(prefix, self.table, own.protocol, metric, kind, scope);
-        let (payload, flags) = match change {
-            Change::Add => (
-                RouteNetlinkMessage::NewRoute(message(
-                    own.metric,
-                    RouteType::BlackHole,
-                    RouteScope::Universe,
-                )),
-                NLM_F_CREATE | NLM_F_EXCL,
-            ),
-            Change::Restore => (
-                RouteNetlinkMessage::NewRoute(message(
-                    own.metric,
-                    RouteType::BlackHole,
-                    RouteScope::Universe,
-                )),
-                NLM_F_REPLACE,
-            ),
-            // Any kind and scope, but only of our protocol: both families compare
-            // the protocol, so a foreign route survives even a race.
-            Change::Remove { metric } => (
-                RouteNetlinkMessage::DelRoute(message(
-                    metric,
-                    RouteType::Unspec,
-                    RouteScope::NoWhere,
-                )),
-                0,
-            ),
-        };
-        let mut request = NetlinkMessage::from(payload);
-        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    /// Makes one change and returns when the kernel has acknowledged it. Several may
+    /// be under way at once; the kernel makes them in the order in which they were
+    /// sent.
+    pub async fn change(&self, prefix: IpNet, change: Change) -> io::Result<()> {
+        let request = message::request(prefix, self.table, change);
         self.exchange(request, |_| {}).await
     }
 
     async fn exchange(
-        &mut self,
+        &self,
         request: NetlinkMessage<RouteNetlinkMessage>,
         mut each: impl FnMut(&NetlinkMessage<RouteNetlinkMessage>),
     ) -> io::Result<()> {
         let mut answers = self
             .requests
+            .clone()
             .request(request)
             .map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
         let all = async {
@@ -218,175 +182,12 @@ impl Kernel {
     }
 }
 
-/// Makes the event socket's buffer large, as far as we may. The default holds some
-/// 260 events; with less room an overrun leads to a dump, which is slower.
-fn enlarge_buffer(socket: &impl AsFd) {
-    if setsockopt(socket, sockopt::RcvBufForce, &EVENT_BUFFER).is_err()
-        && let Err(error) = setsockopt(socket, sockopt::RcvBuf, &EVENT_BUFFER)
+/// Sets the size of the event socket's buffer, as far as we may. The default holds
+/// some 260 events; with less room an overrun leads to a dump, which is slower.
+fn set_buffer(socket: &impl AsFd, bytes: usize) {
+    if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err()
+        && let Err(error) = setsockopt(socket, sockopt::RcvBuf, &bytes)
     {
         tracing::warn!(%error, "the buffer for route events stays small");
-    }
-}
-
-fn build(
-    prefix: IpNet,
-    table: u32,
-    protocol: u8,
-    metric: u32,
-    kind: RouteType,
-    scope: RouteScope,
-) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    message.header.address_family = match prefix {
-        IpNet::V4(_) => AddressFamily::Inet,
-        IpNet::V6(_) => AddressFamily::Inet6,
-    };
-    message.header.destination_prefix_length = prefix.prefix_len();
-    message.header.protocol = protocol.into();
-    message.header.kind = kind;
-    message.header.scope = scope;
-    message.attributes = vec![
-        RouteAttribute::Destination(prefix.network().into()),
-        RouteAttribute::Table(table),
-        RouteAttribute::Priority(metric),
-    ];
-    message
-}
-
-fn event(table: u32, message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Event> {
-    match &message.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(message)) => {
-            route(table, message).map(|(prefix, route)| Event::Appeared(prefix, route))
-        }
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelRoute(message)) => {
-            route(table, message).map(|(prefix, route)| Event::Gone(prefix, route))
-        }
-        NetlinkPayload::Overrun(_) => Some(Event::Overrun),
-        _ => None,
-    }
-}
-
-/// The route of a message, if it stands in `table` and BIRD could learn it: routes
-/// with a type of service or a source prefix are other keys, and ignored by it.
-fn route(table: u32, message: &RouteMessage) -> Option<(IpNet, Route)> {
-    let header = &message.header;
-    let mut in_table = u32::from(header.table);
-    let mut metric = 0;
-    let mut address: IpAddr = match header.address_family {
-        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
-        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
-        _ => return None,
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Table(id) => in_table = *id,
-            RouteAttribute::Priority(priority) => metric = *priority,
-            RouteAttribute::Destination(RouteAddress::Inet(destination)) => {
-                address = (*destination).into();
-            }
-            RouteAttribute::Destination(RouteAddress::Inet6(destination)) => {
-                address = (*destination).into();
-            }
-            _ => {}
-        }
-    }
-    if in_table != table
-        || header.tos != 0
-        || header.source_prefix_length != 0
-        || header.flags.contains(RouteFlags::Cloned)
-    {
-        return None;
-    }
-    let prefix = IpNet::new(address, header.destination_prefix_length).ok()?;
-    let kind = match header.kind {
-        RouteType::BlackHole => Kind::Blackhole,
-        RouteType::Unreachable => Kind::Unreachable,
-        RouteType::Prohibit => Kind::Prohibit,
-        RouteType::Unicast => Kind::Unicast,
-        other => Kind::Other(other.into()),
-    };
-    let route = Route {
-        metric,
-        protocol: header.protocol.into(),
-        kind,
-    };
-    Some((prefix, route))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(prefix: &str, table: u32) -> RouteMessage {
-        build(
-            prefix.parse().unwrap(),
-            table,
-            201,
-            32,
-            RouteType::BlackHole,
-            RouteScope::Universe,
-        )
-    }
-
-    #[test]
-    fn what_is_built_reads_back() {
-        for prefix in ["192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0"] {
-            for table in [42, 4242] {
-                let expected = Route {
-                    metric: 32,
-                    protocol: 201,
-                    kind: Kind::Blackhole,
-                };
-                assert_eq!(
-                    route(table, &message(prefix, table)),
-                    Some((prefix.parse().unwrap(), expected)),
-                    "{prefix} in table {table}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_default_route_comes_without_destination() {
-        for (prefix, family) in [
-            ("0.0.0.0/0", AddressFamily::Inet),
-            ("::/0", AddressFamily::Inet6),
-        ] {
-            let mut message = RouteMessage::default();
-            message.header.address_family = family;
-            message.header.table = 42;
-            let (found, _) = route(42, &message).unwrap();
-            assert_eq!(found, prefix.parse().unwrap());
-        }
-    }
-
-    #[test]
-    fn routes_that_are_no_concern_of_ours_are_left_out() {
-        type Twist = fn(&mut RouteMessage);
-        let cases: [(&str, Twist); 4] = [
-            ("another table", |message| {
-                message.attributes.push(RouteAttribute::Table(4243));
-            }),
-            ("type of service", |message| message.header.tos = 8),
-            ("source prefix", |message| {
-                message.header.source_prefix_length = 24;
-            }),
-            ("cache entry", |message| {
-                message.header.flags.insert(RouteFlags::Cloned);
-            }),
-        ];
-        for (description, twist) in cases {
-            let mut message = message("2001:db8::/32", 4242);
-            twist(&mut message);
-            assert_eq!(route(4242, &message), None, "{description}");
-        }
-    }
-
-    #[test]
-    fn lost_events_are_told() {
-        let mut message =
-            NetlinkMessage::from(RouteNetlinkMessage::NewRoute(message("192.0.2.0/24", 4242)));
-        message.payload = NetlinkPayload::Overrun(Vec::new());
-        assert_eq!(event(4242, &message), Some(Event::Overrun));
     }
 }

@@ -4,111 +4,37 @@
 //! time; out flow [`Change`]s to the table. There is no IO here, so that every
 //! quarrel with another program can be tested without a kernel.
 //!
-//! A route is **ours** if it carries our route protocol number in our table; every
-//! other one is foreign and is never touched. BIRD learns by that same number, so
-//! the [`Level`] of a prefix is what stands in the table under it, whoever put it
-//! there.
+//! A route is **ours** if it carries one of our route protocol numbers in our table;
+//! every other one is foreign and is never touched. BIRD learns by the same numbers,
+//! so the [`Level`] of a prefix is what stands in the table under them, whoever put
+//! it there.
 //!
 //! ```text
-//!              ours, as it should be   ours, another kind   foreign at our metric   nothing
-//! full         -                       Restore              blocked                 Add
-//! withdrawn    Remove                  Remove               -                       -
+//!              nothing   ours, as wanted   ours, other level or kind   foreign at our metric
+//! announced    Add       -                 Replace, in place           blocked
+//! withdrawn    -         Remove            Remove                      -
 //! ```
-
-use core::{fmt, time::Duration};
-use std::collections::VecDeque;
+//!
+//! A replacement is one UPDATE on the wire and no withdraw; the metric must stay, as
+//! it is part of the route's key.
 
 use probe_core::{Level, Timestamp};
 
-/// So many repairs of one prefix are made in any [`REPAIR_SPAN`]; then the other
-/// program has its way until the span has passed.
-pub const REPAIRS: usize = 10;
-/// See [`REPAIRS`].
-pub const REPAIR_SPAN: Duration = Duration::from_secs(1);
-
-/// Route protocol numbers that BIRD does not learn: unspec, redirect, kernel, BIRD.
-const NOT_LEARNED: [u8; 4] = [0, 1, 2, 12];
-
-/// What makes a route ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Own {
-    /// The route protocol number of the level `full`.
-    pub protocol: u8,
-    /// The metric, part of the route's key.
-    pub metric: u32,
-}
-
-/// A route of a prefix in our table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Its metric.
-    pub metric: u32,
-    /// Its route protocol number: who made it.
-    pub protocol: u8,
-    /// What it does with packets.
-    pub kind: Kind,
-}
-
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            metric,
-            protocol,
-            kind,
-        } = self;
-        write!(f, "{kind} route of protocol {protocol}, metric {metric}")
-    }
-}
-
-/// What a route does with packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Drops them; the kind of our routes.
-    Blackhole,
-    /// Answers with ICMP host unreachable.
-    Unreachable,
-    /// Answers with ICMP administratively prohibited.
-    Prohibit,
-    /// Forwards them.
-    Unicast,
-    /// A kind that BIRD does not learn (local, throw, ...), by its number.
-    Other(u8),
-}
-
-impl Kind {
-    fn is_learned(self) -> bool {
-        match self {
-            Self::Blackhole | Self::Unreachable | Self::Prohibit | Self::Unicast => true,
-            Self::Other(_) => false,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Blackhole => f.write_str("blackhole"),
-            Self::Unreachable => f.write_str("unreachable"),
-            Self::Prohibit => f.write_str("prohibit"),
-            Self::Unicast => f.write_str("unicast"),
-            Self::Other(number) => write!(f, "type-{number}"),
-        }
-    }
-}
+use super::{
+    contest::Contest,
+    route::{Own, Route},
+};
 
 /// One change of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Add our blackhole; fails rather than overwrite.
-    Add,
-    /// Turn our own route of another kind back into a blackhole, in place: one
-    /// UPDATE on the wire and no withdraw.
-    Restore,
-    /// Remove our route of this metric.
-    Remove {
-        /// Its metric.
-        metric: u32,
-    },
+    /// Add this route of ours; fails rather than overwrite.
+    Add(Route),
+    /// Put this route of ours in the place of the one that has its key, which is
+    /// ours, too.
+    Replace(Route),
+    /// Remove this route of ours.
+    Remove(Route),
 }
 
 /// What is to be done now.
@@ -120,8 +46,18 @@ pub enum Plan {
     Make(Vec<Change>),
     /// Nothing can be done: a foreign route holds our key.
     Blocked(Route),
-    /// Another program changes the prefix again and again: not before this time.
-    Wait(Timestamp),
+}
+
+impl Plan {
+    /// Whether a route is to be put in another one's place.
+    pub fn replaces(&self) -> bool {
+        match self {
+            Self::Rest | Self::Blocked(_) => false,
+            Self::Make(changes) => changes
+                .iter()
+                .any(|change| matches!(change, Change::Replace(_))),
+        }
+    }
 }
 
 /// One prefix: what is wanted and what was seen.
@@ -130,7 +66,7 @@ pub struct Reconciler {
     own: Own,
     wanted: Option<Level>,
     routes: Vec<Route>,
-    repairs: VecDeque<Timestamp>,
+    contest: Contest,
 }
 
 impl Reconciler {
@@ -140,13 +76,8 @@ impl Reconciler {
             own,
             wanted: None,
             routes: Vec::new(),
-            repairs: VecDeque::with_capacity(REPAIRS),
+            contest: Contest::default(),
         }
-    }
-
-    /// What makes a route ours.
-    pub fn own(&self) -> Own {
-        self.own
     }
 
     /// What is wanted; none before the first [`want`](Self::want).
@@ -160,8 +91,11 @@ impl Reconciler {
     }
 
     /// The table was read: these are the routes of the prefix, ours and foreign.
-    pub fn observe(&mut self, routes: Vec<Route>) {
+    /// Whether they are others than known.
+    pub fn observe(&mut self, routes: Vec<Route>) -> bool {
+        let changed = self.routes != routes;
         self.routes = routes;
+        changed
     }
 
     /// Whether this route is among those seen last.
@@ -171,36 +105,43 @@ impl Reconciler {
 
     /// The kernel acknowledged `change`.
     pub fn made(&mut self, change: Change) {
-        let own = self.own;
-        let ours_at =
-            |metric| move |route: &Route| route.protocol == own.protocol && route.metric == metric;
         match change {
-            Change::Add | Change::Restore => {
-                let ours = ours_at(own.metric);
-                self.routes.retain(|route| !ours(route));
-                self.routes.push(Route {
-                    metric: own.metric,
-                    protocol: own.protocol,
-                    kind: Kind::Blackhole,
-                });
+            Change::Add(route) => self.routes.push(route),
+            Change::Replace(route) => {
+                match self
+                    .routes
+                    .iter_mut()
+                    .find(|old| old.metric == route.metric)
+                {
+                    Some(old) => *old = route,
+                    None => self.routes.push(route),
+                }
             }
-            Change::Remove { metric } => {
-                let ours = ours_at(metric);
-                self.routes.retain(|route| !ours(route));
+            Change::Remove(route) => {
+                // The kernel compares metric and protocol.
+                let removed = self
+                    .routes
+                    .iter()
+                    .position(|old| old.metric == route.metric && old.protocol == route.protocol);
+                if let Some(removed) = removed {
+                    self.routes.remove(removed);
+                }
             }
         }
     }
 
-    /// What the table says to BIRD.
+    /// What the table says to BIRD, which takes the lowest metric.
     pub fn level(&self) -> Level {
-        if self.ours().any(|route| route.kind.is_learned()) {
-            Level::Full
-        } else {
-            Level::Withdrawn
-        }
+        self.routes
+            .iter()
+            .filter(|route| route.is_learned())
+            .filter_map(|route| Some((route.metric, self.own.level_of(route.protocol)?)))
+            .min()
+            .map_or(Level::Withdrawn, |(_, level)| level)
     }
 
-    /// What is to be done for a fresh wish: never delayed.
+    /// What is to be done. A fresh wish does it at once, a repair after
+    /// [`pause`](Self::pause).
     pub fn plan(&self) -> Plan {
         let Some(wanted) = self.wanted else {
             return Plan::Rest;
@@ -212,374 +153,76 @@ impl Reconciler {
         }
     }
 
-    /// What is to be done about what somebody else did: limited to [`REPAIRS`] in
-    /// any [`REPAIR_SPAN`].
-    pub fn repair(&mut self, now: Timestamp) -> Plan {
-        let plan = self.plan();
-        match plan {
-            Plan::Make(_) => {}
-            Plan::Rest | Plan::Blocked(_) | Plan::Wait(_) => return plan,
-        }
-        while let Some(oldest) = self.repairs.front() {
-            let free_at = oldest.after(REPAIR_SPAN);
-            if free_at <= now {
-                self.repairs.pop_front();
-            } else if self.repairs.len() >= REPAIRS {
-                return Plan::Wait(free_at);
-            } else {
-                break;
-            }
-        }
-        self.repairs.push_back(now);
-        plan
+    /// Until when a repair that is due `now` has to wait; none if it may be made.
+    pub fn pause(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let next = self.contest.next_repair(self.wanted?, now);
+        (next > now).then_some(next)
+    }
+
+    /// A repair was made, or somebody was faster.
+    pub fn repaired(&mut self, now: Timestamp) {
+        self.contest.repaired(now);
+    }
+
+    /// Whether another program changes the prefix again and again.
+    pub fn is_contended(&self) -> bool {
+        self.contest.stands()
+    }
+
+    /// When that will be over if nothing more happens; none if it is.
+    pub fn peace_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.contest.over_at(self.wanted?, now)
     }
 
     /// Foreign routes because of which BIRD would not see ours: it takes the lowest
     /// metric of a prefix before it asks its import filter.
     pub fn hiding(&self) -> impl Iterator<Item = Route> + '_ {
         self.routes.iter().copied().filter(|route| {
-            route.protocol != self.own.protocol
-                && route.metric <= self.own.metric
-                && route.kind.is_learned()
-                && !NOT_LEARNED.contains(&route.protocol)
+            !self.own.made(route) && route.metric <= self.own.metric && route.is_learned()
         })
-    }
-
-    fn ours(&self) -> impl Iterator<Item = &Route> {
-        self.routes
-            .iter()
-            .filter(|route| route.protocol == self.own.protocol)
     }
 }
 
 /// The changes that lead from `routes` to `wanted`, or the foreign route that
 /// forbids it.
 fn changes(own: Own, wanted: Level, routes: &[Route]) -> Result<Vec<Change>, Route> {
-    match wanted {
-        Level::Full => {
-            let at_key = || routes.iter().filter(|route| route.metric == own.metric);
-            let ours = |route: &&Route| route.protocol == own.protocol;
-            if at_key()
-                .filter(ours)
-                .any(|route| route.kind == Kind::Blackhole)
-            {
-                return Ok(Vec::new());
-            }
-            // Replacing takes the first route of the key, whoever made it.
-            if let Some(foreign) = at_key().find(|route| !ours(route)) {
-                return Err(*foreign);
-            }
-            Ok(vec![match at_key().next() {
-                Some(_) => Change::Restore,
-                None => Change::Add,
-            }])
+    let Some(target) = own.route_at(wanted) else {
+        return Ok(removals(routes.iter().filter(|route| own.made(route))));
+    };
+    let mut changes = Vec::new();
+    let mut at_key = routes.iter().filter(|route| route.metric == own.metric);
+    let mut rest: Vec<&Route> = routes.iter().collect();
+    if !at_key.clone().any(|route| *route == target) {
+        // Replacing takes the first route of the key, whoever made it.
+        if let Some(foreign) = at_key.clone().find(|route| !own.made(route)) {
+            return Err(*foreign);
         }
-        Level::Withdrawn => {
-            let mut metrics: Vec<u32> = routes
-                .iter()
-                .filter(|route| route.protocol == own.protocol)
-                .map(|route| route.metric)
-                .collect();
-            metrics.sort_unstable();
-            metrics.dedup();
-            // Lowest last: a removal of metric 0 names no metric to the kernel, so it
-            // must be the only one left.
-            Ok(metrics
-                .into_iter()
-                .rev()
-                .map(|metric| Change::Remove { metric })
-                .collect())
-        }
+        changes.push(match at_key.next() {
+            Some(replaced) => {
+                rest.retain(|route| !core::ptr::eq(*route, replaced));
+                Change::Replace(target)
+            }
+            None => Change::Add(target),
+        });
     }
+    // What else says another level goes after ours stands, so that the prefix is
+    // announced throughout.
+    changes
+        .extend(removals(rest.into_iter().filter(|route| {
+            own.made(route) && route.protocol != target.protocol
+        })));
+    Ok(changes)
+}
+
+fn removals<'a>(routes: impl Iterator<Item = &'a Route>) -> Vec<Change> {
+    let mut routes: Vec<Route> = routes.copied().collect();
+    // Lowest last: a removal of metric 0 names no metric to the kernel, so it must
+    // be the only one left of its number.
+    routes.sort_by_key(|route| core::cmp::Reverse(route.metric));
+    routes.into_iter().map(Change::Remove).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const OWN: Own = Own {
-        protocol: 201,
-        metric: 32,
-    };
-    const GOOD: Route = Route {
-        metric: 32,
-        protocol: 201,
-        kind: Kind::Blackhole,
-    };
-
-    fn route(metric: u32, protocol: u8, kind: Kind) -> Route {
-        Route {
-            metric,
-            protocol,
-            kind,
-        }
-    }
-
-    fn reconciler(wanted: Option<Level>, routes: &[Route]) -> Reconciler {
-        let mut reconciler = Reconciler::new(OWN);
-        if let Some(level) = wanted {
-            reconciler.want(level);
-        }
-        reconciler.observe(routes.to_vec());
-        reconciler
-    }
-
-    #[test]
-    fn plans() {
-        let foreign = route(32, 4, Kind::Blackhole);
-        let changed = route(32, 201, Kind::Unreachable);
-        let stray = route(0, 201, Kind::Blackhole);
-        let full = Some(Level::Full);
-        let withdrawn = Some(Level::Withdrawn);
-        let remove = |metric| Change::Remove { metric };
-        for (description, wanted, routes, expected) in [
-            ("nothing wanted, ours there", None, vec![GOOD], Plan::Rest),
-            ("nothing wanted, nothing there", None, vec![], Plan::Rest),
-            ("full and there", full, vec![GOOD], Plan::Rest),
-            ("full and gone", full, vec![], Plan::Make(vec![Change::Add])),
-            (
-                "full, foreign at our key",
-                full,
-                vec![foreign],
-                Plan::Blocked(foreign),
-            ),
-            (
-                "full, ours of another kind",
-                full,
-                vec![changed],
-                Plan::Make(vec![Change::Restore]),
-            ),
-            (
-                "full, ours of another kind behind a foreign one",
-                full,
-                vec![foreign, changed],
-                Plan::Blocked(foreign),
-            ),
-            (
-                "full, foreign at another metric",
-                full,
-                vec![route(0, 4, Kind::Unicast)],
-                Plan::Make(vec![Change::Add]),
-            ),
-            (
-                "full, ours at another metric",
-                full,
-                vec![stray],
-                Plan::Make(vec![Change::Add]),
-            ),
-            (
-                "withdrawn and there",
-                withdrawn,
-                vec![GOOD],
-                Plan::Make(vec![remove(32)]),
-            ),
-            ("withdrawn and gone", withdrawn, vec![], Plan::Rest),
-            (
-                "withdrawn, only foreign",
-                withdrawn,
-                vec![foreign],
-                Plan::Rest,
-            ),
-            (
-                "withdrawn, ours at two metrics: metric 0 last",
-                withdrawn,
-                vec![stray, GOOD],
-                Plan::Make(vec![remove(32), remove(0)]),
-            ),
-        ] {
-            assert_eq!(
-                reconciler(wanted, &routes).plan(),
-                expected,
-                "{description}"
-            );
-        }
-    }
-
-    #[test]
-    fn level_is_what_bird_would_learn() {
-        for (description, routes, expected) in [
-            ("ours", vec![GOOD], Level::Full),
-            ("nothing", vec![], Level::Withdrawn),
-            (
-                "ours, another kind that BIRD learns",
-                vec![route(32, 201, Kind::Prohibit)],
-                Level::Full,
-            ),
-            (
-                "ours, a kind that BIRD ignores",
-                vec![route(32, 201, Kind::Other(9))],
-                Level::Withdrawn,
-            ),
-            (
-                "foreign",
-                vec![route(32, 4, Kind::Blackhole)],
-                Level::Withdrawn,
-            ),
-        ] {
-            assert_eq!(reconciler(None, &routes).level(), expected, "{description}");
-        }
-    }
-
-    #[test]
-    fn a_foreign_route_hides_ours_if_bird_prefers_it() {
-        for (description, foreign, hides) in [
-            ("lower metric", route(0, 4, Kind::Unicast), true),
-            ("same metric", route(32, 4, Kind::Unicast), true),
-            ("higher metric", route(33, 4, Kind::Unicast), false),
-            ("a kind BIRD ignores", route(0, 4, Kind::Other(2)), false),
-            ("a protocol BIRD ignores", route(0, 2, Kind::Unicast), false),
-        ] {
-            let reconciler = reconciler(Some(Level::Full), &[GOOD, foreign]);
-            assert_eq!(
-                reconciler.hiding().count(),
-                usize::from(hides),
-                "{description}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_fight_is_limited_and_goes_on_later() {
-        let mut reconciler = reconciler(Some(Level::Full), &[]);
-        let at = |ms: u64| Timestamp::from_nanos(ms * 1_000_000);
-        for ms in 0..10 {
-            assert_eq!(
-                reconciler.repair(at(ms)),
-                Plan::Make(vec![Change::Add]),
-                "repair {ms}"
-            );
-        }
-        assert_eq!(reconciler.repair(at(10)), Plan::Wait(at(1000)));
-        assert_eq!(reconciler.repair(at(999)), Plan::Wait(at(1000)));
-        assert_eq!(reconciler.repair(at(1000)), Plan::Make(vec![Change::Add]));
-        assert_eq!(reconciler.repair(at(1000)), Plan::Wait(at(1001)));
-        assert_eq!(
-            reconciler.plan(),
-            Plan::Make(vec![Change::Add]),
-            "a fresh wish is never delayed"
-        );
-    }
-
-    #[test]
-    fn a_table_in_order_costs_no_repairs() {
-        let mut reconciler = reconciler(Some(Level::Full), &[GOOD]);
-        for ms in 0..100 {
-            assert_eq!(reconciler.repair(Timestamp::from_nanos(ms)), Plan::Rest);
-        }
-        reconciler.observe(Vec::new());
-        assert_eq!(
-            reconciler.repair(Timestamp::from_nanos(100)),
-            Plan::Make(vec![Change::Add])
-        );
-    }
-
-    fn kinds() -> impl Strategy<Value = Kind> {
-        prop_oneof![
-            Just(Kind::Blackhole),
-            Just(Kind::Unreachable),
-            Just(Kind::Prohibit),
-            Just(Kind::Unicast),
-            Just(Kind::Other(2)),
-        ]
-    }
-
-    /// A table as the kernel allows it after additions without "exclusive": several
-    /// routes may share a metric.
-    fn tables() -> impl Strategy<Value = Vec<Route>> {
-        let metric = prop_oneof![Just(0), Just(32), Just(1024)];
-        let protocol = prop_oneof![Just(201), Just(4), Just(2)];
-        prop::collection::vec(
-            (metric, protocol, kinds()).prop_map(|(metric, protocol, kind)| Route {
-                metric,
-                protocol,
-                kind,
-            }),
-            0..5,
-        )
-    }
-
-    fn levels() -> impl Strategy<Value = Level> {
-        prop_oneof![Just(Level::Full), Just(Level::Withdrawn)]
-    }
-
-    /// The kernel's table under `change`, foreign routes and all.
-    fn kernel(table: &mut Vec<Route>, change: Change) {
-        match change {
-            Change::Add => {
-                assert!(table.iter().all(|route| route.metric != 32), "EEXIST");
-                table.push(GOOD);
-            }
-            Change::Restore => {
-                let first = table.iter_mut().find(|route| route.metric == 32);
-                *first.expect("ENOENT") = GOOD;
-            }
-            Change::Remove { metric } => {
-                let before = table.len();
-                table.retain(|route| route.protocol != 201 || route.metric != metric);
-                assert!(table.len() < before, "ESRCH");
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn changes_lead_to_the_wanted_level_and_spare_foreign_routes(
-            table in tables(),
-            wanted in levels(),
-        ) {
-            let foreign = |table: &[Route]| -> Vec<Route> {
-                table.iter().copied().filter(|route| route.protocol != 201).collect()
-            };
-            let mut reconciler = reconciler(Some(wanted), &table);
-            let mut after = table.clone();
-            match reconciler.plan() {
-                Plan::Rest => prop_assert_eq!(reconciler.level(), wanted),
-                Plan::Blocked(route) => {
-                    prop_assert_eq!(wanted, Level::Full);
-                    prop_assert!(table.contains(&route) && route.protocol != 201);
-                }
-                Plan::Wait(_) => prop_assert!(false, "a wish waits"),
-                Plan::Make(changes) => {
-                    for change in changes {
-                        kernel(&mut after, change);
-                        reconciler.made(change);
-                    }
-                    prop_assert_eq!(reconciler.level(), wanted);
-                    prop_assert_eq!(reconciler.plan(), Plan::Rest);
-                    reconciler.observe(after.clone());
-                    prop_assert_eq!(reconciler.level(), wanted);
-                    prop_assert_eq!(reconciler.plan(), Plan::Rest);
-                    prop_assert_eq!(foreign(&after), foreign(&table));
-                }
-            }
-        }
-
-        #[test]
-        fn nothing_is_done_before_anything_is_wanted(table in tables(), now: u32) {
-            let mut reconciler = reconciler(None, &table);
-            prop_assert_eq!(reconciler.repair(Timestamp::from_nanos(now.into())), Plan::Rest);
-        }
-
-        #[test]
-        fn no_span_sees_more_repairs_than_the_limit(
-            steps in prop::collection::vec(0..400_000_000u64, 1..200),
-        ) {
-            let mut reconciler = reconciler(Some(Level::Full), &[]);
-            let mut now = Timestamp::default();
-            let mut made = Vec::new();
-            for step in steps {
-                now = now.after(Duration::from_nanos(step));
-                match reconciler.repair(now) {
-                    Plan::Make(_) => made.push(now),
-                    Plan::Wait(until) => prop_assert!(until > now),
-                    Plan::Rest | Plan::Blocked(_) => prop_assert!(false),
-                }
-            }
-            for pair in made.windows(REPAIRS + 1) {
-                prop_assert!(pair[REPAIRS].since(pair[0]) >= REPAIR_SPAN);
-            }
-        }
-    }
-}
+mod properties;
+#[cfg(test)]
+mod tests;

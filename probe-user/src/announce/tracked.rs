@@ -1,16 +1,20 @@
 //! One prefix as the actor keeps it: its reconciler, what was told about it, and
-//! what stands against its wanted level.
+//! when to look after it again.
+
+use core::time::Duration;
 
 use ipnet::IpNet;
 use probe_core::{Level, Timestamp};
 
-use super::{
-    Error, Options,
-    reconcile::{Own, Plan, Reconciler, Route},
-};
+use super::{Options, reconcile::Reconciler, route::Own};
 
 /// The metric of an IPv6 route that is added with metric 0.
 const IPV6_DEFAULT_METRIC: u32 = 1024;
+/// After the first refusal the next attempt comes so much later, and each time twice
+/// as late.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// No attempt waits longer.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// One prefix.
 pub(super) struct Tracked {
@@ -18,12 +22,20 @@ pub(super) struct Tracked {
     pub reconciler: Reconciler,
     /// The level that was observed last.
     pub told: Option<Level>,
-    /// Why the last attempt failed.
-    pub refusal: Option<String>,
-    /// Whether another program changes it faster than repairs are allowed.
-    pub contended: bool,
+    /// That the last attempt was refused.
+    pub refusal: Option<Refusal>,
+    /// When to look after it again, without an event.
+    pub due: Option<Timestamp>,
+}
+
+/// A change that the kernel refused.
+pub(super) struct Refusal {
+    /// Why, and what to do.
+    pub sentence: String,
+    /// How often in a row.
+    times: u32,
     /// When to try again.
-    pub retry_at: Option<Timestamp>,
+    retry_at: Timestamp,
 }
 
 impl Tracked {
@@ -35,58 +47,35 @@ impl Tracked {
         Self {
             net,
             reconciler: Reconciler::new(Own {
-                protocol: options.protocol_full,
+                full: options.protocol_full,
+                degraded: options.protocol_degraded,
                 metric,
             }),
             told: None,
             refusal: None,
-            contended: false,
-            retry_at: None,
+            due: None,
         }
     }
 
-    /// What stands against the wanted level, one sentence each.
-    pub fn conflicts(&self, table: u32) -> Vec<String> {
-        let prefix = self.net;
-        let mut sentences = Vec::new();
-        let blocked = match self.reconciler.plan() {
-            Plan::Blocked(route) => Some(route),
-            Plan::Rest | Plan::Make(_) | Plan::Wait(_) => None,
-        };
-        if let Some(route) = blocked {
-            let error = Error::Foreign {
-                prefix,
-                table,
-                route,
-            };
-            sentences.push(error.to_string());
-        }
-        sentences.extend(
-            self.reconciler
-                .hiding()
-                .filter(|route| Some(*route) != blocked)
-                .map(|route| hidden(prefix, table, route)),
-        );
-        if self.contended
-            && let Some(level) = self.reconciler.wanted()
-        {
-            let error = Error::Contended {
-                prefix,
-                table,
-                level,
-            };
-            sentences.push(error.to_string());
-        }
-        sentences.extend(self.refusal.clone());
-        sentences
+    /// Until when a repair has to wait; none if it may be made now.
+    pub fn pause(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.refusal
+            .as_ref()
+            .map(|refusal| refusal.retry_at)
+            .filter(|retry_at| *retry_at > now)
+            .or_else(|| self.reconciler.pause(now))
     }
-}
 
-fn hidden(prefix: IpNet, table: u32, route: Route) -> String {
-    format!(
-        "another program's {route} for {prefix} in routing table {table} hides lapwing's from \
-         BIRD, which takes the lowest metric: remove it (ip route del {prefix} table {table} \
-         metric {metric})",
-        metric = route.metric
-    )
+    /// The kernel refused a change.
+    pub fn refused(&mut self, sentence: String, now: Timestamp) {
+        let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times);
+        let pause = FIRST_RETRY.saturating_mul(2u32.saturating_pow(times));
+        let retry_at = now.after(pause.min(LONGEST_RETRY));
+        self.refusal = Some(Refusal {
+            sentence,
+            times: times.saturating_add(1),
+            retry_at,
+        });
+        self.due = Some(retry_at);
+    }
 }

@@ -114,7 +114,7 @@ fn read_root(
             value::word(&[("observe", Mode::Observe), ("enforce", Mode::Enforce)]),
         )
         .unwrap_or_default();
-    let route = read_route(&root.table("route", "[route]", &ROUTE));
+    let route = read_route(&root.table("route", "[route]", &ROUTE), findings);
     let detect_section = root.table("detect", "[detect]", &DETECT_KEYS);
     let detect = read_detect(&detect_section);
     let false_alarm_period = detect_section
@@ -260,17 +260,36 @@ fn read_interfaces(
     Interfaces::Named(names)
 }
 
-fn read_route(section: &Section<'_>) -> Route {
+fn read_route(section: &Section<'_>, findings: &Findings) -> Route {
     let default = Route::default();
-    Route {
+    let protocols = section.table(
+        "protocols",
+        "protocols = { full = 201, degraded = 202 }",
+        &["full", "degraded"],
+    );
+    let full = protocols.read("full", network::route_protocol);
+    let degraded = protocols.read("degraded", network::route_protocol);
+    let route = Route {
         table: section
             .read("table", network::route_table)
             .unwrap_or(default.table),
-        protocol_full: section
-            .table("protocols", "protocols = { full = 201 }", &["full"])
-            .read("full", network::route_protocol)
-            .unwrap_or(default.protocol_full),
+        protocol_full: full.unwrap_or(default.protocol_full),
+        protocol_degraded: degraded.unwrap_or(default.protocol_degraded),
+    };
+    if route.protocol_full == route.protocol_degraded {
+        let (key, label) = match (full, degraded) {
+            (Some(_), None) => ("full", "`degraded` is 202 unless it is written"),
+            (None, Some(_)) => ("degraded", "`full` is 201 unless it is written"),
+            (Some(_), Some(_)) | (None, None) => ("degraded", "the same number as `full`"),
+        };
+        findings.push(Finding::new(
+            protocols.place(key),
+            "`full` and `degraded` must be two numbers",
+            label,
+            "write both, for example protocols = { full = 201, degraded = 202 }, and the same in BIRD's filter",
+        ));
     }
+    route
 }
 
 fn patience(value: value::Value<'_>) -> Result<Duration, value::Fault> {

@@ -13,7 +13,7 @@ use probe_core::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Done, view::View};
+use super::{Done, conflicts, view::View};
 use crate::{
     announce::{self, Announcer},
     datapath,
@@ -101,6 +101,14 @@ impl Actor {
     pub fn note(&mut self, event: &Event, view: &mut View) {
         view.count_event(event);
         self.record(datapath::now(), Record::of_event(event, &self.names));
+    }
+
+    /// Notes a conflict that began or ended.
+    pub fn note_conflict(&mut self, change: conflicts::Change, view: &mut View) {
+        let conflicts::Change { conflict, stands } = change;
+        view.count_conflict(&conflict, stands);
+        let record = Record::of_conflict(conflict, stands, &self.names);
+        self.record(datapath::now(), record);
     }
 
     /// Starts a level change.
@@ -273,7 +281,7 @@ pub fn log(record: &Record) {
         } => tracing::warn!("the table holds {prefix} {observed}, but {wanted} was decided"),
         Record::Decision {
             prefix,
-            level: level @ Level::Withdrawn,
+            level: level @ (Level::Degraded | Level::Withdrawn),
             sentence,
             ..
         } => tracing::warn!("{prefix} -> {level}: {sentence}"),
@@ -292,6 +300,17 @@ pub fn log(record: &Record) {
             *took_ns as f64 / 1e6
         ),
         Record::RouteFailed { error, .. } => tracing::error!("{error}"),
+        Record::RouteConflict {
+            stands: true,
+            sentence,
+            ..
+        } => tracing::error!("{sentence}"),
+        Record::RouteConflict {
+            stands: false,
+            prefix,
+            conflict,
+            ..
+        } => tracing::info!("the route of {prefix} is no longer {conflict}"),
         Record::RouteObserved { prefix, level } => {
             tracing::info!("the table holds {prefix} {level}");
         }

@@ -11,6 +11,7 @@ use super::{
     Done,
     act::{self, Actor},
     alarm::Alarm,
+    conflicts::Conflicts,
     lock::Lock,
     rhythm::{self, Pace, Reader},
     setup::Parts,
@@ -42,6 +43,7 @@ enum Occurrence {
     Bell,
     Done(Done),
     Observed(Observation),
+    Conflicts,
     Signal(Received),
 }
 
@@ -50,6 +52,7 @@ pub struct Daemon {
     settings: Settings,
     datapath: Datapath,
     observations: Option<mpsc::Receiver<Observation>>,
+    conflicts: Conflicts,
     journal: Journal,
     engine: Engine,
     actor: Actor,
@@ -82,6 +85,7 @@ impl Daemon {
         let engine = Engine::new(settings.core.clone(), now);
         let sensor = datapath.sensor();
         let (sender, done) = mpsc::channel(DONE);
+        let conflicts = Conflicts::new(announcer.as_ref().map(|announcer| announcer.conflicts()));
         let actor = Actor::new(&settings.core, announcer.clone(), sender);
         let view = View::new(
             &settings,
@@ -102,6 +106,7 @@ impl Daemon {
             settings,
             datapath,
             observations,
+            conflicts,
             journal,
             engine,
             actor,
@@ -136,6 +141,7 @@ impl Daemon {
                 signal = signals.next() => Occurrence::Signal(signal),
                 Some(done) = self.done.recv() => Occurrence::Done(done),
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
+                () = self.conflicts.changed() => Occurrence::Conflicts,
                 rung = bell.rung() => {
                     rung.context("the kernel side's bell failed")?;
                     Occurrence::Bell
@@ -150,6 +156,11 @@ impl Daemon {
                 Occurrence::Bell => self.reader.rung(),
                 Occurrence::Done(done) => self.finish(done),
                 Occurrence::Observed(observation) => self.observe(observation),
+                Occurrence::Conflicts => {
+                    for change in self.conflicts.take_changes() {
+                        self.actor.note_conflict(change, &mut self.view);
+                    }
+                }
                 Occurrence::Signal(Received::Hangup) => tracing::warn!(
                     "SIGHUP: the configuration is read at start only; restart to apply a change (routes and hooks stay)"
                 ),

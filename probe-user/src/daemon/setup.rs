@@ -166,7 +166,9 @@ async fn start_announcer(
     let (announcer, observations) = Announcer::start(announce::Options {
         table: settings.route.table,
         protocol_full: settings.route.protocol_full,
+        protocol_degraded: settings.route.protocol_degraded,
         metric: METRIC,
+        event_buffer_bytes: announce::EVENT_BUFFER_BYTES,
         prefixes: settings
             .core
             .prefixes

@@ -14,7 +14,7 @@ use probe_core::{
 use tokio::sync::watch;
 
 use crate::{
-    announce::Announcer,
+    announce::{Announcer, conflict::Conflict},
     config::Settings,
     datapath::{Attachment, Datapath},
     metrics::{self, Model, Phase, Tally},
@@ -85,13 +85,23 @@ impl View {
     pub fn count_event(&mut self, event: &Event) {
         match event {
             Event::Held { prefix, guard, .. } => self.tally.held(*prefix, *guard),
+            Event::RouteDiffers { prefix, .. } => self.tally.route_differed(*prefix),
             Event::Armed { .. }
             | Event::Suspected { .. }
             | Event::Cleared { .. }
             | Event::Verdict { .. }
             | Event::ProbeChanged { .. }
-            | Event::Blind { .. }
-            | Event::RouteDiffers { .. } => {}
+            | Event::Blind { .. } => {}
+        }
+    }
+
+    /// Counts a conflict that began or ended.
+    pub fn count_conflict(&mut self, conflict: &Conflict, stands: bool) {
+        let Conflict { prefix, kind, .. } = conflict;
+        if stands {
+            self.tally.conflict_began(*prefix, *kind);
+        } else {
+            self.tally.conflict_ended(*prefix, *kind);
         }
     }
 
@@ -108,7 +118,7 @@ impl View {
             (Level::Withdrawn, Some(first)) => {
                 self.tally.took(Phase::Decided, decided.since(first));
             }
-            (Level::Withdrawn, None) | (Level::Full, _) => {}
+            (Level::Withdrawn, None) | (Level::Degraded | Level::Full, _) => {}
         }
     }
 
@@ -116,7 +126,7 @@ impl View {
     pub fn count_set(&mut self, level: Level, took: Duration) {
         match level {
             Level::Withdrawn => self.tally.took(Phase::Kernel, took),
-            Level::Full => {}
+            Level::Degraded | Level::Full => {}
         }
     }
 
@@ -125,11 +135,14 @@ impl View {
         let services = sources.engine.services();
         let prefixes = sources.engine.prefixes();
         let attachments = sources.datapath.attachments();
-        let conflicts = self
-            .announcer
-            .as_ref()
-            .map(|announcer| announcer.conflicts())
-            .unwrap_or_default();
+        let conflicts: Vec<String> = self.announcer.as_ref().map_or_else(Vec::new, |announcer| {
+            let conflicts = announcer.conflicts();
+            let standing = conflicts.borrow();
+            standing
+                .iter()
+                .map(|conflict| conflict.sentence.clone())
+                .collect()
+        });
         let trouble = match sources.sensor {
             Sensor::Attached => None,
             Sensor::Detached(why) => Some(why.clone()),

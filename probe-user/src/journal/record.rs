@@ -12,6 +12,8 @@ use probe_core::{
 };
 use serde::Serialize;
 
+use crate::announce::conflict::{Conflict, ConflictKind};
+
 /// The names behind the core's ids.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -191,6 +193,17 @@ pub enum Record {
         /// Which level.
         level: Level,
     },
+    /// Something began to stand against a wanted level, or no longer does.
+    RouteConflict {
+        /// Of which prefix.
+        prefix: String,
+        /// What kind of thing.
+        conflict: ConflictKind,
+        /// Whether it stands now.
+        stands: bool,
+        /// All of it in words.
+        sentence: String,
+    },
     /// The daemon ends by request.
     Stopped {
         /// What happens to its routes.
@@ -311,6 +324,21 @@ impl Record {
                 wanted: *wanted,
                 observed: *observed,
             },
+        }
+    }
+
+    /// The record of a conflict that began or ended.
+    pub fn of_conflict(conflict: Conflict, stands: bool, names: &Names) -> Self {
+        let Conflict {
+            prefix,
+            kind,
+            sentence,
+        } = conflict;
+        Self::RouteConflict {
+            prefix: names.prefix(prefix),
+            conflict: kind,
+            stands,
+            sentence,
         }
     }
 

@@ -43,6 +43,7 @@ impl Collector for Model {
         self.encode_http(&mut encoder)?;
         self.encode_trials(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
+        self.encode_quarrels(&mut encoder)?;
         self.encode_sensor(&mut encoder)
     }
 }
@@ -116,29 +117,20 @@ impl Model {
     }
 
     fn encode_decisions(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let names: Vec<String> = self
-            .prefixes
-            .iter()
-            .map(|prefix| prefix.prefix.to_string())
-            .collect();
-        // A tally of a prefix that is not shown has no name.
-        let name = |prefix: PrefixId| {
-            usize::try_from(prefix.0)
-                .ok()
-                .and_then(|index| names.get(index))
-                .map(String::as_str)
-        };
+        let names = PrefixNames::of(self);
+        let name = |prefix| names.get(prefix);
         gauges(
             encoder,
             "lapwing_prefix_level",
-            "What the routing table holds for the prefix: 2 full, 0 withdrawn.",
+            "What the routing table holds for the prefix: 2 full, 1 degraded, 0 withdrawn.",
             None,
             self.prefixes
                 .iter()
-                .zip(&names)
+                .zip(&names.0)
                 .filter_map(|(prefix, name)| {
                     let level = match prefix.status.observed? {
                         Level::Full => 2u32,
+                        Level::Degraded => 1,
                         Level::Withdrawn => 0,
                     };
                     Some(([("prefix", &**name)], level))
@@ -191,6 +183,37 @@ impl Model {
                     &self.tally.phases[phase as usize],
                 )
             }),
+        )
+    }
+
+    fn encode_quarrels(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let names = PrefixNames::of(self);
+        let name = |prefix| names.get(prefix);
+        counters(
+            encoder,
+            "lapwing_route_differences",
+            "How often the routing table was found to hold another level than the decided one: \
+             somebody else changed it.",
+            None,
+            self.tally
+                .route_differences
+                .iter()
+                .filter_map(|(prefix, count)| Some(([("prefix", name(*prefix)?)], *count))),
+        )?;
+        gauges(
+            encoder,
+            "lapwing_route_conflicts",
+            "What stands against the wanted level now: another program's route in our place \
+             (blocked) or preferred by BIRD (hidden), another program that undoes our changes \
+             (contended), the kernel (refused).",
+            None,
+            self.tally
+                .route_conflicts
+                .iter()
+                .filter_map(|((prefix, kind), standing)| {
+                    let labels = [("prefix", name(*prefix)?), ("conflict", kind.name())];
+                    Some((labels, *standing))
+                }),
         )
     }
 
@@ -261,9 +284,26 @@ impl Service {
     }
 }
 
+/// The prefixes as text, by id.
+struct PrefixNames(Vec<String>);
+
+impl PrefixNames {
+    fn of(model: &Model) -> Self {
+        let prefixes = model.prefixes.iter();
+        Self(prefixes.map(|prefix| prefix.prefix.to_string()).collect())
+    }
+
+    /// A tally of a prefix that is not shown has no name.
+    fn get(&self, prefix: PrefixId) -> Option<&str> {
+        let index = usize::try_from(prefix.0).ok()?;
+        self.0.get(index).map(String::as_str)
+    }
+}
+
 fn action(level: Level) -> &'static str {
     match level {
         Level::Full => "announce",
+        Level::Degraded => "degrade",
         Level::Withdrawn => "withdraw",
     }
 }

@@ -27,6 +27,8 @@ use probe_core::{
 };
 use prometheus_client::{encoding::text, registry::Registry};
 
+use crate::announce::conflict::ConflictKind;
+
 /// Everything that one scrape shows.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -146,6 +148,8 @@ impl Phase {
 pub struct Tally {
     decisions: BTreeMap<(PrefixId, Level, Cause), u64>,
     holds: BTreeMap<(PrefixId, Guard), u64>,
+    route_differences: BTreeMap<PrefixId, u64>,
+    route_conflicts: BTreeMap<(PrefixId, ConflictKind), u32>,
     phases: [Histogram; Phase::COUNT],
 }
 
@@ -158,6 +162,22 @@ impl Tally {
     /// A level change was held.
     pub fn held(&mut self, prefix: PrefixId, guard: Guard) {
         *self.holds.entry((prefix, guard)).or_default() += 1;
+    }
+
+    /// Somebody else changed the route.
+    pub fn route_differed(&mut self, prefix: PrefixId) {
+        *self.route_differences.entry(prefix).or_default() += 1;
+    }
+
+    /// Something stands against the wanted level.
+    pub fn conflict_began(&mut self, prefix: PrefixId, kind: ConflictKind) {
+        *self.route_conflicts.entry((prefix, kind)).or_default() += 1;
+    }
+
+    /// It no longer does.
+    pub fn conflict_ended(&mut self, prefix: PrefixId, kind: ConflictKind) {
+        let standing = self.route_conflicts.entry((prefix, kind)).or_default();
+        *standing = standing.saturating_sub(1);
     }
 
     /// A phase of a withdraw took so long.

@@ -67,6 +67,7 @@ fn model() -> Model {
         (0, "192.0.2.0/24", Some(Level::Full)),
         (1, "2001:db8::/32", Some(Level::Withdrawn)),
         (2, "198.51.100.0/24", None),
+        (3, "203.0.113.0/24", Some(Level::Degraded)),
     ] {
         model.prefixes.push(Prefix {
             prefix: prefix.parse().unwrap(),
@@ -94,19 +95,28 @@ fn model() -> Model {
         runs: 1_000_000,
         run_time: Duration::from_millis(50),
     });
+    model.tally = tally();
+    model
+}
+
+fn tally() -> Tally {
+    let mut tally = Tally::default();
     for _ in 0..2 {
-        model
-            .tally
-            .decided(PrefixId(1), Level::Withdrawn, Cause::LiveTrials);
+        tally.decided(PrefixId(1), Level::Withdrawn, Cause::LiveTrials);
     }
-    model
-        .tally
-        .decided(PrefixId(0), Level::Full, Cause::FirstAnnouncement);
-    model.tally.held(PrefixId(0), Guard::SecondLeg);
-    model.tally.held(PrefixId(9), Guard::Observe);
-    model.tally.took(Phase::Decided, Duration::from_millis(12));
-    model.tally.took(Phase::Kernel, Duration::from_micros(80));
-    model
+    tally.decided(PrefixId(0), Level::Full, Cause::FirstAnnouncement);
+    tally.held(PrefixId(0), Guard::SecondLeg);
+    tally.held(PrefixId(9), Guard::Observe);
+    for _ in 0..3 {
+        tally.route_differed(PrefixId(0));
+    }
+    for (prefix, kind) in [(0, ConflictKind::Hidden), (1, ConflictKind::Blocked)] {
+        tally.conflict_began(PrefixId(prefix), kind);
+    }
+    tally.conflict_ended(PrefixId(1), ConflictKind::Blocked);
+    tally.took(Phase::Decided, Duration::from_millis(12));
+    tally.took(Phase::Kernel, Duration::from_micros(80));
+    tally
 }
 
 /// One sample line: name, labels, value.
@@ -274,6 +284,22 @@ fn every_value_of_the_model_is_where_it_belongs() {
         ),
         ("lapwing_prefix_level", &[("prefix", "192.0.2.0/24")], 2.0),
         ("lapwing_prefix_level", &[("prefix", "2001:db8::/32")], 0.0),
+        ("lapwing_prefix_level", &[("prefix", "203.0.113.0/24")], 1.0),
+        (
+            "lapwing_route_differences_total",
+            &[("prefix", "192.0.2.0/24")],
+            3.0,
+        ),
+        (
+            "lapwing_route_conflicts",
+            &[("prefix", "192.0.2.0/24"), ("conflict", "hidden")],
+            1.0,
+        ),
+        (
+            "lapwing_route_conflicts",
+            &[("prefix", "2001:db8::/32"), ("conflict", "blocked")],
+            0.0,
+        ),
         (
             "lapwing_decisions_total",
             &[
@@ -351,6 +377,7 @@ fn labels_are_names_of_ours_and_bounded() {
         "abi",
         "action",
         "cause",
+        "conflict",
         "direction",
         "guard",
         "hook",
