@@ -1,4 +1,5 @@
 //! What the operator orders, the budget of lowerings, and what survives a restart.
+#![expect(clippy::unwrap_used, reason = "a broken test world should panic")]
 
 mod common;
 

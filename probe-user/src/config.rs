@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use probe_core::config::{Config, Mode, Recover};
+use probe_core::config::{Classify, Config, Guards, Mode, Recover};
 
 use crate::datapath::Measure;
 
@@ -166,9 +166,12 @@ impl Settings {
             core: Config {
                 mode: Mode::Observe,
                 false_alarm_period: schema::FALSE_ALARM_PERIOD,
+                classify: Classify::default(),
+                guards: Guards::for_prefixes(0),
                 recover: Recover {
                     hold: schema::HOLD,
                     hold_max: schema::HOLD_MAX,
+                    canary: false,
                 },
                 services: Vec::new(),
                 prefixes: Vec::new(),

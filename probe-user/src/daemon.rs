@@ -20,6 +20,7 @@ mod conflicts;
 mod event_loop;
 pub mod hooks;
 mod lock;
+mod log;
 mod rhythm;
 mod setup;
 mod signals;

@@ -11,7 +11,8 @@ use probe_core::{
     Level, Timestamp,
     command::Guard,
     config::Mode,
-    status::{ServiceState, TrialTotals},
+    input::Order,
+    status::{KindStatus, ServiceState, Standing, TrialTotals},
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +72,12 @@ pub struct PrefixView {
     pub wanted: Option<Level>,
     /// What stands in the table.
     pub observed: Option<Level>,
+    /// Why it stands where it does.
+    pub standing: Standing,
     /// Who holds a change that is due.
     pub held_by: Option<Guard>,
+    /// The operator's orders for it: a pin, a drain.
+    pub orders: Vec<Order>,
     /// While withdrawn: what is left of the hold.
     pub hold_left_seconds: Option<f64>,
     /// Withdraws since the daemon runs.
@@ -104,6 +109,8 @@ pub struct ServiceView {
     pub totals: TrialTotals,
     /// Trials of every kind that the service has.
     pub trials: BTreeMap<Kind, TrialTotals>,
+    /// What is known of every kind.
+    pub kinds: BTreeMap<Kind, KindStatus>,
     /// Successes a second that the rate leg expects; none while it is still learning.
     pub expected_per_second: Option<f64>,
     /// Whether the regular probe passes; none before its first result.
@@ -175,6 +182,7 @@ impl Document {
                     "PREFIX",
                     "WANTED",
                     "TABLE",
+                    "STANDING",
                     "HELD BY",
                     "HOLD LEFT",
                     "WITHDRAWN",
@@ -240,6 +248,7 @@ impl PrefixView {
             self.prefix.clone(),
             or_dash(self.wanted),
             or_dash(self.observed),
+            self.standing_words(),
             or_dash(self.held_by),
             self.hold_left_seconds.map_or_else(dash, seconds),
             match self.withdrawals {
@@ -252,6 +261,26 @@ impl PrefixView {
     }
 }
 
+impl PrefixView {
+    /// Why it stands where it does; an order says more than what it led to.
+    fn standing_words(&self) -> String {
+        let pinned = self.orders.iter().any(|order| match order {
+            Order::Pin { .. } => true,
+            Order::Unpin { .. }
+            | Order::Drain { .. }
+            | Order::Undrain { .. }
+            | Order::Freeze { .. }
+            | Order::Thaw => false,
+        });
+        if pinned {
+            "pinned"
+        } else {
+            self.standing.name()
+        }
+        .to_owned()
+    }
+}
+
 impl ServiceView {
     fn row(&self) -> Vec<String> {
         let healthy = match self.state {
@@ -259,7 +288,7 @@ impl ServiceView {
             | ServiceState::Unguarded
             | ServiceState::Learning
             | ServiceState::Armed => self.probe_passes != Some(false),
-            ServiceState::Suspect | ServiceState::Failed => false,
+            ServiceState::Impaired | ServiceState::Suspect | ServiceState::Failed => false,
         };
         vec![
             mark(healthy),
@@ -382,7 +411,9 @@ mod tests {
                 prefix: "192.0.2.0/24".into(),
                 wanted: Some(Level::Withdrawn),
                 observed: Some(Level::Withdrawn),
+                standing: Standing::Withdrawn,
                 held_by: None,
+                orders: Vec::new(),
                 hold_left_seconds: Some(42.9),
                 withdrawals: 1,
                 services: vec!["web".into()],
@@ -404,6 +435,7 @@ mod tests {
                     (Kind::Connect, totals(1, 2, 3)),
                     (Kind::Request, totals(4, 5, 6)),
                 ]),
+                kinds: BTreeMap::new(),
                 expected_per_second: Some(1000.0),
                 probe_passes: Some(false),
             }],
@@ -417,8 +449,8 @@ mod tests {
 lapwing 0.1.0   site fra1   host edge3   mode enforce   up 3h 12m
 sensor: eth0 ingress (native)
 
-   PREFIX        WANTED     TABLE      HELD BY  HOLD LEFT  WITHDRAWN  SERVICES
-!  192.0.2.0/24  withdrawn  withdrawn  -        42s        once       web
+   PREFIX        WANTED     TABLE      STANDING   HELD BY  HOLD LEFT  WITHDRAWN  SERVICES
+!  192.0.2.0/24  withdrawn  withdrawn  withdrawn  -        42s        once       web
 
    SERVICE  ENDPOINT            STATE   TRIALS/S  FAILING  NORMAL  SCORE    PROBE
 !  web      192.0.2.10:443/tcp  failed  1023      100.0 %  0.5 %   100.0 %  fails

@@ -1,7 +1,7 @@
 //! The `[[prefix]]` sections with their services and probes, and what must hold
 //! between them.
 
-use std::{collections::BTreeMap, net::IpAddr, ops::Range};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range, time::Duration};
 
 use ipnet::IpNet;
 use probe_core::config::{
@@ -18,8 +18,10 @@ use super::{
 };
 
 /// The keys of `[[prefix]]`.
-pub const PREFIX: [&str; 3] = ["prefix", "withdraw_when", "service"];
-const SERVICE: [&str; 10] = [
+pub const PREFIX: [&str; 4] = ["prefix", "withdraw_when", "drain", "service"];
+/// How long a drain degrades a prefix before it withdraws it.
+const DRAIN: Duration = Duration::from_secs(30);
+const SERVICE: [&str; 11] = [
     "name",
     "address",
     "port",
@@ -28,6 +30,7 @@ const SERVICE: [&str; 10] = [
     "probe",
     "broken",
     "patience",
+    "grey_patience",
     "deadline",
     "arm_after",
 ];
@@ -87,6 +90,12 @@ impl<'a> Host<'a> {
         }
         let withdraw_when = section.read_spanned("withdraw_when", value::withdraw_when);
         let before = self.services.len();
+        let drain = section
+            .read(
+                "drain",
+                value::duration(Duration::ZERO, Duration::from_hours(24)),
+            )
+            .unwrap_or(DRAIN);
         let sections = section.tables("service", "[[prefix.service]]", &SERVICE);
         for service in &sections {
             self.read_service(service, network.as_ref());
@@ -119,6 +128,7 @@ impl<'a> Host<'a> {
                 prefix: network.into_inner(),
                 withdraw_when: withdraw_when.map(Spanned::into_inner).unwrap_or_default(),
                 services: (before..self.services.len()).map(service_id).collect(),
+                drain,
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use probe_core::config::{Config, Detect, Mode, Recover};
+use probe_core::config::{Absorb, Action, Classify, Config, Detect, Guards, Mode, Recover};
 use toml::de::{DeTable, DeValue};
 
 use crate::datapath::Measure;
@@ -27,17 +27,20 @@ pub const HOLD_MAX: Duration = Duration::from_hours(1);
 pub const DETECT: Detect = Detect {
     broken: 0.5,
     patience: Duration::from_secs(1),
+    grey_patience: Duration::from_secs(5),
     deadline: Duration::from_millis(200),
     arm_after: 200,
     settle: Duration::from_mins(1),
 };
 
-const ROOT: [&str; 7] = [
+const ROOT: [&str; 9] = [
     "daemon",
     "interface",
     "route",
     "measure",
     "detect",
+    "classify",
+    "guards",
     "recover",
     "prefix",
 ];
@@ -54,17 +57,28 @@ const DAEMON: [&str; 10] = [
     "on_exit",
 ];
 const ROUTE: [&str; 2] = ["table", "protocols"];
-const DETECT_KEYS: [&str; 8] = [
+const DETECT_KEYS: [&str; 9] = [
     "false_alarm",
     "broken",
     "profile",
     "patience",
+    "grey_patience",
     "deadline",
     "deadlines",
     "arm_after",
     "settle",
 ];
-const RECOVER: [&str; 2] = ["hold", "hold_max"];
+const CLASSIFY: [&str; 7] = [
+    "service",
+    "host",
+    "path",
+    "grey",
+    "quiet",
+    "overload",
+    "overload_factor",
+];
+const GUARDS: [&str; 1] = ["lowerings_per_hour"];
+const RECOVER: [&str; 3] = ["hold", "hold_max", "canary"];
 
 /// Reads the whole text.
 pub fn read(text: &str, interface_exists: &dyn Fn(&str) -> bool) -> Result<Settings, Vec<Finding>> {
@@ -152,6 +166,11 @@ fn read_root(
         core: Config {
             mode,
             false_alarm_period,
+            classify: read_classify(&root.table("classify", "[classify]", &CLASSIFY)),
+            guards: read_guards(
+                &root.table("guards", "[guards]", &GUARDS),
+                host.prefixes.len(),
+            ),
             recover,
             services: host.services,
             prefixes: host.prefixes,
@@ -296,6 +315,11 @@ fn patience(value: value::Value<'_>) -> Result<Duration, value::Fault> {
     value::duration(Duration::ZERO, Duration::from_mins(10))(value)
 }
 
+/// What is to last must be seen in several spans of time.
+fn grey_patience(value: value::Value<'_>) -> Result<Duration, value::Fault> {
+    value::duration(Duration::from_secs(1), Duration::from_hours(1))(value)
+}
+
 /// Below 10 ms the ticks would cost more than they tell; above 30 s a client has
 /// long given up.
 fn deadline(value: value::Value<'_>) -> Result<Duration, value::Fault> {
@@ -339,6 +363,9 @@ pub fn read_detect_overrides(section: &Section<'_>, default: Detect) -> Detect {
         patience: section
             .read("patience", patience)
             .unwrap_or(default.patience),
+        grey_patience: section
+            .read("grey_patience", grey_patience)
+            .unwrap_or(default.grey_patience),
         deadline: section
             .read("deadline", deadline)
             .unwrap_or(default.deadline),
@@ -349,6 +376,41 @@ pub fn read_detect_overrides(section: &Section<'_>, default: Detect) -> Detect {
     }
 }
 
+fn read_classify(section: &Section<'_>) -> Classify {
+    let default = Classify::default();
+    let death = value::word(&[
+        ("withdraw", Action::Withdraw),
+        ("degrade", Action::Degrade),
+        ("hold", Action::Hold),
+    ]);
+    let impairment = value::word(&[("degrade", Action::Degrade), ("hold", Action::Hold)]);
+    Classify {
+        service: section.read("service", &death).unwrap_or(default.service),
+        host: section.read("host", &death).unwrap_or(default.host),
+        quiet: section.read("quiet", &death).unwrap_or(default.quiet),
+        path: section.read("path", &impairment).unwrap_or(default.path),
+        grey: section.read("grey", &impairment).unwrap_or(default.grey),
+        overload: section
+            .read(
+                "overload",
+                value::word(&[("hold", Absorb::Hold), ("ignore", Absorb::Ignore)]),
+            )
+            .unwrap_or(default.overload),
+        overload_factor: section
+            .read("overload_factor", value::factor)
+            .unwrap_or(default.overload_factor),
+    }
+}
+
+fn read_guards(section: &Section<'_>, prefixes: usize) -> Guards {
+    let default = Guards::for_prefixes(prefixes);
+    Guards {
+        lowerings_per_hour: section
+            .read("lowerings_per_hour", value::integer(1, 1_000_000))
+            .unwrap_or(default.lowerings_per_hour),
+    }
+}
+
 fn read_recover(section: &Section<'_>, findings: &Findings) -> Recover {
     let bounds = || value::duration(Duration::from_secs(1), Duration::from_hours(7 * 24));
     let hold = section.read_spanned("hold", bounds());
@@ -356,6 +418,7 @@ fn read_recover(section: &Section<'_>, findings: &Findings) -> Recover {
     let recover = Recover {
         hold: hold.as_ref().map_or(HOLD, |hold| *hold.get_ref()),
         hold_max: hold_max.as_ref().map_or(HOLD_MAX, |hold| *hold.get_ref()),
+        canary: section.read("canary", value::boolean).unwrap_or(false),
     };
     if recover.hold > recover.hold_max {
         findings.push(Finding::new(

@@ -58,6 +58,16 @@ impl<'a> Value<'a> {
             .ok_or_else(|| self.wrong_type("string", example))
     }
 
+    /// The value as a number.
+    pub fn number(self, example: &str) -> Result<f64, Fault> {
+        let number = match self.0 {
+            DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().replace('_', "").parse().ok(),
+            _ => None,
+        };
+        number.ok_or_else(|| self.wrong_type("number", example))
+    }
+
     /// The value as a whole number.
     pub fn integer(self, example: &str) -> Result<i128, Fault> {
         self.0
@@ -182,12 +192,7 @@ pub fn false_alarm(value: Value<'_>) -> Result<Duration, Fault> {
 
 /// A failure ratio that can be called broken.
 pub fn broken(value: Value<'_>) -> Result<f64, Fault> {
-    let number = match value.0 {
-        DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
-        DeValue::Integer(integer) => integer.as_str().parse().ok(),
-        _ => None,
-    };
-    let ratio: f64 = number.ok_or_else(|| value.wrong_type("number", "0.5"))?;
+    let ratio = value.number("0.5")?;
     // Below 10 % the learned normal ratio and the broken one could not be told
     // apart; at 1 a single success would acquit.
     if ratio > 0.1 && ratio < 1.0 {
@@ -198,6 +203,28 @@ pub fn broken(value: Value<'_>) -> Result<f64, Fault> {
             format!("{ratio} is not between 0.1 and 1"),
             "write the failure ratio that means broken: above 0.1 and below 1, for example 0.5",
         ))
+    }
+}
+
+/// A multiple of what is usual.
+pub fn factor(value: Value<'_>) -> Result<f64, Fault> {
+    let factor = value.number("3")?;
+    if (1.5..=1000.0).contains(&factor) {
+        Ok(factor)
+    } else {
+        Err(Fault::new(
+            "is out of range",
+            format!("{factor} is not between 1.5 and 1000"),
+            "write how many times the usual arrivals are too many, for example 3",
+        ))
+    }
+}
+
+/// `true` or `false`.
+pub fn boolean(value: Value<'_>) -> Result<bool, Fault> {
+    match value.0 {
+        DeValue::Boolean(boolean) => Ok(*boolean),
+        _ => Err(value.wrong_type("truth value", "true")),
     }
 }
 

@@ -9,7 +9,7 @@ use probe_core::{
     Config, Level, Reason, Timestamp,
     command::{Event, ProbePurpose},
     config::{Mode, PrefixId, Probe, ServiceId},
-    input::{ProbeFailure, ProbeResult},
+    input::ProbeResult,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -215,114 +215,5 @@ impl Actor {
                 let _ = done.send(Done::Probe(result)).await;
             });
         }
-    }
-}
-
-/// Tells a record to whoever reads the log.
-pub fn log(record: &Record) {
-    match record {
-        Record::Started { .. } | Record::Stopped { .. } => {}
-        Record::Attached {
-            interface,
-            hook,
-            mode,
-        } => tracing::info!("attached to {interface} {hook} ({mode})"),
-        Record::Armed {
-            service,
-            trials,
-            success_ratio,
-        } => tracing::info!(
-            "{service} is armed: {trials} trials, {:.1} % of them good",
-            success_ratio * 100.0
-        ),
-        Record::Suspected { sentence, .. } => tracing::warn!("suspicion: {sentence}"),
-        Record::Cleared { service, stood_ns } => tracing::info!(
-            "{service} is no longer suspected, after {} ms",
-            stood_ns / 1_000_000
-        ),
-        Record::Verdict {
-            service,
-            failed: true,
-            sentence,
-            ..
-        } => tracing::warn!("{service} is held to be dead: {sentence}"),
-        Record::Verdict {
-            service,
-            failed: false,
-            sentence,
-            ..
-        } => tracing::info!("{service} is held to be alive: {sentence}"),
-        Record::Held {
-            prefix,
-            level,
-            guard,
-            sentence,
-            ..
-        } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
-        Record::ProbeChanged {
-            service,
-            passes: true,
-            ..
-        } => tracing::info!("the probe of {service} passes"),
-        Record::ProbeChanged {
-            service,
-            passes: false,
-            failure,
-        } => tracing::warn!(
-            "the probe of {service} fails: {}",
-            failure_words(failure.as_ref())
-        ),
-        Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
-        Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
-        Record::RouteDiffers {
-            prefix,
-            wanted,
-            observed,
-        } => tracing::warn!("the table holds {prefix} {observed}, but {wanted} was decided"),
-        Record::Decision {
-            prefix,
-            level: level @ (Level::Degraded | Level::Withdrawn),
-            sentence,
-            ..
-        } => tracing::warn!("{prefix} -> {level}: {sentence}"),
-        Record::Decision {
-            prefix,
-            level: level @ Level::Full,
-            sentence,
-            ..
-        } => tracing::info!("{prefix} -> {level}: {sentence}"),
-        Record::RouteSet {
-            prefix,
-            level,
-            took_ns,
-        } => tracing::info!(
-            "{prefix} is {level} in the kernel, {:.3} ms after the decision",
-            *took_ns as f64 / 1e6
-        ),
-        Record::RouteFailed { error, .. } => tracing::error!("{error}"),
-        Record::RouteConflict {
-            stands: true,
-            sentence,
-            ..
-        } => tracing::error!("{sentence}"),
-        Record::RouteConflict {
-            stands: false,
-            prefix,
-            conflict,
-            ..
-        } => tracing::info!("the route of {prefix} is no longer {conflict}"),
-        Record::RouteObserved { prefix, level } => {
-            tracing::info!("the table holds {prefix} {level}");
-        }
-    }
-}
-
-fn failure_words(failure: Option<&ProbeFailure>) -> String {
-    match failure {
-        None => "no reason known".to_owned(),
-        Some(ProbeFailure::Refused) => "refused".to_owned(),
-        Some(ProbeFailure::Timeout) => "no answer in time".to_owned(),
-        Some(ProbeFailure::Status(status)) => format!("HTTP status {status}"),
-        Some(ProbeFailure::Other(why)) => why.clone(),
     }
 }

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use probe_core::{Command, Engine, Input, Timestamp, config::Mode, input::Sensor};
+use probe_core::{Attention, Command, Engine, Input, Timestamp, config::Mode, input::Sensor};
 use tokio::sync::mpsc;
 
 use super::{
     Done,
-    act::{self, Actor},
+    act::Actor,
     alarm::Alarm,
     conflicts::Conflicts,
     lock::Lock,
+    log,
     rhythm::{self, Pace, Reader},
     setup::Parts,
     signals::{Received, Signals},
@@ -187,13 +188,13 @@ impl Daemon {
         // is ahead of the reading.
         let now = datapath::now();
         if now >= self.reader.due() {
-            let all = self.reader.all_are_due(now);
+            let all = self.reader.all_are_due(now) || self.engine.attention() == Attention::All;
             let scope = if all { Scope::All } else { Scope::Judged };
             let reading = self.datapath.tick(scope, now);
             self.engine.handle(Input::Reading(reading), now);
             let took = datapath::now().since(now);
             self.reader
-                .has_read(now, took, all, self.engine.is_restless());
+                .has_read(now, took, all, self.engine.attention());
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle(Input::Wake, now);
@@ -230,7 +231,7 @@ impl Daemon {
         if self.actor.has_records() {
             tokio::task::yield_now().await;
             for (at, record) in self.actor.take_records() {
-                act::log(&record);
+                log::log(&record);
                 self.journal.append(at, &record);
             }
         }
@@ -367,7 +368,7 @@ impl Daemon {
             },
         );
         for (at, record) in self.actor.take_records() {
-            act::log(&record);
+            log::log(&record);
             self.journal.append(at, &record);
         }
         self.journal.close();

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use probe_core::{Timestamp, config::Service};
+use probe_core::{Attention, Timestamp, config::Service};
 
 use crate::{
     datapath::{Deadlines, ServiceSpec},
@@ -103,18 +103,16 @@ impl Reader {
         now.since(self.all_read_at) + self.pace.tick >= self.pace.quiet
     }
 
-    /// A reading began at `now` and took so long; `restless` says whether something is
-    /// undecided.
-    pub fn has_read(&mut self, now: Timestamp, took: Duration, all: bool, restless: bool) {
+    /// A reading began at `now` and took so long, and the core asks for this attention.
+    pub fn has_read(&mut self, now: Timestamp, took: Duration, all: bool, attention: Attention) {
         self.read_at = now;
         self.took = took;
         if all {
             self.all_read_at = now;
         }
-        self.due = if restless {
-            next(self.due, self.pace.tick, now)
-        } else {
-            self.all_read_at.after(self.pace.quiet)
+        self.due = match attention {
+            Attention::Judged | Attention::All => next(self.due, self.pace.tick, now),
+            Attention::Calm => self.all_read_at.after(self.pace.quiet),
         };
     }
 
@@ -187,9 +185,9 @@ mod tests {
         let mut reader = Reader::new(pace(&[200 * MS]), at(0));
         assert_eq!(reader.due(), at(0));
         assert!(reader.all_are_due(at(0)));
-        reader.has_read(at(0), Duration::ZERO, true, false);
+        reader.has_read(at(0), Duration::ZERO, true, Attention::Calm);
         assert_eq!(reader.due(), at(100));
-        reader.has_read(at(100), Duration::ZERO, true, true);
+        reader.has_read(at(100), Duration::ZERO, true, Attention::Judged);
         assert_eq!(reader.due(), at(105));
         assert!(!reader.all_are_due(at(105)));
         assert!(reader.all_are_due(at(195)));
@@ -199,10 +197,10 @@ mod tests {
     fn the_bell_is_heard_at_once_but_readings_never_take_all_the_time() {
         let at = |us: u64| Timestamp::from_nanos(1_000_000_000 + us * 1_000);
         let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-        reader.has_read(at(0), Duration::from_micros(10), true, false);
+        reader.has_read(at(0), Duration::from_micros(10), true, Attention::Calm);
         reader.rung();
         assert_eq!(reader.due(), at(500));
-        reader.has_read(at(600), Duration::from_micros(100), true, false);
+        reader.has_read(at(600), Duration::from_micros(100), true, Attention::Calm);
         reader.rung();
         assert_eq!(reader.due(), at(2600));
         reader.rung();

@@ -90,6 +90,9 @@ impl View {
             | Event::Suspected { .. }
             | Event::Cleared { .. }
             | Event::Verdict { .. }
+            | Event::Impaired { .. }
+            | Event::LockedOut { .. }
+            | Event::Ordered { .. }
             | Event::ProbeChanged { .. }
             | Event::Blind { .. } => {}
         }
@@ -264,6 +267,7 @@ impl View {
             detector,
             totals,
             trials,
+            kinds,
             expected_per_second,
             probe_passes,
         } = status;
@@ -286,6 +290,7 @@ impl View {
                     .map(|(kind, totals)| (*kind, *totals))
                     .collect()
             }),
+            kinds: kinds.clone(),
             expected_per_second: *expected_per_second,
             probe_passes: *probe_passes,
         }
@@ -297,7 +302,9 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         prefix,
         wanted,
         observed,
+        standing,
         held_by,
+        orders,
         hold_left,
         withdrawals,
     } = status;
@@ -306,7 +313,9 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         prefix: config.map_or_else(String::new, |config| config.prefix.to_string()),
         wanted: *wanted,
         observed: *observed,
+        standing: *standing,
         held_by: *held_by,
+        orders: orders.clone(),
         hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
         withdrawals: *withdrawals,
         services: config.map_or_else(Vec::new, |config| {

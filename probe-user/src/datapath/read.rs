@@ -43,10 +43,12 @@ impl Object {
             .zip(0..)
             .filter_map(|(place, service)| {
                 let verified = self.tables.verified.get(place.id as usize)?;
+                let servfails = self.tables.servfails.get(place.id as usize)?;
                 Some(ServiceReading {
                     service: ServiceId(service),
                     trials: self.read_trials(place, scope),
                     verified: verified.iter().map(Shared::load).collect(),
+                    servfails: servfails.iter().map(Shared::load).collect(),
                 })
             })
             .collect();

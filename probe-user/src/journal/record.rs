@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use probe_common::trial::Kind;
 use probe_core::{
     Config, Level, Reason,
-    command::{Cause, Event, Guard, SecondLeg, TrialEvidence},
+    command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
-    input::ProbeFailure,
+    input::{Directive, Order, ProbeFailure},
 };
 use serde::Serialize;
 
@@ -78,6 +79,8 @@ pub enum Record {
     Armed {
         /// Which service's.
         service: String,
+        /// For which kind of trials.
+        kind: Kind,
         /// After so many trials.
         trials: u64,
         /// With this success ratio.
@@ -99,6 +102,8 @@ pub enum Record {
     Cleared {
         /// About which service.
         service: String,
+        /// About which kind of trials.
+        kind: Kind,
         /// How long it stood.
         stood_ns: u64,
     },
@@ -112,6 +117,42 @@ pub enum Record {
         sentence: String,
         /// In numbers.
         reason: ReasonRecord,
+    },
+    /// A service began or ceased to be impaired, which at most degrades.
+    Impaired {
+        /// Which.
+        service: String,
+        /// Whether it is held to be impaired.
+        impaired: bool,
+        /// In one sentence.
+        sentence: String,
+        /// In numbers.
+        reason: ReasonRecord,
+    },
+    /// A prefix was withdrawn so often that it stays so.
+    LockedOut {
+        /// Which.
+        prefix: String,
+        /// Withdraws within the last quarter of an hour.
+        withdrawals: u32,
+        /// How long it stays.
+        hold_ns: u64,
+    },
+    /// The operator gave an order, took it back, or it expired.
+    Ordered {
+        /// What is so now.
+        order: &'static str,
+        /// Which prefix, if it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prefix: Option<String>,
+        /// The level of a pin.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        level: Option<Level>,
+        /// Who, why, how long.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        directive: Option<Directive>,
+        /// Whether an order ended by itself.
+        expired: bool,
     },
     /// A level change was due and was held.
     Held {
@@ -215,6 +256,8 @@ pub enum Record {
 #[derive(Clone, Debug, Serialize)]
 pub struct ReasonRecord {
     cause: Cause,
+    class: Option<Class>,
+    kind: Kind,
     service: String,
     trials: TrialEvidence,
     second_leg: Option<SecondLeg>,
@@ -223,6 +266,8 @@ pub struct ReasonRecord {
     first_failure_mono_ns: Option<u64>,
     stood_ns: u64,
     failed_services: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<Directive>,
 }
 
 impl ReasonRecord {
@@ -230,6 +275,8 @@ impl ReasonRecord {
     pub fn new(reason: &Reason, names: &Names) -> Self {
         let Reason {
             cause,
+            class,
+            kind,
             service: _,
             service_name,
             trials,
@@ -239,9 +286,12 @@ impl ReasonRecord {
             first_failure,
             stood,
             failed_services,
+            order,
         } = reason;
         Self {
             cause: *cause,
+            class: *class,
+            kind: *kind,
             service: service_name.clone(),
             trials: *trials,
             second_leg: *second_leg,
@@ -253,6 +303,7 @@ impl ReasonRecord {
                 .iter()
                 .map(|service| names.service(*service))
                 .collect(),
+            order: order.clone(),
         }
     }
 }
@@ -263,10 +314,12 @@ impl Record {
         match event {
             Event::Armed {
                 service,
+                kind,
                 trials,
                 success_ratio,
             } => Self::Armed {
                 service: names.service(*service),
+                kind: *kind,
                 trials: *trials,
                 success_ratio: *success_ratio,
             },
@@ -276,8 +329,13 @@ impl Record {
                 sentence: reason.sentence(),
                 reason: ReasonRecord::new(reason, names),
             },
-            Event::Cleared { service, stood } => Self::Cleared {
+            Event::Cleared {
+                service,
+                kind,
+                stood,
+            } => Self::Cleared {
                 service: names.service(*service),
+                kind: *kind,
                 stood_ns: nanoseconds(*stood),
             },
             Event::Verdict {
@@ -290,6 +348,26 @@ impl Record {
                 sentence: reason.sentence(),
                 reason: ReasonRecord::new(reason, names),
             },
+            Event::Impaired {
+                service,
+                impaired,
+                reason,
+            } => Self::Impaired {
+                service: names.service(*service),
+                impaired: *impaired,
+                sentence: reason.sentence(),
+                reason: ReasonRecord::new(reason, names),
+            },
+            Event::LockedOut {
+                prefix,
+                withdrawals,
+                hold,
+            } => Self::LockedOut {
+                prefix: names.prefix(*prefix),
+                withdrawals: *withdrawals,
+                hold_ns: nanoseconds(*hold),
+            },
+            Event::Ordered { order, expired } => Self::of_order(order, *expired, names),
             Event::Held {
                 prefix,
                 level,
@@ -324,6 +402,28 @@ impl Record {
                 wanted: *wanted,
                 observed: *observed,
             },
+        }
+    }
+
+    fn of_order(order: &Order, expired: bool, names: &Names) -> Self {
+        let (name, prefix, level, directive) = match order {
+            Order::Pin {
+                prefix,
+                level,
+                directive,
+            } => ("pin", Some(prefix), Some(*level), Some(directive)),
+            Order::Unpin { prefix } => ("unpin", Some(prefix), None, None),
+            Order::Drain { prefix, directive } => ("drain", Some(prefix), None, Some(directive)),
+            Order::Undrain { prefix } => ("undrain", Some(prefix), None, None),
+            Order::Freeze { directive } => ("freeze", None, None, Some(directive)),
+            Order::Thaw => ("thaw", None, None, None),
+        };
+        Self::Ordered {
+            order: name,
+            prefix: prefix.map(|prefix| names.prefix(*prefix)),
+            level,
+            directive: directive.cloned(),
+            expired,
         }
     }
 

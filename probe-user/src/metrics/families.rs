@@ -15,7 +15,6 @@ use probe_common::{
 };
 use probe_core::{
     Level,
-    command::Cause,
     config::{Application, PrefixId, Protocol},
     status::ServiceState,
 };
@@ -92,14 +91,15 @@ impl Model {
         gauges(
             encoder,
             "lapwing_detector_score",
-            "The detector's score as a part of its threshold: at 1 the service is suspect.",
+            "The highest detector's score as a part of its threshold: at 1 the service is \
+             suspect.",
             Some(&Unit::Other("ratio".to_owned())),
-            self.services.iter().map(|service| {
-                let judged = service.protocol.judged_kind(service.application);
-                (
-                    [("service", &*service.name), ("kind", judged.name())],
-                    service.status.detector.score_ratio,
-                )
+            self.services.iter().flat_map(|service| {
+                let kinds = service.status.kinds.iter();
+                kinds.map(|(kind, status)| {
+                    let labels = [("service", &*service.name), ("kind", kind.name())];
+                    (labels, status.score_ratio)
+                })
             }),
         )?;
         gauges(
@@ -148,7 +148,7 @@ impl Model {
                     let labels = [
                         ("prefix", name(*prefix)?),
                         ("action", action(*level)),
-                        ("cause", cause_name(*cause)),
+                        ("cause", cause.name()),
                     ];
                     Some((labels, *count))
                 }),
@@ -305,16 +305,6 @@ fn action(level: Level) -> &'static str {
         Level::Full => "announce",
         Level::Degraded => "degrade",
         Level::Withdrawn => "withdraw",
-    }
-}
-
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::LiveTrials => "live_trials",
-        Cause::Probe => "probe",
-        Cause::FirstAnnouncement => "first_announcement",
-        Cause::Recovered => "recovered",
-        Cause::Retry => "retry",
     }
 }
 

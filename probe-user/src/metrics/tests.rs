@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use probe_core::{
     command::TrialEvidence,
     config::ServiceId,
-    status::{ServiceState, TrialTotals},
+    status::{KindState, KindStatus, ServiceState, Standing, TrialTotals},
 };
 use proptest::prelude::*;
 
@@ -58,6 +58,15 @@ fn model() -> Model {
                         abandoned: 0,
                     },
                 )]),
+                kinds: BTreeMap::from([(
+                    Kind::Connect,
+                    KindStatus {
+                        state: KindState::Armed,
+                        score_ratio: 0.25,
+                        p0: 0.005,
+                        trials_per_second: 10.0,
+                    },
+                )]),
                 expected_per_second: None,
                 probe_passes: Some(true),
             },
@@ -75,7 +84,9 @@ fn model() -> Model {
                 prefix: PrefixId(id),
                 wanted: observed,
                 observed,
+                standing: Standing::Announced,
                 held_by: None,
+                orders: Vec::new(),
                 hold_left: None,
                 withdrawals: 0,
             },

@@ -196,6 +196,7 @@ mod tests {
                         },
                     }],
                     verified: vec![0; NETWORK_BUCKETS],
+                    servfails: vec![0; NETWORK_BUCKETS],
                 }],
             }
         }

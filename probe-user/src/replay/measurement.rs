@@ -246,6 +246,7 @@ impl Measurement for Host {
                     })
                     .collect(),
                 verified: self.tables.verified(index).to_vec(),
+                servfails: self.tables.servfails(index).to_vec(),
             })
             .collect();
         Reading { services }

@@ -1,0 +1,187 @@
+//! Tells records to whoever reads the log.
+
+use std::time::Duration;
+
+use probe_core::{
+    Level,
+    input::{Directive, ProbeFailure},
+};
+
+use crate::journal::record::Record;
+
+/// Tells a record to whoever reads the log.
+pub fn log(record: &Record) {
+    match record {
+        Record::Started { .. } | Record::Stopped { .. } => {}
+        Record::Attached {
+            interface,
+            hook,
+            mode,
+        } => tracing::info!("attached to {interface} {hook} ({mode})"),
+        Record::Armed {
+            service,
+            kind,
+            trials,
+            success_ratio,
+        } => tracing::info!(
+            "{service} is armed for {}: {trials} trials, {:.1} % of them good",
+            kind.name(),
+            success_ratio * 100.0
+        ),
+        Record::Suspected { sentence, .. } => tracing::warn!("suspicion: {sentence}"),
+        Record::Cleared {
+            service,
+            kind,
+            stood_ns,
+        } => tracing::info!(
+            "{service} is no longer suspected for {}, after {} ms",
+            kind.name(),
+            stood_ns / 1_000_000
+        ),
+        Record::Impaired {
+            service,
+            impaired: true,
+            sentence,
+            ..
+        } => tracing::warn!("{service} is held to be impaired: {sentence}"),
+        Record::Impaired {
+            service,
+            impaired: false,
+            ..
+        } => tracing::info!("{service} is no longer impaired"),
+        Record::LockedOut {
+            prefix,
+            withdrawals,
+            hold_ns,
+        } => tracing::error!(
+            "{prefix} is locked out after {withdrawals} withdraws in a quarter of an hour: it stays withdrawn for {}, or until `lapwing pin` raises it",
+            humantime::format_duration(Duration::from_secs(hold_ns / 1_000_000_000))
+        ),
+        Record::Ordered {
+            order,
+            prefix,
+            directive,
+            expired,
+            ..
+        } => log_order(order, prefix.as_deref(), directive.as_ref(), *expired),
+        Record::Verdict {
+            service,
+            failed: true,
+            sentence,
+            ..
+        } => tracing::warn!("{service} is held to be dead: {sentence}"),
+        Record::Verdict {
+            service,
+            failed: false,
+            sentence,
+            ..
+        } => tracing::info!("{service} is held to be alive: {sentence}"),
+        Record::Held {
+            prefix,
+            level,
+            guard,
+            sentence,
+            ..
+        } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
+        Record::ProbeChanged {
+            service,
+            passes: true,
+            ..
+        } => tracing::info!("the probe of {service} passes"),
+        Record::ProbeChanged {
+            service,
+            passes: false,
+            failure,
+        } => tracing::warn!(
+            "the probe of {service} fails: {}",
+            failure_words(failure.as_ref())
+        ),
+        Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
+        Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
+        Record::RouteDiffers { .. }
+        | Record::Decision { .. }
+        | Record::RouteSet { .. }
+        | Record::RouteFailed { .. }
+        | Record::RouteConflict { .. }
+        | Record::RouteObserved { .. } => log_route(record),
+    }
+}
+
+fn log_route(record: &Record) {
+    match record {
+        Record::RouteDiffers {
+            prefix,
+            wanted,
+            observed,
+        } => tracing::warn!("the table holds {prefix} {observed}, but {wanted} was decided"),
+        Record::Decision {
+            prefix,
+            level: level @ (Level::Degraded | Level::Withdrawn),
+            sentence,
+            ..
+        } => tracing::warn!("{prefix} -> {level}: {sentence}"),
+        Record::Decision {
+            prefix,
+            level: level @ Level::Full,
+            sentence,
+            ..
+        } => tracing::info!("{prefix} -> {level}: {sentence}"),
+        Record::RouteSet {
+            prefix,
+            level,
+            took_ns,
+        } => tracing::info!(
+            "{prefix} is {level} in the kernel, {:.3} ms after the decision",
+            *took_ns as f64 / 1e6
+        ),
+        Record::RouteFailed { error, .. } => tracing::error!("{error}"),
+        Record::RouteConflict {
+            stands: true,
+            sentence,
+            ..
+        } => tracing::error!("{sentence}"),
+        Record::RouteConflict {
+            stands: false,
+            prefix,
+            conflict,
+            ..
+        } => tracing::info!("the route of {prefix} is no longer {conflict}"),
+        Record::RouteObserved { prefix, level } => {
+            tracing::info!("the table holds {prefix} {level}");
+        }
+        Record::Started { .. }
+        | Record::Stopped { .. }
+        | Record::Attached { .. }
+        | Record::Armed { .. }
+        | Record::Suspected { .. }
+        | Record::Cleared { .. }
+        | Record::Impaired { .. }
+        | Record::LockedOut { .. }
+        | Record::Ordered { .. }
+        | Record::Verdict { .. }
+        | Record::Held { .. }
+        | Record::ProbeChanged { .. }
+        | Record::Blind { .. } => {}
+    }
+}
+
+fn log_order(order: &str, prefix: Option<&str>, directive: Option<&Directive>, expired: bool) {
+    let what = prefix.unwrap_or("this host");
+    match directive {
+        Some(directive) => {
+            tracing::warn!("{order} {what} by {}: {}", directive.by, directive.why);
+        }
+        None if expired => tracing::warn!("{order} {what}: the order has expired"),
+        None => tracing::warn!("{order} {what}"),
+    }
+}
+
+fn failure_words(failure: Option<&ProbeFailure>) -> String {
+    match failure {
+        None => "no reason known".to_owned(),
+        Some(ProbeFailure::Refused) => "refused".to_owned(),
+        Some(ProbeFailure::Timeout) => "no answer in time".to_owned(),
+        Some(ProbeFailure::Status(status)) => format!("HTTP status {status}"),
+        Some(ProbeFailure::Other(why)) => why.clone(),
+    }
+}
