@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use probe_common::{service::ANY_PORT, trial::Kind};
 use serde::{Deserialize, Serialize};
 
+pub use crate::probe::{DnsRecord, Probe, ProbeKind, Tls};
+
 /// Index of a service in [`Config::services`], in the kernel's tables and in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -297,107 +299,4 @@ pub struct Detect {
     /// After a level change the rate leg is void for this long: traffic that has
     /// left, or has not come back yet, is not failure.
     pub settle: Duration,
-}
-
-/// The active probe of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// What is asked.
-    pub kind: ProbeKind,
-    /// Time between two regular probes.
-    pub interval: Duration,
-    /// When an unanswered probe has failed.
-    pub timeout: Duration,
-    /// Successes in a row that make the service good again.
-    pub rise: u32,
-    /// Failures in a row that make the service bad.
-    pub fall: u32,
-}
-
-/// What a probe asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProbeKind {
-    /// Nothing: the service is not probed.
-    None,
-    /// A TCP handshake. Decides alone only where live trials cannot.
-    Tcp {
-        /// Whom to connect to; the service itself unless configured.
-        target: core::net::SocketAddr,
-    },
-    /// An HTTP/1.1 GET. An application probe: always decides by rise and fall.
-    Http {
-        /// Whom to connect to.
-        target: core::net::SocketAddr,
-        /// The Host header.
-        host: String,
-        /// The path and query.
-        path: String,
-        /// The expected status; any 2xx or 3xx if none.
-        status: Option<u16>,
-    },
-    /// A DNS query over UDP. An application probe: always decides by rise and fall.
-    Dns {
-        /// Whom to ask.
-        target: core::net::SocketAddr,
-        /// The name that is asked for.
-        name: String,
-        /// The type of record that is asked for.
-        record: DnsRecord,
-    },
-}
-
-/// Types of DNS records that a probe may ask for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum DnsRecord {
-    /// An IPv4 address. The default.
-    #[default]
-    A,
-    /// An IPv6 address.
-    Aaaa,
-    /// A delegation.
-    Ns,
-    /// A zone's start of authority.
-    Soa,
-    /// Text.
-    Txt,
-}
-
-impl DnsRecord {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::A, Self::Aaaa, Self::Ns, Self::Soa, Self::Txt];
-
-    /// The name used in configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::A => "A",
-            Self::Aaaa => "AAAA",
-            Self::Ns => "NS",
-            Self::Soa => "SOA",
-            Self::Txt => "TXT",
-        }
-    }
-
-    /// The number in a question (RFC 1035 section 3.2.2, RFC 3596).
-    pub fn code(self) -> u16 {
-        match self {
-            Self::A => 1,
-            Self::Ns => 2,
-            Self::Soa => 6,
-            Self::Txt => 16,
-            Self::Aaaa => 28,
-        }
-    }
-}
-
-impl ProbeKind {
-    /// Whether the probe exercises the application and not only the kernel's
-    /// accept queue.
-    pub fn is_application(&self) -> bool {
-        match self {
-            Self::None | Self::Tcp { .. } => false,
-            Self::Http { .. } | Self::Dns { .. } => true,
-        }
-    }
 }

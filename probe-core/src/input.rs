@@ -120,6 +120,10 @@ pub enum ProbeFailure {
     Timeout,
     /// An HTTP status that was not expected.
     Status(u16),
+    /// An HTTP body without the expected text.
+    Body,
+    /// No TLS handshake, in words: not TLS, no common version, a bad certificate.
+    Tls(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -130,6 +134,8 @@ impl fmt::Display for ProbeFailure {
             Self::Refused => f.write_str("refused"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Status(status) => write!(f, "HTTP status {status}"),
+            Self::Body => f.write_str("the body lacks the expected text"),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Other(why) => f.write_str(why),
         }
     }

@@ -33,6 +33,7 @@ mod outbox;
 mod persistence;
 mod policy;
 mod prefix;
+mod probe;
 mod probing;
 mod rate;
 mod reason;

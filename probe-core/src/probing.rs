@@ -343,6 +343,7 @@ mod tests {
             kind: ProbeKind::Tcp {
                 target: "192.0.2.10:443".parse().unwrap(),
             },
+            source: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             rise: 2,

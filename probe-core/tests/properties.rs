@@ -202,6 +202,8 @@ fn failure() -> impl Strategy<Value = Result<(), ProbeFailure>> {
         Just(Err(ProbeFailure::Refused)),
         Just(Err(ProbeFailure::Timeout)),
         any::<u16>().prop_map(|status| Err(ProbeFailure::Status(status))),
+        Just(Err(ProbeFailure::Body)),
+        Just(Err(ProbeFailure::Tls("expired".into()))),
         Just(Err(ProbeFailure::Other("no route to host".into()))),
     ]
 }

@@ -1,9 +1,11 @@
 //! `lapwing check`: what a file configures, in words, if it is good.
 
+mod question;
+
 use std::path::Path;
 
 use probe_common::{parse::tunnel::Tunnels, trial::Kind};
-use probe_core::config::{Application, Mode, Probe, ProbeKind, Service, WithdrawWhen};
+use probe_core::config::{Application, Mode, Service, WithdrawWhen};
 
 use crate::{
     config::{Attach, Error, Interfaces, OnExit, Settings},
@@ -23,6 +25,7 @@ pub fn summary(settings: &Settings) -> String {
         route,
         measure,
         detect: _,
+        max_probes,
         core,
     } = settings;
     let mut lines = vec![format!(
@@ -70,6 +73,7 @@ pub fn summary(settings: &Settings) -> String {
         }
     ));
     lines.extend(measure_words(measure));
+    lines.push(format!("at most {max_probes} probes at once"));
     lines.push(format!(
         "routes in table {}, protocol {} full, {} degraded; {} on exit",
         route.table,
@@ -100,40 +104,7 @@ fn service(service: &Service) -> String {
         humantime::format_duration(detect.deadline),
         humantime::format_duration(detect.patience),
         (detect.broken * 1000.0).round() / 10.0,
-        probe_words(probe)
-    )
-}
-
-fn probe_words(probe: &Probe) -> String {
-    let Probe {
-        kind,
-        interval,
-        timeout,
-        rise,
-        fall,
-    } = probe;
-    let what = match kind {
-        ProbeKind::Tcp { target } => format!("tcp {target}"),
-        ProbeKind::Http {
-            target,
-            host,
-            path,
-            status,
-        } => format!(
-            "http://{host}{path} at {target}{}",
-            status.map_or_else(String::new, |status| format!(" expecting {status}"))
-        ),
-        ProbeKind::Dns {
-            target,
-            name,
-            record,
-        } => format!("dns {name} {} at {target}", record.name()),
-        ProbeKind::None => return "none: nothing guards it".to_owned(),
-    };
-    format!(
-        "{what} every {}, timeout {}, rise {rise}, fall {fall}",
-        humantime::format_duration(*interval),
-        humantime::format_duration(*timeout)
+        question::words(probe)
     )
 }
 

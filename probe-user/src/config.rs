@@ -14,6 +14,7 @@ mod measure;
 mod network;
 mod prefixes;
 mod probes;
+mod questions;
 mod report;
 mod schema;
 mod section;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub measure: Measure,
     /// Which defaults the probes and detectors of found services use.
     pub detect: probe_core::config::Detect,
+    /// So many probes of all services run at once.
+    pub max_probes: usize,
     /// What the core decides by. Without prefixes it has no services either; they
     /// are then found on the host.
     pub core: Config,
@@ -163,6 +166,7 @@ impl Settings {
             route: Route::default(),
             measure: Measure::default(),
             detect: schema::DETECT,
+            max_probes: schema::MAX_PROBES,
             core: Config {
                 mode: Mode::Observe,
                 false_alarm_period: schema::FALSE_ALARM_PERIOD,

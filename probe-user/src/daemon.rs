@@ -19,6 +19,7 @@ mod alarm;
 mod conflicts;
 mod event_loop;
 pub mod hooks;
+mod launch;
 mod lock;
 mod log;
 mod rhythm;

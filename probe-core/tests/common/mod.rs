@@ -51,6 +51,7 @@ pub fn service(name: &str, address: &str) -> Service {
             kind: ProbeKind::Tcp {
                 target: (endpoint.address, endpoint.port).into(),
             },
+            source: None,
             interval: SECOND,
             timeout: SECOND,
             rise: 2,
@@ -90,6 +91,8 @@ pub fn http(config: &mut Config) {
             host: "www.example".into(),
             path: "/".into(),
             status: Some(200),
+            body: None,
+            tls: None,
         };
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use probe_common::service::ANY_PORT;
+use tokio_rustls::rustls::pki_types::DnsName;
 
 use super::value::{Fault, Value, integer};
 
@@ -164,9 +165,34 @@ pub fn domain_name(value: Value<'_>) -> Result<String, Fault> {
     }
 }
 
-/// A URL of the form `http://HOST[:PORT]/path`.
+/// A name that a TLS server is asked for (RFC 6066 section 3).
+pub fn server_name(value: Value<'_>) -> Result<String, Fault> {
+    const HELP: &str = "write a host's name, for example \"www.example.com\"";
+    let written = value.text("\"www.example.com\"")?;
+    if written.parse::<IpAddr>().is_ok() {
+        return Err(Fault::new(
+            "is not a server's name",
+            "an address is never sent as SNI",
+            "remove the line, or write the name that clients ask for",
+        ));
+    }
+    if DnsName::try_from(written).is_err() {
+        return Err(Fault::new(
+            "is not a server's name",
+            "not a host name as certificates bear it",
+            HELP,
+        ));
+    }
+    Ok(written.to_owned())
+}
+
+/// A URL of the form `http[s]://HOST[:PORT]/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl {
+    /// Whether it is https.
+    pub secure: bool,
+    /// The host, if it is a name.
+    pub name: Option<String>,
     /// The Host header: host and, if it was written, port.
     pub authority: String,
     /// The host, if it is an IP address.
@@ -177,7 +203,7 @@ pub struct HttpUrl {
     pub path: String,
 }
 
-/// An URL of a plain HTTP probe.
+/// The URL of an HTTP probe.
 pub fn http_url(value: Value<'_>) -> Result<HttpUrl, Fault> {
     const EXAMPLE: &str = "write it like \"http://www.example.com/health\"";
     let written = value.text("\"http://www.example.com/health\"")?;
@@ -185,16 +211,16 @@ pub fn http_url(value: Value<'_>) -> Result<HttpUrl, Fault> {
     let url: hyper::Uri = written
         .parse()
         .map_err(|_| wrong("cannot be read as a URL", EXAMPLE))?;
-    match url.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
+    let secure = match url.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        Some(_) | None => {
             return Err(wrong(
-                "https is not supported by this probe",
-                "probe a plain http:// address of the same server, or use `tcp`",
+                "begins neither with http:// nor with https://",
+                EXAMPLE,
             ));
         }
-        Some(_) | None => return Err(wrong("does not begin with http://", EXAMPLE)),
-    }
+    };
     let authority = url.authority().ok_or_else(|| wrong("no host", EXAMPLE))?;
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err(wrong("a host and perhaps a port, no user name", EXAMPLE));
@@ -208,14 +234,23 @@ pub fn http_url(value: Value<'_>) -> Result<HttpUrl, Fault> {
                 .ok_or_else(|| wrong("the port is not from 1 to 65535", EXAMPLE))?,
         ),
     };
+    let address = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok();
+    let name = address.is_none().then(|| authority.host().to_owned());
+    if let (true, Some(name)) = (secure, &name)
+        && DnsName::try_from(name.as_str()).is_err()
+    {
+        return Err(wrong("no certificate can bear this host's name", EXAMPLE));
+    }
     Ok(HttpUrl {
+        secure,
+        name,
         authority: authority.as_str().to_owned(),
-        address: authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse()
-            .ok(),
+        address,
         port,
         path: url
             .path_and_query()
@@ -246,8 +281,17 @@ mod tests {
         assert_eq!(url.authority, "[2001:db8::10]:8080");
         assert_eq!(url.address, Some("2001:db8::10".parse().unwrap()));
         assert_eq!((url.port, url.path.as_str()), (Some(8080), "/"));
+        assert!(!url.secure);
+        let url = with(r#""https://www.example.com:8443/""#, http_url).unwrap();
+        assert!(url.secure);
+        assert_eq!(
+            (url.name.as_deref(), url.address, url.port),
+            (Some("www.example.com"), None, Some(8443))
+        );
         for written in [
-            r#""https://example.com/""#,
+            r#""ftp://example.com/""#,
+            r#""https://exa mple.com/""#,
+            r#""https://a..b/""#,
             r#""example.com""#,
             r#""http://user@example.com/""#,
             r#""http://example.com:0/""#,

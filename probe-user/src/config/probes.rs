@@ -1,40 +1,25 @@
-//! The `probe` of a service.
+//! The `probe` of a service: how it is asked, how often, and what follows.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use probe_common::service::ANY_PORT;
-use probe_core::config::{DnsRecord, Endpoint, Probe, ProbeKind, Protocol};
+use probe_core::config::{Endpoint, Probe, ProbeKind, Protocol};
 use toml::Spanned;
 
 use super::{
     network,
+    questions::{self, QUESTIONS},
     report::Finding,
     section::{Findings, Section},
     value,
 };
 
-const PROBE: [&str; 10] = [
-    "tcp", "http", "status", "dns", "name", "type", "interval", "timeout", "rise", "fall",
-];
-/// What a probe can ask; it asks one.
-const QUESTIONS: [&str; 3] = ["tcp", "http", "dns"];
-/// Keys that belong to one question only.
-const DETAILS: [(&str, &str, &str); 3] = [
-    (
-        "status",
-        "http",
-        "remove it, or probe with http = \"http://HOST/path\"",
-    ),
-    (
-        "name",
-        "dns",
-        "remove it, or probe with dns = \"ADDRESS:53\"",
-    ),
-    (
-        "type",
-        "dns",
-        "remove it, or probe with dns = \"ADDRESS:53\"",
-    ),
+const PROBE: [&str; 16] = [
+    "tcp", "tls", "http", "dns", "status", "body", "sni", "alpn", "verify", "name", "type",
+    "source", "interval", "timeout", "rise", "fall",
 ];
 
 /// Time between two regular probes; also the longest default timeout.
@@ -52,6 +37,7 @@ pub fn default_probe(endpoint: Endpoint) -> Probe {
             (Protocol::Udp, _) | (Protocol::Tcp, ANY_PORT) => ProbeKind::None,
             (Protocol::Tcp, _) => ProbeKind::Tcp { target },
         },
+        source: None,
         interval: INTERVAL,
         timeout: INTERVAL,
         rise: RISE,
@@ -88,8 +74,8 @@ pub fn read(
     let fall = section
         .read("fall", value::integer(1, 1000))
         .unwrap_or(FALL);
-    check_keys(&section, findings);
-    let asked = question(&section, endpoint);
+    let asked = questions::read(&section, endpoint, findings);
+    let source = section.read_spanned("source", network::address);
     let endpoint = endpoint?;
     let kind = asked.unwrap_or_else(|| {
         let default = default_probe(endpoint).kind;
@@ -98,18 +84,12 @@ pub fn read(
         }
         default
     });
-    if let ProbeKind::Http { target, .. } = &kind
-        && target.port() == ANY_PORT
-    {
-        findings.push(Finding::new(
-            section.place("http"),
-            "the probe has no port to connect to",
-            "no port here, and the service has any",
-            "write the port: http = \"http://HOST:PORT/path\"",
-        ));
+    if let Some(source) = &source {
+        check_source(source, &kind, findings);
     }
     Some(Probe {
         kind,
+        source: source.map(Spanned::into_inner),
         interval,
         timeout: timeout.map_or(INTERVAL.min(interval), Spanned::into_inner),
         rise,
@@ -117,63 +97,30 @@ pub fn read(
     })
 }
 
-/// What is asked, if anything (right) is.
-fn question(section: &Section<'_>, endpoint: Option<Endpoint>) -> Option<ProbeKind> {
-    let status = section
-        .read("status", value::integer(100, 599))
-        .and_then(|status| u16::try_from(status).ok());
-    let tcp = section.read("tcp", network::socket_address);
-    let url = section.read("http", network::http_url);
-    let dns = section.read("dns", network::socket_address);
-    let record = section.read("type", value::word(&RECORDS));
-    let name = if section.has("dns") {
-        section.require("name", "\"www.example.com\"", network::domain_name)
-    } else {
-        None
+/// An IPv4 address is reached from an IPv4 address only, and likewise IPv6.
+fn check_source(source: &Spanned<IpAddr>, kind: &ProbeKind, findings: &Findings) {
+    let Some(target) = kind.target() else {
+        return;
     };
-    if let Some(target) = tcp {
-        return Some(ProbeKind::Tcp { target });
-    }
-    if let (Some(url), Some(endpoint)) = (url, endpoint) {
-        return Some(http_probe(url, endpoint, status));
-    }
-    Some(ProbeKind::Dns {
-        target: dns?,
-        name: name?.into_inner(),
-        record: record.unwrap_or_default(),
-    })
-}
-
-static RECORDS: [(&str, DnsRecord); 5] = [
-    ("A", DnsRecord::A),
-    ("AAAA", DnsRecord::Aaaa),
-    ("NS", DnsRecord::Ns),
-    ("SOA", DnsRecord::Soa),
-    ("TXT", DnsRecord::Txt),
-];
-
-fn check_keys(section: &Section<'_>, findings: &Findings) {
-    let asked: Vec<&str> = QUESTIONS
-        .into_iter()
-        .filter(|question| section.has(question))
-        .collect();
-    if let [first, second, ..] = asked[..] {
+    let address = source.get_ref();
+    if address.is_ipv4() != target.is_ipv4() {
         findings.push(Finding::new(
-            section.place(second),
-            format!("a probe is either `{first}` or `{second}`"),
-            "the second of two",
-            "remove one; `http` and `dns` also prove that packets get through",
+            source.span(),
+            "`source` is of another family than what is asked",
+            format!("{} cannot be asked from {address}", target.ip()),
+            format!(
+                "write an {} address of this host, or remove the line",
+                if target.is_ipv4() { "IPv4" } else { "IPv6" }
+            ),
         ));
     }
-    for (key, question, help) in DETAILS {
-        if section.has(key) && !section.has(question) {
-            findings.push(Finding::new(
-                section.place(key),
-                format!("`{key}` belongs to a probe with `{question}`"),
-                format!("there is no `{question}`"),
-                help,
-            ));
-        }
+    if address.is_unspecified() || address.is_multicast() {
+        findings.push(Finding::new(
+            source.span(),
+            "`source` is no address of a host",
+            address.to_string(),
+            "write an address of this host, or remove the line: then the kernel chooses",
+        ));
     }
 }
 
@@ -201,20 +148,5 @@ fn check_nothing_asked(
             "add dns = \"ADDRESS:53\" and a name, or remove the probe",
         )),
         Protocol::Udp => {}
-    }
-}
-
-/// The service itself is asked, whatever the name in the URL resolves to; only an
-/// address in the URL is another target. Without a port in the URL it is the
-/// service's.
-fn http_probe(url: network::HttpUrl, endpoint: Endpoint, status: Option<u16>) -> ProbeKind {
-    ProbeKind::Http {
-        target: SocketAddr::new(
-            url.address.unwrap_or(endpoint.address),
-            url.port.unwrap_or(endpoint.port),
-        ),
-        host: url.authority,
-        path: url.path,
-        status,
     }
 }

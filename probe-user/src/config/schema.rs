@@ -33,7 +33,11 @@ pub const DETECT: Detect = Detect {
     settle: Duration::from_mins(1),
 };
 
-const ROOT: [&str; 9] = [
+/// Probes at once on the whole host. Each has a socket, and a process has 1024 of
+/// these by default.
+pub const MAX_PROBES: usize = 256;
+
+const ROOT: [&str; 10] = [
     "daemon",
     "interface",
     "route",
@@ -41,6 +45,7 @@ const ROOT: [&str; 9] = [
     "detect",
     "classify",
     "guards",
+    "probe",
     "recover",
     "prefix",
 ];
@@ -68,6 +73,7 @@ const DETECT_KEYS: [&str; 9] = [
     "arm_after",
     "settle",
 ];
+const PROBES: [&str; 1] = ["max_concurrent"];
 const CLASSIFY: [&str; 7] = [
     "service",
     "host",
@@ -144,6 +150,10 @@ fn read_root(
             findings,
         ),
     };
+    let max_probes = root
+        .table("probe", "[probe]", &PROBES)
+        .read("max_concurrent", value::integer(4, 512))
+        .map_or(MAX_PROBES, |count| count as usize);
     let recover = read_recover(&root.table("recover", "[recover]", &RECOVER), findings);
 
     let mut host = Host::new(detect, findings);
@@ -163,6 +173,7 @@ fn read_root(
         route,
         measure,
         detect,
+        max_probes,
         core: Config {
             mode,
             false_alarm_period,

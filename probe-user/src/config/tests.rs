@@ -7,6 +7,7 @@ use probe_core::config::{Mode, ProbeKind, ServiceId, WithdrawWhen};
 use super::*;
 
 mod measure;
+mod probes;
 
 const GOOD: &str = r#"[daemon]
 site = "fra1"
@@ -142,6 +143,8 @@ probe = { http = "http://192.0.2.99:81/", interval = "5s" }
             host: "www.example.com".into(),
             path: "/health".into(),
             status: Some(204),
+            body: None,
+            tls: None,
         }
     );
     assert_eq!(b.probe.timeout, Duration::from_millis(200));
@@ -153,6 +156,8 @@ probe = { http = "http://192.0.2.99:81/", interval = "5s" }
             host: "192.0.2.99:81".into(),
             path: "/".into(),
             status: None,
+            body: None,
+            tls: None,
         }
     );
     assert_eq!(c.probe.timeout, Duration::from_secs(1));
@@ -502,49 +507,6 @@ fn out_of_range_outside_services() {
         ),
     ] {
         assert_mistake(&with(old, new), title, place, help);
-    }
-}
-
-#[test]
-fn probe_mistakes() {
-    for (probe, title, help) in [
-        (
-            r#"{ tcp = "192.0.2.10" }"#,
-            "`tcp` is not an address with a port",
-            "write it like",
-        ),
-        (
-            r#"{ http = "https://example.com/" }"#,
-            "`http` is not a URL to probe",
-            "probe a plain http://",
-        ),
-        (
-            r#"{ tcp = "192.0.2.10:80", http = "http://a/" }"#,
-            "a probe is either `tcp` or `http`",
-            "remove one",
-        ),
-        (
-            r#"{ tcp = "192.0.2.10:80", status = 200 }"#,
-            "`status` belongs to a probe with `http`",
-            "remove it",
-        ),
-        (
-            r#"{ interval = "100ms", timeout = "1s" }"#,
-            "`timeout` is longer than the probe's interval",
-            "probes of one service must not overlap",
-        ),
-        (
-            r#"{ intervall = "1s" }"#,
-            "unknown key `intervall` in probe = { ... }",
-            "did you mean `interval`?",
-        ),
-    ] {
-        assert_mistake(
-            &with("port = 443", &format!("port = 443\nprobe = {probe}")),
-            title,
-            "12:",
-            help,
-        );
     }
 }
 

@@ -107,6 +107,44 @@ pub fn name(value: Value<'_>) -> Result<String, Fault> {
     Ok(name)
 }
 
+/// `true` or `false`.
+pub fn boolean(value: Value<'_>) -> Result<bool, Fault> {
+    value
+        .0
+        .as_bool()
+        .ok_or_else(|| value.wrong_type("boolean", "true"))
+}
+
+/// Names of protocols for ALPN (RFC 7301), the best first.
+pub fn alpn(value: Value<'_>) -> Result<Vec<String>, Fault> {
+    const EXAMPLE: &str = "[\"h2\", \"http/1.1\"]";
+    let list = value
+        .0
+        .as_array()
+        .ok_or_else(|| value.wrong_type("list", EXAMPLE))?;
+    let mut names = Vec::new();
+    for item in list {
+        let name = Value::new(item.get_ref()).text("\"h2\"")?;
+        // One byte of length on the wire.
+        if !(1..=255).contains(&name.len()) {
+            return Err(Fault::new(
+                "names a protocol that cannot be sent",
+                format!("{} bytes, not 1 to 255", name.len()),
+                format!("write it like {EXAMPLE}"),
+            ));
+        }
+        names.push(name.to_owned());
+    }
+    if names.is_empty() {
+        return Err(Fault::new(
+            "must not be empty",
+            "offers nothing",
+            format!("write it like {EXAMPLE}, or remove the line"),
+        ));
+    }
+    Ok(names)
+}
+
 /// One of a few words.
 pub fn word<T: Copy>(
     words: &'static [(&'static str, T)],

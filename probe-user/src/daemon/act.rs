@@ -7,23 +7,17 @@ use std::sync::Arc;
 
 use probe_core::{
     Config, Level, Reason, Timestamp,
-    command::{Event, ProbePurpose},
-    config::{Mode, PrefixId, Probe, ServiceId},
-    input::ProbeResult,
+    command::Event,
+    config::{Mode, PrefixId},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::{Done, conflicts, view::View};
 use crate::{
     announce::{self, Announcer},
     datapath,
     journal::record::{Names, Record, nanoseconds},
-    probe,
 };
-
-/// Regular probes under way at once; further ones wait. Each has a socket, and a
-/// process has 1024 of these by default. Second legs do not wait.
-const PROBES: usize = 256;
 
 /// The end of a level change.
 #[derive(Debug)]
@@ -39,11 +33,9 @@ pub struct SetDone {
 pub struct Actor {
     mode: Mode,
     names: Names,
-    probes: Vec<Probe>,
     prefixes: usize,
     announcer: Option<Arc<Announcer>>,
     done: mpsc::Sender<Done>,
-    probe_permits: Arc<Semaphore>,
     sets_under_way: usize,
     records: Vec<(Timestamp, Record)>,
 }
@@ -58,15 +50,9 @@ impl Actor {
         Self {
             mode: config.mode,
             names: Names::new(config),
-            probes: config
-                .services
-                .iter()
-                .map(|service| service.probe.clone())
-                .collect(),
             prefixes: config.prefixes.len(),
             announcer,
             done,
-            probe_permits: Arc::new(Semaphore::new(PROBES)),
             sets_under_way: 0,
             records: Vec::new(),
         }
@@ -185,35 +171,5 @@ impl Actor {
             },
         };
         self.record(ended, record);
-    }
-
-    /// Starts a burst of probes.
-    pub fn probe(&self, service: ServiceId, burst: u64, count: u32, purpose: ProbePurpose) {
-        let Some(probe) = self.probes.get(service.0 as usize) else {
-            return;
-        };
-        for _ in 0..count {
-            let probe = probe.clone();
-            let done = self.done.clone();
-            let permits = match purpose {
-                ProbePurpose::Regular => Some(Arc::clone(&self.probe_permits)),
-                ProbePurpose::SecondLeg => None,
-            };
-            tokio::spawn(async move {
-                let _permit = match permits {
-                    Some(permits) => permits.acquire_owned().await.ok(),
-                    None => None,
-                };
-                let (took, outcome) = probe::run(&probe).await;
-                let result = ProbeResult {
-                    service,
-                    burst,
-                    took,
-                    outcome,
-                };
-                // Without a receiver the daemon has ended.
-                let _ = done.send(Done::Probe(result)).await;
-            });
-        }
     }
 }

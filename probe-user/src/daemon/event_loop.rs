@@ -12,6 +12,7 @@ use super::{
     act::Actor,
     alarm::Alarm,
     conflicts::Conflicts,
+    launch::Launcher,
     lock::Lock,
     log,
     rhythm::{self, Pace, Reader},
@@ -57,6 +58,7 @@ pub struct Daemon {
     journal: Journal,
     engine: Engine,
     actor: Actor,
+    launcher: Launcher,
     done: mpsc::Receiver<Done>,
     view: View,
     sensor: Sensor,
@@ -78,6 +80,7 @@ impl Daemon {
             control,
             http,
             lock,
+            prober,
         } = parts;
         if let Err(errno) = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS) {
             tracing::warn!("cannot make the timers exact: {errno}");
@@ -87,6 +90,12 @@ impl Daemon {
         let sensor = datapath.sensor();
         let (sender, done) = mpsc::channel(DONE);
         let conflicts = Conflicts::new(announcer.as_ref().map(|announcer| announcer.conflicts()));
+        let launcher = Launcher::new(
+            &settings.core.services,
+            prober,
+            settings.max_probes,
+            sender.clone(),
+        );
         let actor = Actor::new(&settings.core, announcer.clone(), sender);
         let view = View::new(
             &settings,
@@ -111,6 +120,7 @@ impl Daemon {
             journal,
             engine,
             actor,
+            launcher,
             done,
             view,
             sensor,
@@ -220,7 +230,7 @@ impl Daemon {
                     burst,
                     count,
                     purpose,
-                } => self.actor.probe(service, burst, count, purpose),
+                } => self.launcher.launch(service, burst, count, purpose),
                 Command::CheckSensor => {
                     let sensor = self.datapath.sensor();
                     self.engine.handle(Input::Sensor(sensor), datapath::now());

@@ -177,11 +177,5 @@ fn log_order(order: &str, prefix: Option<&str>, directive: Option<&Directive>, e
 }
 
 fn failure_words(failure: Option<&ProbeFailure>) -> String {
-    match failure {
-        None => "no reason known".to_owned(),
-        Some(ProbeFailure::Refused) => "refused".to_owned(),
-        Some(ProbeFailure::Timeout) => "no answer in time".to_owned(),
-        Some(ProbeFailure::Status(status)) => format!("HTTP status {status}"),
-        Some(ProbeFailure::Other(why)) => why.clone(),
-    }
+    failure.map_or_else(|| "no reason known".to_owned(), ToString::to_string)
 }

@@ -16,6 +16,7 @@ use crate::{
     datapath::{self, Datapath},
     discover,
     journal::Journal,
+    probe::Prober,
 };
 
 /// The metric of our routes: low, since BIRD takes the lowest before it filters, and
@@ -43,6 +44,8 @@ pub struct Parts {
     pub http: TcpListener,
     /// Held for as long as the daemon runs.
     pub lock: Lock,
+    /// Who asks the services.
+    pub prober: Prober,
 }
 
 /// What the operator wants, from file and command line.
@@ -134,6 +137,7 @@ pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts>
         )
     })?;
     let interfaces = look_around(&mut settings).await?;
+    let prober = Prober::new(&settings.core.services)?;
     let journal = Journal::open(
         &daemon.state_dir.join("journal.jsonl"),
         &daemon.site,
@@ -154,6 +158,7 @@ pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts>
         control,
         http,
         lock,
+        prober,
     })
 }
 

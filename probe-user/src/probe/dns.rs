@@ -1,14 +1,14 @@
 //! The DNS probe: one question over UDP (RFC 1035). Any answer that the server means
 //! passes, also that there is no such name; that it cannot or will not answer fails.
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::{
     hash::{BuildHasher, RandomState},
     io,
 };
 
 use probe_core::{config::DnsRecord, input::ProbeFailure};
-use tokio::net::UdpSocket;
+
+use super::way::Way;
 
 const HEADER: usize = 12;
 const CLASS_IN: u16 = 1;
@@ -18,21 +18,9 @@ const RESPONSE: u8 = 0x80;
 const SERVFAIL: u8 = 2;
 const REFUSED: u8 = 5;
 
-pub(super) async fn ask(
-    target: SocketAddr,
-    name: &str,
-    record: DnsRecord,
-) -> Result<(), ProbeFailure> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => ProbeFailure::Refused,
-        _ => ProbeFailure::Other(format!("cannot ask {target}: {error}")),
-    };
-    let any = match target {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    let socket = UdpSocket::bind(any).await.map_err(failed)?;
-    socket.connect(target).await.map_err(failed)?;
+pub(super) async fn ask(way: Way, name: &str, record: DnsRecord) -> Result<(), ProbeFailure> {
+    let failed = |error: io::Error| way.failure(&error);
+    let socket = way.datagrams().await?;
     let id = random_id();
     socket
         .send(&query(id, name, record))
@@ -84,24 +72,19 @@ fn rcode_of(message: &[u8], id: u16) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use core::net::SocketAddr;
 
-    use probe_core::config::{Probe, ProbeKind};
+    use probe_core::config::ProbeKind;
+    use tokio::net::UdpSocket;
 
     use super::*;
-    use crate::probe::run;
+    use crate::probe::loopback::run;
 
-    fn probe(target: SocketAddr) -> Probe {
-        Probe {
-            kind: ProbeKind::Dns {
-                target,
-                name: "www.example.".to_owned(),
-                record: DnsRecord::Aaaa,
-            },
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_millis(150),
-            rise: 2,
-            fall: 3,
+    fn probe(target: SocketAddr) -> ProbeKind {
+        ProbeKind::Dns {
+            target,
+            name: "www.example.".to_owned(),
+            record: DnsRecord::Aaaa,
         }
     }
 
@@ -122,7 +105,7 @@ mod tests {
             }
         };
         let probe = probe(target);
-        tokio::join!(run(&probe), serve).0.1
+        tokio::join!(run(probe), serve).0.1
     }
 
     #[test]
@@ -157,6 +140,6 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let target = server.local_addr().unwrap();
         drop(server);
-        assert_eq!(run(&probe(target)).await.1, Err(ProbeFailure::Refused));
+        assert_eq!(run(probe(target)).await.1, Err(ProbeFailure::Refused));
     }
 }

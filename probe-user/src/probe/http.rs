@@ -1,7 +1,5 @@
-//! The HTTP/1.1 probe: one GET on a connection of its own, the status judged, the
-//! body read as far as a probe should care.
-
-use core::net::SocketAddr;
+//! The HTTP/1.1 probe: one GET on a connection of its own, plain or over TLS, the
+//! status and perhaps the body judged, the body read as far as a probe should care.
 
 use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Empty};
@@ -12,27 +10,59 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use probe_core::input::ProbeFailure;
+use probe_core::{config::Tls, input::ProbeFailure};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{tls, trust::Trust, way::Way, words};
 
 /// So much of a body is read; a server that gets so far serves.
 const BODY_LIMIT: usize = 64 * 1024;
 
 const USER_AGENT: &str = concat!("lapwing/", env!("CARGO_PKG_VERSION"));
 
-pub(super) async fn ask(
-    target: SocketAddr,
-    host: &str,
-    path: &str,
-    status: Option<u16>,
+/// What is asked, and what is expected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    /// Any 2xx or 3xx if none.
+    pub(super) status: Option<u16>,
+    /// Text that must occur in the body.
+    pub(super) body: Option<&'a str>,
+}
+
+pub(super) async fn ask(way: Way, question: Question<'_>) -> Result<(), ProbeFailure> {
+    let request = question.request()?;
+    exchange(way.connect().await?, request, question).await
+}
+
+pub(super) async fn ask_over_tls(
+    way: Way,
+    question: Question<'_>,
+    tls: &Tls,
+    trust: &Trust,
 ) -> Result<(), ProbeFailure> {
-    let request = Request::get(path)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| other("the request cannot be built", &error))?;
-    let stream = super::connect(target).await?;
+    let request = question.request()?;
+    exchange(tls::connect(way, tls, trust).await?, request, question).await
+}
+
+impl Question<'_> {
+    fn request(self) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
+        Request::get(self.path)
+            .header(header::HOST, self.host)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "*/*")
+            .header(header::CONNECTION, "close")
+            .body(Empty::new())
+            .map_err(|error| other("the request cannot be built", &error))
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Empty<Bytes>>,
+    question: Question<'_>,
+) -> Result<(), ProbeFailure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| other("no HTTP", &error))?;
@@ -42,84 +72,84 @@ pub(super) async fn ask(
             .await
             .map_err(|error| other("no HTTP response", &error))?;
         let answered = response.status().as_u16();
-        let expected = match status {
+        let expected = match question.status {
             Some(status) => answered == status,
             None => (200..400).contains(&answered),
         };
         if !expected {
             return Err(ProbeFailure::Status(answered));
         }
-        read_some(response.into_body()).await
+        let body = read_some(response.into_body()).await?;
+        match question.body {
+            Some(text) if !contains(&body, text.as_bytes()) => Err(ProbeFailure::Body),
+            Some(_) | None => Ok(()),
+        }
     });
     // The connection does the work of the exchange; it may end first, with the
     // response already handed over.
-    match select(exchange, connection).await {
+    match select(exchange, std::pin::pin!(connection)).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right((_, exchange)) => exchange.await,
     }
 }
 
-/// Reads a body up to [`BODY_LIMIT`].
-async fn read_some(mut body: Incoming) -> Result<(), ProbeFailure> {
-    let mut read = 0;
-    while read < BODY_LIMIT {
+/// A body up to [`BODY_LIMIT`].
+async fn read_some(mut body: Incoming) -> Result<Vec<u8>, ProbeFailure> {
+    let mut read = Vec::new();
+    while read.len() < BODY_LIMIT {
         let Some(frame) = body.frame().await else {
             break;
         };
         let frame = frame.map_err(|error| other("the response breaks off", &error))?;
-        read += frame.data_ref().map_or(0, Bytes::len);
+        if let Some(data) = frame.data_ref() {
+            let room = BODY_LIMIT - read.len();
+            read.extend_from_slice(&data[..data.len().min(room)]);
+        }
     }
-    Ok(())
+    Ok(read)
 }
 
-/// The whole chain of an error in one line: hyper's own words stop at "error".
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    text.is_empty() || body.windows(text.len()).any(|window| window == text)
+}
+
 fn other(what: &str, error: &dyn std::error::Error) -> ProbeFailure {
-    let mut words = format!("{what}: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    ProbeFailure::Other(words)
+    ProbeFailure::Other(words::chain(what, error))
 }
 
 #[cfg(test)]
 mod tests {
+    use core::net::SocketAddr;
     use std::time::Duration;
 
-    use probe_core::config::{Probe, ProbeKind};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
-    };
+    use probe_core::config::ProbeKind;
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
 
     use super::*;
-    use crate::probe::run;
+    use crate::probe::loopback::{
+        Identity, LOOPBACKS, NAME, TIMEOUT, TlsServer, head, run, run_by,
+    };
 
-    const TIMEOUT: Duration = Duration::from_millis(200);
-
-    fn probe(target: SocketAddr, status: Option<u16>) -> Probe {
-        Probe {
-            kind: ProbeKind::Http {
-                target,
-                host: "www.example.com".to_owned(),
-                path: "/health?deep=1".to_owned(),
-                status,
-            },
-            interval: Duration::from_secs(1),
-            timeout: TIMEOUT,
-            rise: 2,
-            fall: 3,
+    fn probe(target: SocketAddr, status: Option<u16>) -> ProbeKind {
+        ProbeKind::Http {
+            target,
+            host: "www.example.com".to_owned(),
+            path: "/health?deep=1".to_owned(),
+            status,
+            body: None,
+            tls: None,
         }
     }
 
-    async fn head(stream: &mut TcpStream) -> String {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
+    fn probe_body(target: SocketAddr, text: &str, tls: Option<Tls>) -> ProbeKind {
+        ProbeKind::Http {
+            target,
+            host: NAME.to_owned(),
+            path: "/".to_owned(),
+            status: None,
+            body: Some(text.to_owned()),
+            tls,
         }
-        String::from_utf8(head).unwrap()
     }
 
     /// What a server that answers one request with `parts`, a little apart, is held
@@ -140,11 +170,11 @@ mod tests {
                 tokio::time::sleep(apart).await;
             }
         };
-        let ((_, outcome), ()) = tokio::join!(run(&probe), serve);
+        let ((_, outcome), ()) = tokio::join!(run(probe), serve);
         outcome
     }
 
-    fn words(outcome: Result<(), ProbeFailure>) -> String {
+    fn told(outcome: Result<(), ProbeFailure>) -> String {
         match outcome {
             Err(ProbeFailure::Other(words)) => words,
             other => panic!("{other:?}"),
@@ -182,7 +212,7 @@ mod tests {
                 .unwrap();
             head
         };
-        let ((_, outcome), head) = tokio::join!(run(&probe), serve);
+        let ((_, outcome), head) = tokio::join!(run(probe), serve);
         assert_eq!(outcome, Ok(()));
         assert!(
             head.starts_with("GET /health?deep=1 HTTP/1.1\r\n"),
@@ -198,13 +228,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let probe = probe(listener.local_addr().unwrap(), None);
         drop(listener);
-        assert_eq!(run(&probe).await.1, Err(ProbeFailure::Refused));
+        assert_eq!(run(probe).await.1, Err(ProbeFailure::Refused));
     }
 
     #[tokio::test]
     async fn a_hung_server_behind_a_live_backlog_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (took, outcome) = run(&probe(listener.local_addr().unwrap(), None)).await;
+        let (took, outcome) = run(probe(listener.local_addr().unwrap(), None)).await;
         assert_eq!(outcome, Err(ProbeFailure::Timeout));
         assert!(took >= TIMEOUT && took < TIMEOUT * 3, "{took:?}");
     }
@@ -251,7 +281,7 @@ mod tests {
                 "the response breaks off: ",
             ),
         ] {
-            let words = words(judge(parts, Duration::ZERO, None).await);
+            let words = told(judge(parts, Duration::ZERO, None).await);
             assert!(words.starts_with(expected), "{description}: {words}");
         }
     }
@@ -266,15 +296,108 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
             while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
         };
-        let ((took, outcome), ()) = tokio::join!(run(&probe), serve);
+        let ((took, outcome), ()) = tokio::join!(run(probe), serve);
         assert_eq!(outcome, Ok(()));
         assert!(took < TIMEOUT, "{took:?}");
     }
 
     #[tokio::test]
+    async fn the_text_must_occur_within_what_is_read() {
+        let far = format!("{}all well", "x".repeat(BODY_LIMIT - 8));
+        let too_far = format!("{}all well", "x".repeat(BODY_LIMIT - 7));
+        for (description, body, expected) in [
+            ("alone", "all well", Ok(())),
+            ("within", "today all well here", Ok(())),
+            ("other text", "all is well", Err(ProbeFailure::Body)),
+            ("nothing", "", Err(ProbeFailure::Body)),
+            ("at the end of what is read", &far, Ok(())),
+            ("behind it", &too_far, Err(ProbeFailure::Body)),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let probe = probe_body(listener.local_addr().unwrap(), "all well", None);
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                head(&mut stream).await;
+                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+                // In two parts, so that the text may be cut.
+                let (first, second) = answer.split_at(answer.len() - body.len() / 2);
+                stream.write_all(first.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+                let _ = stream.write_all(second.as_bytes()).await;
+            };
+            let ((_, outcome), ()) = tokio::join!(run(probe), serve);
+            assert_eq!(outcome, expected, "{description}");
+        }
+    }
+
+    #[tokio::test]
+    async fn https_is_the_same_over_tls() {
+        let identity = Identity::valid();
+        for loopback in LOOPBACKS {
+            for (answer, server, verify, expected) in [
+                (
+                    "HTTP/1.1 200 OK\r\n\r\nall well",
+                    identity.clone(),
+                    true,
+                    "Ok",
+                ),
+                (
+                    "HTTP/1.1 200 OK\r\n\r\nnot so",
+                    identity.clone(),
+                    true,
+                    "Err(Body)",
+                ),
+                (
+                    "HTTP/1.1 503 No\r\n\r\n",
+                    identity.clone(),
+                    true,
+                    "Err(Status(503))",
+                ),
+                (
+                    "HTTP/1.1 200 OK\r\n\r\nall well",
+                    identity.expired(),
+                    false,
+                    "Ok",
+                ),
+                (
+                    "HTTP/1.1 200 OK\r\n\r\nall well",
+                    identity.expired(),
+                    true,
+                    "Err(Tls(",
+                ),
+            ] {
+                let alpn = ["h2", "http/1.1"];
+                let mut server = TlsServer::start(loopback, &server, &alpn, answer).await;
+                let tls = Tls {
+                    name: Some(NAME.to_owned()),
+                    alpn: vec!["http/1.1".to_owned()],
+                    verify,
+                };
+                let probe = probe_body(server.address, "all well", Some(tls));
+                let outcome = format!("{:?}", run_by(&identity, probe).await.1);
+                assert!(
+                    outcome.starts_with(expected),
+                    "{answer} {verify}: {outcome}"
+                );
+                if !outcome.contains("Tls") {
+                    assert_eq!(server.asked_for().await.as_deref(), Some(NAME));
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn a_request_that_cannot_be_built_is_told_in_words() {
-        let target = "127.0.0.1:1".parse().unwrap();
-        let outcome = ask(target, "a\nb", "/", None).await;
-        assert!(words(outcome).starts_with("the request cannot be built: "));
+        let way = Way {
+            target: "127.0.0.1:1".parse().unwrap(),
+            source: None,
+        };
+        let question = Question {
+            host: "a\nb",
+            path: "/",
+            status: None,
+            body: None,
+        };
+        assert!(told(ask(way, question).await).starts_with("the request cannot be built: "));
     }
 }

@@ -1,50 +1,45 @@
 //! The TCP probe: a handshake, ended by a RST so that no socket of ours lingers in
 //! TIME-WAIT, however often we ask.
 
-use core::net::SocketAddr;
-
 use probe_core::input::ProbeFailure;
 
-pub(super) async fn ask(target: SocketAddr) -> Result<(), ProbeFailure> {
-    let stream = super::connect(target).await?;
+use super::way::Way;
+
+pub(super) async fn ask(way: Way) -> Result<(), ProbeFailure> {
+    let stream = way.connect().await?;
     // Only now: the handshake is done, so the RST cannot be taken for its answer. If
     // it does not work, the socket closes with a FIN, and the answer stands.
     if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%target, %error, "the probe closes with a FIN");
+        tracing::debug!(target = %way.target, %error, "the probe closes with a FIN");
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use core::net::SocketAddr;
     use std::{io, time::Duration};
 
-    use probe_core::config::{Probe, ProbeKind};
+    use probe_core::config::ProbeKind;
     use tokio::{
         io::AsyncReadExt,
         net::{TcpListener, TcpSocket, TcpStream},
     };
 
     use super::*;
-    use crate::probe::run;
+    use crate::probe::loopback::{LOOPBACKS, TIMEOUT, run};
 
-    fn probe(target: SocketAddr) -> Probe {
-        Probe {
-            kind: ProbeKind::Tcp { target },
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_millis(150),
-            rise: 2,
-            fall: 3,
-        }
+    fn probe(target: SocketAddr) -> ProbeKind {
+        ProbeKind::Tcp { target }
     }
 
     #[tokio::test]
     async fn a_listener_answers_and_hears_a_reset() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
+        for address in LOOPBACKS {
             let listener = TcpListener::bind(address).await.unwrap();
-            let (took, outcome) = run(&probe(listener.local_addr().unwrap())).await;
+            let (took, outcome) = run(probe(listener.local_addr().unwrap())).await;
             assert_eq!(outcome, Ok(()));
-            assert!(took < Duration::from_millis(150), "{took:?}");
+            assert!(took < TIMEOUT, "{took:?}");
             let (mut stream, _) = listener.accept().await.unwrap();
             let error = stream.read_u8().await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -56,9 +51,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = listener.local_addr().unwrap();
         drop(listener);
-        let (took, outcome) = run(&probe(target)).await;
+        let (took, outcome) = run(probe(target)).await;
         assert_eq!(outcome, Err(ProbeFailure::Refused));
-        assert!(took < Duration::from_millis(150), "{took:?}");
+        assert!(took < TIMEOUT, "{took:?}");
     }
 
     #[tokio::test]
@@ -74,15 +69,15 @@ mod tests {
             fillers.push(filler.unwrap());
             assert!(fillers.len() < 16, "the backlog never fills");
         }
-        let (took, outcome) = run(&probe(target)).await;
+        let (took, outcome) = run(probe(target)).await;
         assert_eq!(outcome, Err(ProbeFailure::Timeout));
-        assert!(took >= Duration::from_millis(150), "{took:?}");
+        assert!(took >= TIMEOUT, "{took:?}");
     }
 
     #[tokio::test]
     async fn an_unreachable_target_is_told_in_words() {
         // The limited broadcast address: the kernel never connects there.
-        let (_, outcome) = run(&probe("255.255.255.255:80".parse().unwrap())).await;
+        let (_, outcome) = run(probe("255.255.255.255:80".parse().unwrap())).await;
         match outcome {
             Err(ProbeFailure::Other(words)) => {
                 assert!(words.contains("255.255.255.255:80: "), "{words}");
