@@ -17,6 +17,7 @@
 mod alarm;
 mod baseline;
 mod budget;
+mod cadence;
 mod clients;
 pub mod command;
 pub mod config;

@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::{
+    cadence::Cadence,
     command::{Command, ProbePurpose},
     config::{Probe, ProbeKind, ServiceId},
     input::{ProbeFailure, ProbeResult},
@@ -19,9 +20,6 @@ use crate::{
 
 /// Probes at once where an answer is wanted quickly and by majority of all.
 const BURST: u32 = 3;
-
-/// The shortest time between two regular probes, whatever the configuration says.
-const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A burst whose answers did not come this long after its timeout never ran.
 const LOST_AFTER: Duration = Duration::from_secs(1);
@@ -36,7 +34,7 @@ const MOST_RECENT: usize = 256;
 pub struct Probing {
     service: ServiceId,
     config: Probe,
-    next_regular: Timestamp,
+    cadence: Cadence,
     regular: Option<Burst>,
     second_leg: Option<Burst>,
     answered: Option<Answered>,
@@ -94,8 +92,8 @@ impl Probing {
     pub fn new(service: ServiceId, config: Probe, first: Timestamp) -> Self {
         Self {
             service,
+            cadence: Cadence::new(service, config.interval, first),
             config,
-            next_regular: first,
             regular: None,
             second_leg: None,
             answered: None,
@@ -125,13 +123,7 @@ impl Probing {
 
     fn launch_regular(&mut self, count: u32, now: Timestamp, out: &mut Outbox) {
         self.regular = Some(self.launch(count, ProbePurpose::Regular, now, out));
-        let interval = self.interval();
-        let next = self.next_regular.after(interval);
-        self.next_regular = if next > now {
-            next
-        } else {
-            now.after(interval)
-        };
+        self.cadence.launch(now);
     }
 
     /// Launches a burst of the second leg. An older one that still runs is forgotten.
@@ -271,16 +263,14 @@ impl Probing {
         let free = self
             .regular
             .map_or(Timestamp::default(), |burst| self.lost_at(burst));
-        Some(self.next_regular.max(free))
-    }
-
-    fn interval(&self) -> Duration {
-        self.config.interval.max(LEAST_INTERVAL)
+        Some(self.cadence.due().max(free))
     }
 
     /// How long the probe needs to fall.
     pub fn time_to_fall(&self) -> Duration {
-        self.interval().saturating_mul(self.config.fall.max(1))
+        self.cadence
+            .interval()
+            .saturating_mul(self.config.fall.max(1))
     }
 
     /// Whether the service is not probed at all.
@@ -410,10 +400,11 @@ mod tests {
         for (description, results, expectation) in cases {
             let mut probing = probing();
             let mut out = Outbox::default();
-            for (second, sign) in (0_u64..).zip(results.chars()) {
-                probing.launch_due(at(second * 1000), &mut out);
+            for sign in results.chars() {
+                let due = probing.regular_due().unwrap();
+                probing.launch_due(due, &mut out);
                 let burst = launched(&mut out)[0].0;
-                probing.record(&result(burst, sign == '+'), at(second * 1000 + 1));
+                probing.record(&result(burst, sign == '+'), due);
             }
             assert_eq!(probing.verdict(), expectation, "{description}");
         }
@@ -463,8 +454,8 @@ mod tests {
             probing.record(&result(0, true), at(3));
         }
         assert_eq!(probing.passing_since(), Some(at(3)));
-        probing.launch_due(at(1000), &mut out);
-        probing.record(&result(1, false), at(1001));
+        probing.launch_due(at(1100), &mut out);
+        probing.record(&result(1, false), at(1101));
         assert_eq!(probing.passing_since(), None);
         assert_eq!(probing.verdict(), Some(true));
     }
