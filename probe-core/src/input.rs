@@ -124,6 +124,20 @@ pub enum ProbeFailure {
     Body,
     /// No TLS handshake, in words: not TLS, no common version, a bad certificate.
     Tls(String),
+    /// A program ended with another exit code than 0.
+    Exit {
+        /// This one.
+        code: i32,
+        /// The last line that it wrote.
+        said: String,
+    },
+    /// A program was ended by a signal.
+    Killed {
+        /// This one.
+        signal: i32,
+        /// The last line that it wrote.
+        said: String,
+    },
     /// Anything else, in words.
     Other(String),
 }
@@ -136,9 +150,25 @@ impl fmt::Display for ProbeFailure {
             Self::Status(status) => write!(f, "HTTP status {status}"),
             Self::Body => f.write_str("the body lacks the expected text"),
             Self::Tls(why) => write!(f, "TLS: {why}"),
+            Self::Exit { code, said } => {
+                write!(f, "exit code {code}")?;
+                tell(said, f)
+            }
+            Self::Killed { signal, said } => {
+                write!(f, "ended by signal {signal}")?;
+                tell(said, f)
+            }
             Self::Other(why) => f.write_str(why),
         }
     }
+}
+
+/// What a program said, if anything.
+fn tell(said: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if said.is_empty() {
+        return Ok(());
+    }
+    write!(f, ": {said}")
 }
 
 /// An order of the operator's.

@@ -68,6 +68,11 @@ pub enum ProbeKind {
         /// The type of record that is asked for.
         record: DnsRecord,
     },
+    /// A program of the operator's; exit code 0 passes.
+    Exec {
+        /// An absolute path, and its arguments.
+        command: Vec<String>,
+    },
 }
 
 /// How a TLS handshake is made and judged.
@@ -134,7 +139,7 @@ impl ProbeKind {
     pub fn is_application(&self) -> bool {
         match self {
             Self::None | Self::Tcp { .. } => false,
-            Self::Tls { .. } | Self::Http { .. } | Self::Dns { .. } => true,
+            Self::Tls { .. } | Self::Http { .. } | Self::Dns { .. } | Self::Exec { .. } => true,
         }
     }
 
@@ -143,14 +148,14 @@ impl ProbeKind {
         match self {
             Self::Tls { tls, .. } => Some(tls),
             Self::Http { tls, .. } => tls.as_ref(),
-            Self::None | Self::Tcp { .. } | Self::Dns { .. } => None,
+            Self::None | Self::Tcp { .. } | Self::Dns { .. } | Self::Exec { .. } => None,
         }
     }
 
     /// The address and port that are asked, if any.
     pub fn target(&self) -> Option<SocketAddr> {
         match self {
-            Self::None => None,
+            Self::None | Self::Exec { .. } => None,
             Self::Tcp { target }
             | Self::Tls { target, .. }
             | Self::Http { target, .. }

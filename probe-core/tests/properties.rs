@@ -204,6 +204,14 @@ fn failure() -> impl Strategy<Value = Result<(), ProbeFailure>> {
         any::<u16>().prop_map(|status| Err(ProbeFailure::Status(status))),
         Just(Err(ProbeFailure::Body)),
         Just(Err(ProbeFailure::Tls("expired".into()))),
+        any::<i32>().prop_map(|code| {
+            let said = "no database".into();
+            Err(ProbeFailure::Exit { code, said })
+        }),
+        (1..=64).prop_map(|signal| {
+            let said = String::new();
+            Err(ProbeFailure::Killed { signal, said })
+        }),
         Just(Err(ProbeFailure::Other("no route to host".into()))),
     ]
 }

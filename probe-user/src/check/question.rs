@@ -37,6 +37,7 @@ pub fn words(probe: &Probe) -> String {
             name,
             record,
         } => format!("dns {name} {} at {target}", record.name()),
+        ProbeKind::Exec { command } => format!("exec {command:?}"),
     };
     format!(
         "{question}{} every {}, timeout {}, rise {rise}, fall {fall}",
@@ -93,6 +94,10 @@ mod tests {
             (
                 r#"{ dns = "192.0.2.10:53", name = "a.example", type = "SOA" }"#,
                 "dns a.example SOA at 192.0.2.10:53 every ",
+            ),
+            (
+                r#"{ exec = ["/bin/sh", "-c", "exit 0"] }"#,
+                r#"exec ["/bin/sh", "-c", "exit 0"] every "#,
             ),
         ] {
             let text = format!(

@@ -17,8 +17,8 @@ use super::{
     value,
 };
 
-const PROBE: [&str; 16] = [
-    "tcp", "tls", "http", "dns", "status", "body", "sni", "alpn", "verify", "name", "type",
+const PROBE: [&str; 17] = [
+    "tcp", "tls", "http", "dns", "exec", "status", "body", "sni", "alpn", "verify", "name", "type",
     "source", "interval", "timeout", "rise", "fall",
 ];
 
@@ -100,6 +100,12 @@ pub fn read(
 /// An IPv4 address is reached from an IPv4 address only, and likewise IPv6.
 fn check_source(source: &Spanned<IpAddr>, kind: &ProbeKind, findings: &Findings) {
     let Some(target) = kind.target() else {
+        findings.push(Finding::new(
+            source.span(),
+            "`source` has no meaning without a socket",
+            "nothing is sent from there",
+            "remove it; a program can be given an address as an argument of `exec`",
+        ));
         return;
     };
     let address = source.get_ref();

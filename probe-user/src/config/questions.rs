@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What a probe can ask; it asks one.
-pub const QUESTIONS: [&str; 4] = ["tcp", "tls", "http", "dns"];
+pub const QUESTIONS: [&str; 5] = ["tcp", "tls", "http", "dns", "exec"];
 
 /// A key that belongs to some questions only.
 struct Detail {
@@ -84,6 +84,9 @@ pub fn read(
     let tls = section.read("tls", network::socket_address);
     let http = http(section, endpoint, &handshake, findings);
     let dns = dns(section);
+    let exec = section
+        .read("exec", value::command)
+        .map(|command| ProbeKind::Exec { command });
     if let Some(target) = tcp {
         return Some(ProbeKind::Tcp { target });
     }
@@ -93,7 +96,7 @@ pub fn read(
             tls: handshake,
         });
     }
-    http.or(dns)
+    http.or(dns).or(exec)
 }
 
 fn check_keys(section: &Section<'_>, findings: &Findings) {

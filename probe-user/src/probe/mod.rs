@@ -5,11 +5,12 @@
 //! One call is one probe; when to probe, and how many at once, is the core's decision.
 //!
 //! ```text
-//!  Service ─▶ Prober::run ─▶ tcp │ tls │ http │ dns ─▶ Ok │ ProbeFailure
+//!  Service ─▶ Prober::run ─▶ tcp │ tls │ http │ dns │ exec ─▶ Ok │ ProbeFailure
 //!                            └─ way (from, to) ─┘
 //! ```
 
 mod dns;
+mod exec;
 mod http;
 #[cfg(test)]
 pub(crate) mod loopback;
@@ -36,6 +37,7 @@ pub use trust::NoRoots;
 #[derive(Debug)]
 pub struct Prober {
     trust: Trust,
+    dying: exec::Dying,
 }
 
 impl Prober {
@@ -53,7 +55,10 @@ impl Prober {
     }
 
     fn by(trust: Trust) -> Self {
-        Self { trust }
+        Self {
+            trust,
+            dying: exec::Dying::default(),
+        }
     }
 
     /// Probes once, within the probe's timeout.
@@ -104,6 +109,7 @@ impl Prober {
                 name,
                 record,
             } => dns::ask(to(*target), name, *record).await,
+            ProbeKind::Exec { command } => exec::ask(command, service, &self.dying).await,
         }
     }
 }

@@ -93,6 +93,63 @@ fn an_https_probe_asks_for_the_host_in_its_url() {
 }
 
 #[test]
+fn an_exec_probe_is_a_program_with_arguments() {
+    assert_eq!(
+        kind(r#"{ exec = ["/bin/sh", "-c", "exit 0"] }"#),
+        ProbeKind::Exec {
+            command: vec!["/bin/sh".into(), "-c".into(), "exit 0".into()],
+        }
+    );
+}
+
+#[test]
+fn mistakes_in_programs() {
+    assert_mistakes(&[
+        (
+            r#"{ exec = "/bin/true" }"#,
+            "`exec` must be a list",
+            "write it like `[\"/usr",
+        ),
+        ("{ exec = [] }", "`exec` must not be empty", "write it like"),
+        (
+            r#"{ exec = ["true"] }"#,
+            "`exec` must name a program by its absolute path",
+            "write it like",
+        ),
+        (
+            r#"{ exec = ["/bin/sh", 1] }"#,
+            "`exec` must be a string",
+            "write it like",
+        ),
+        (
+            r#"{ exec = ["/nonexistent/check"] }"#,
+            "`exec` cannot be run",
+            "write the path of a program on this host",
+        ),
+        (
+            r#"{ exec = ["/etc"] }"#,
+            "`exec` cannot be run",
+            "write the path of a program, or allow",
+        ),
+        (
+            r#"{ exec = ["/bin/sh", "a\u0000b"] }"#,
+            "`exec` cannot be run",
+            "remove the NUL",
+        ),
+        (
+            r#"{ exec = ["/bin/sh"], source = "192.0.2.1" }"#,
+            "`source` has no meaning without a socket",
+            "remove it",
+        ),
+        (
+            r#"{ exec = ["/bin/sh"], dns = "192.0.2.53:53", name = "." }"#,
+            "a probe is either `dns` or `exec`",
+            "remove one",
+        ),
+    ]);
+}
+
+#[test]
 fn a_probe_may_have_a_source_of_its_own() {
     let probe = probe(r#"{ tcp = "192.0.2.10:443", source = "198.51.100.1" }"#).unwrap();
     assert_eq!(probe.source, Some("198.51.100.1".parse().unwrap()));
