@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use probe_common::{service::ANY_PORT, trial::Kind};
 use serde::{Deserialize, Serialize};
 
-pub use crate::probe::{DnsRecord, Probe, ProbeKind, Tls};
+pub use crate::probe::{DnsRecord, DnsTransport, Probe, ProbeKind, Tls};
 
 /// Index of a service in [`Config::services`], in the kernel's tables and in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -59,10 +59,12 @@ pub enum ProbeKind {
         /// Over TLS (https) if any.
         tls: Option<Tls>,
     },
-    /// A DNS query over UDP.
+    /// A DNS query.
     Dns {
         /// Whom to ask.
         target: SocketAddr,
+        /// How the query travels.
+        transport: DnsTransport,
         /// The name that is asked for.
         name: String,
         /// The type of record that is asked for.
@@ -87,6 +89,17 @@ pub struct Tls {
     /// Whether the certificate must be valid now and come from an authority that this
     /// host trusts.
     pub verify: bool,
+}
+
+/// How a DNS query travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsTransport {
+    /// RFC 1035 section 4.2.1. The default.
+    #[default]
+    Udp,
+    /// RFC 7766.
+    Tcp,
 }
 
 /// Types of DNS records that a probe may ask for.

@@ -1,6 +1,6 @@
 //! What a probe asks, in words.
 
-use probe_core::config::{Probe, ProbeKind, Tls};
+use probe_core::config::{DnsTransport, Probe, ProbeKind, Tls};
 
 /// The whole probe in one line.
 pub fn words(probe: &Probe) -> String {
@@ -34,9 +34,16 @@ pub fn words(probe: &Probe) -> String {
         }
         ProbeKind::Dns {
             target,
+            transport,
             name,
             record,
-        } => format!("dns {name} {} at {target}", record.name()),
+        } => {
+            let transport = match transport {
+                DnsTransport::Udp => "",
+                DnsTransport::Tcp => " over tcp",
+            };
+            format!("dns {name} {} at {target}{transport}", record.name())
+        }
         ProbeKind::Exec { command } => format!("exec {command:?}"),
     };
     format!(
@@ -94,6 +101,10 @@ mod tests {
             (
                 r#"{ dns = "192.0.2.10:53", name = "a.example", type = "SOA" }"#,
                 "dns a.example SOA at 192.0.2.10:53 every ",
+            ),
+            (
+                r#"{ dns = "192.0.2.10:53", name = ".", type = "NS", transport = "tcp" }"#,
+                "dns . NS at 192.0.2.10:53 over tcp every ",
             ),
             (
                 r#"{ exec = ["/bin/sh", "-c", "exit 0"] }"#,

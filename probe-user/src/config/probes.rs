@@ -17,9 +17,25 @@ use super::{
     value,
 };
 
-const PROBE: [&str; 17] = [
-    "tcp", "tls", "http", "dns", "exec", "status", "body", "sni", "alpn", "verify", "name", "type",
-    "source", "interval", "timeout", "rise", "fall",
+const PROBE: [&str; 18] = [
+    "tcp",
+    "tls",
+    "http",
+    "dns",
+    "exec",
+    "status",
+    "body",
+    "sni",
+    "alpn",
+    "verify",
+    "name",
+    "type",
+    "transport",
+    "source",
+    "interval",
+    "timeout",
+    "rise",
+    "fall",
 ];
 
 /// Time between two regular probes; also the longest default timeout.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use probe_common::service::ANY_PORT;
-use probe_core::config::{DnsRecord, Endpoint, ProbeKind, Tls};
+use probe_core::config::{DnsRecord, DnsTransport, Endpoint, ProbeKind, Tls};
 
 use super::{
     network,
@@ -22,7 +22,7 @@ struct Detail {
     help: &'static str,
 }
 
-const DETAILS: [Detail; 7] = [
+const DETAILS: [Detail; 8] = [
     Detail {
         key: "status",
         of: &["http"],
@@ -49,6 +49,11 @@ const DETAILS: [Detail; 7] = [
         help: "remove it, or probe with tls = \"ADDRESS:443\"",
     },
     Detail {
+        key: "transport",
+        of: &["dns"],
+        help: "remove it, or probe with dns = \"ADDRESS:53\"",
+    },
+    Detail {
         key: "name",
         of: &["dns"],
         help: "remove it, or probe with dns = \"ADDRESS:53\"",
@@ -70,6 +75,9 @@ static RECORDS: [(&str, DnsRecord); 5] = [
     ("SOA", DnsRecord::Soa),
     ("TXT", DnsRecord::Txt),
 ];
+
+static TRANSPORTS: [(&str, DnsTransport); 2] =
+    [("udp", DnsTransport::Udp), ("tcp", DnsTransport::Tcp)];
 
 /// What is asked, if anything (right) is. Everything is read, so that all mistakes
 /// are found.
@@ -189,6 +197,7 @@ fn http(
 
 fn dns(section: &Section<'_>) -> Option<ProbeKind> {
     let record = section.read("type", value::word(&RECORDS));
+    let transport = section.read("transport", value::word(&TRANSPORTS));
     let target = section.read("dns", network::socket_address);
     let name = if section.has("dns") {
         section.require("name", "\"www.example.com\"", network::domain_name)
@@ -197,6 +206,7 @@ fn dns(section: &Section<'_>) -> Option<ProbeKind> {
     };
     Some(ProbeKind::Dns {
         target: target?,
+        transport: transport.unwrap_or_default(),
         name: name?.into_inner(),
         record: record.unwrap_or_default(),
     })

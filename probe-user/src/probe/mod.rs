@@ -106,9 +106,10 @@ impl Prober {
             }
             ProbeKind::Dns {
                 target,
+                transport,
                 name,
                 record,
-            } => dns::ask(to(*target), name, *record).await,
+            } => dns::ask(to(*target), *transport, name, *record).await,
             ProbeKind::Exec { command } => exec::ask(command, service, &self.dying).await,
         }
     }

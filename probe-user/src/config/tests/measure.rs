@@ -1,7 +1,7 @@
 //! What is measured: protocols, applications, wildcards, tunnels, sizes, deadlines.
 
 use probe_common::{parse::tunnel::Tunnels, trial::Kind};
-use probe_core::config::{Application, DnsRecord, Protocol};
+use probe_core::config::{Application, DnsRecord, DnsTransport, Protocol};
 
 use super::*;
 
@@ -62,6 +62,7 @@ fn a_udp_service_is_probed_by_dns_or_not_at_all() {
         probed.probe.kind,
         ProbeKind::Dns {
             target: "192.0.2.53:53".parse().unwrap(),
+            transport: DnsTransport::Udp,
             name: "example.".into(),
             record: DnsRecord::Soa,
         }

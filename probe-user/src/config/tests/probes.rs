@@ -1,6 +1,6 @@
 //! What is asked: every question with its keys, and every mistake in them.
 
-use probe_core::config::{Probe, Tls};
+use probe_core::config::{DnsRecord, DnsTransport, Probe, Tls};
 
 use super::*;
 
@@ -89,6 +89,28 @@ fn an_https_probe_asks_for_the_host_in_its_url() {
             }
             other => panic!("{written}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_dns_probe_asks_over_udp_unless_told() {
+    for (written, transport) in [
+        (
+            r#"{ dns = "192.0.2.53:53", name = "." }"#,
+            DnsTransport::Udp,
+        ),
+        (
+            r#"{ dns = "192.0.2.53:53", name = ".", transport = "tcp" }"#,
+            DnsTransport::Tcp,
+        ),
+    ] {
+        let expected = ProbeKind::Dns {
+            target: "192.0.2.53:53".parse().unwrap(),
+            transport,
+            name: ".".into(),
+            record: DnsRecord::A,
+        };
+        assert_eq!(kind(written), expected, "{written}");
     }
 }
 
@@ -218,6 +240,16 @@ fn mistakes_in_questions() {
             r#"{ tls = "192.0.2.10:443", body = "ok" }"#,
             "`body` belongs to a probe with `http`",
             "remove it",
+        ),
+        (
+            r#"{ tcp = "192.0.2.10:53", transport = "tcp" }"#,
+            "`transport` belongs to a probe with `dns`",
+            "remove it",
+        ),
+        (
+            r#"{ dns = "192.0.2.10:53", name = ".", transport = "tls" }"#,
+            "`transport` cannot be `tls`",
+            "known are `udp` and `tcp`",
         ),
         (
             r#"{ http = "http://a/", body = "" }"#,
