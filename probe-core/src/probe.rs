@@ -70,6 +70,13 @@ pub enum ProbeKind {
         /// The type of record that is asked for.
         record: DnsRecord,
     },
+    /// A QUIC handshake.
+    Quic {
+        /// Whom to ask.
+        target: SocketAddr,
+        /// How.
+        tls: Tls,
+    },
     /// A program of the operator's; exit code 0 passes.
     Exec {
         /// An absolute path, and its arguments.
@@ -152,14 +159,18 @@ impl ProbeKind {
     pub fn is_application(&self) -> bool {
         match self {
             Self::None | Self::Tcp { .. } => false,
-            Self::Tls { .. } | Self::Http { .. } | Self::Dns { .. } | Self::Exec { .. } => true,
+            Self::Tls { .. }
+            | Self::Http { .. }
+            | Self::Dns { .. }
+            | Self::Quic { .. }
+            | Self::Exec { .. } => true,
         }
     }
 
     /// The TLS handshake that the probe makes, if any.
     pub fn tls(&self) -> Option<&Tls> {
         match self {
-            Self::Tls { tls, .. } => Some(tls),
+            Self::Tls { tls, .. } | Self::Quic { tls, .. } => Some(tls),
             Self::Http { tls, .. } => tls.as_ref(),
             Self::None | Self::Tcp { .. } | Self::Dns { .. } | Self::Exec { .. } => None,
         }
@@ -172,7 +183,8 @@ impl ProbeKind {
             Self::Tcp { target }
             | Self::Tls { target, .. }
             | Self::Http { target, .. }
-            | Self::Dns { target, .. } => Some(*target),
+            | Self::Dns { target, .. }
+            | Self::Quic { target, .. } => Some(*target),
         }
     }
 }

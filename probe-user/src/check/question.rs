@@ -44,6 +44,7 @@ pub fn words(probe: &Probe) -> String {
             };
             format!("dns {name} {} at {target}{transport}", record.name())
         }
+        ProbeKind::Quic { target, tls } => format!("quic {target}{}", tls_words(tls)),
         ProbeKind::Exec { command } => format!("exec {command:?}"),
     };
     format!(
@@ -105,6 +106,10 @@ mod tests {
             (
                 r#"{ dns = "192.0.2.10:53", name = ".", type = "NS", transport = "tcp" }"#,
                 "dns . NS at 192.0.2.10:53 over tcp every ",
+            ),
+            (
+                r#"{ quic = "192.0.2.10:443", verify = true }"#,
+                "quic 192.0.2.10:443 (alpn h3, certificate verified) every ",
             ),
             (
                 r#"{ exec = ["/bin/sh", "-c", "exit 0"] }"#,

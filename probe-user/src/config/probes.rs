@@ -17,11 +17,12 @@ use super::{
     value,
 };
 
-const PROBE: [&str; 18] = [
+const PROBE: [&str; 19] = [
     "tcp",
     "tls",
     "http",
     "dns",
+    "quic",
     "exec",
     "status",
     "body",
@@ -167,7 +168,7 @@ fn check_nothing_asked(
             service.place("probe"),
             "a probe that asks nothing",
             "a UDP service has no default probe",
-            "add dns = \"ADDRESS:53\" and a name, or remove the probe",
+            "add dns = \"ADDRESS:53\" and a name, or quic = \"ADDRESS:443\", or remove the probe",
         )),
         Protocol::Udp => {}
     }

@@ -8,12 +8,12 @@ use probe_core::config::{DnsRecord, DnsTransport, Endpoint, ProbeKind, Tls};
 use super::{
     network,
     report::Finding,
-    section::{Findings, Section},
+    section::{Findings, Section, either},
     value,
 };
 
 /// What a probe can ask; it asks one.
-pub const QUESTIONS: [&str; 5] = ["tcp", "tls", "http", "dns", "exec"];
+pub const QUESTIONS: [&str; 6] = ["tcp", "tls", "http", "dns", "quic", "exec"];
 
 /// A key that belongs to some questions only.
 struct Detail {
@@ -35,17 +35,17 @@ const DETAILS: [Detail; 8] = [
     },
     Detail {
         key: "sni",
-        of: &["tls", "http"],
+        of: &["tls", "http", "quic"],
         help: "remove it, or probe with tls = \"ADDRESS:443\"",
     },
     Detail {
         key: "verify",
-        of: &["tls", "http"],
+        of: &["tls", "http", "quic"],
         help: "remove it, or probe with tls = \"ADDRESS:443\"",
     },
     Detail {
         key: "alpn",
-        of: &["tls"],
+        of: &["tls", "quic"],
         help: "remove it, or probe with tls = \"ADDRESS:443\"",
     },
     Detail {
@@ -67,6 +67,8 @@ const DETAILS: [Detail; 8] = [
 
 /// What an https probe speaks.
 const HTTP_1_1: &str = "http/1.1";
+/// What a quic probe speaks unless told: QUIC must name a protocol.
+const HTTP_3: &str = "h3";
 
 static RECORDS: [(&str, DnsRecord); 5] = [
     ("A", DnsRecord::A),
@@ -88,8 +90,9 @@ pub fn read(
 ) -> Option<ProbeKind> {
     check_keys(section, findings);
     let tcp = section.read("tcp", network::socket_address);
-    let handshake = tls(section);
+    let handshake = handshake(section);
     let tls = section.read("tls", network::socket_address);
+    let quic = section.read("quic", network::socket_address);
     let http = http(section, endpoint, &handshake, findings);
     let dns = dns(section);
     let exec = section
@@ -103,6 +106,9 @@ pub fn read(
             target,
             tls: handshake,
         });
+    }
+    if let Some(target) = quic {
+        return Some(quic_probe(target, handshake));
     }
     http.or(dns).or(exec)
 }
@@ -124,7 +130,7 @@ fn check_keys(section: &Section<'_>, findings: &Findings) {
         if section.has(key) && !of.iter().any(|question| section.has(question)) {
             findings.push(Finding::new(
                 section.place(key),
-                format!("`{key}` belongs to a probe with `{}`", of.join("` or `")),
+                format!("`{key}` belongs to a probe with {}", either(of)),
                 "not a part of what is asked",
                 help,
             ));
@@ -133,7 +139,7 @@ fn check_keys(section: &Section<'_>, findings: &Findings) {
 }
 
 /// The handshake as it is written.
-fn tls(section: &Section<'_>) -> Tls {
+fn handshake(section: &Section<'_>) -> Tls {
     Tls {
         name: section.read("sni", network::server_name),
         alpn: section.read("alpn", value::alpn).unwrap_or_default(),
@@ -193,6 +199,18 @@ fn http(
         body,
         tls,
     })
+}
+
+fn quic_probe(target: SocketAddr, handshake: Tls) -> ProbeKind {
+    let alpn = if handshake.alpn.is_empty() {
+        vec![HTTP_3.to_owned()]
+    } else {
+        handshake.alpn
+    };
+    ProbeKind::Quic {
+        target,
+        tls: Tls { alpn, ..handshake },
+    }
 }
 
 fn dns(section: &Section<'_>) -> Option<ProbeKind> {

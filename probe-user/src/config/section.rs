@@ -214,11 +214,20 @@ fn unknown_key(
 
 /// "`a`, `b` and `c`".
 pub fn list(items: &[&str]) -> String {
+    enumerated(items, "and")
+}
+
+/// "`a`, `b` or `c`".
+pub fn either(items: &[&str]) -> String {
+    enumerated(items, "or")
+}
+
+fn enumerated(items: &[&str], before_last: &str) -> String {
     match items {
         [] => "nothing".to_owned(),
         [one] => format!("`{one}`"),
         [first @ .., last] => format!(
-            "{} and `{last}`",
+            "{} {before_last} `{last}`",
             first
                 .iter()
                 .map(|item| format!("`{item}`"))

@@ -5,7 +5,7 @@
 //! One call is one probe; when to probe, and how many at once, is the core's decision.
 //!
 //! ```text
-//!  Service ─▶ Prober::run ─▶ tcp │ tls │ http │ dns │ exec ─▶ Ok │ ProbeFailure
+//!  Service ─▶ Prober::run ─▶ tcp │ tls │ http │ dns │ quic │ exec ─▶ Ok │ ProbeFailure
 //!                            └─ way (from, to) ─┘
 //! ```
 
@@ -14,6 +14,7 @@ mod exec;
 mod http;
 #[cfg(test)]
 pub(crate) mod loopback;
+mod quic;
 mod tcp;
 mod tls;
 mod trust;
@@ -37,6 +38,7 @@ pub use trust::NoRoots;
 #[derive(Debug)]
 pub struct Prober {
     trust: Trust,
+    sockets: quic::Sockets,
     dying: exec::Dying,
 }
 
@@ -57,6 +59,7 @@ impl Prober {
     fn by(trust: Trust) -> Self {
         Self {
             trust,
+            sockets: quic::Sockets::default(),
             dying: exec::Dying::default(),
         }
     }
@@ -110,6 +113,9 @@ impl Prober {
                 name,
                 record,
             } => dns::ask(to(*target), *transport, name, *record).await,
+            ProbeKind::Quic { target, tls } => {
+                Box::pin(quic::ask(to(*target), tls, &self.trust, &self.sockets)).await
+            }
             ProbeKind::Exec { command } => exec::ask(command, service, &self.dying).await,
         }
     }

@@ -115,6 +115,29 @@ fn a_dns_probe_asks_over_udp_unless_told() {
 }
 
 #[test]
+fn a_quic_probe_offers_http_3_unless_told() {
+    for (written, name, alpn, verify) in [
+        (r#"{ quic = "[2001:db8::10]:443" }"#, None, "h3", false),
+        (
+            r#"{ quic = "[2001:db8::10]:443", sni = "dns.example", alpn = ["doq"], verify = true }"#,
+            Some("dns.example"),
+            "doq",
+            true,
+        ),
+    ] {
+        let expected = ProbeKind::Quic {
+            target: "[2001:db8::10]:443".parse().unwrap(),
+            tls: Tls {
+                name: name.map(str::to_owned),
+                alpn: vec![alpn.to_owned()],
+                verify,
+            },
+        };
+        assert_eq!(kind(written), expected, "{written}");
+    }
+}
+
+#[test]
 fn an_exec_probe_is_a_program_with_arguments() {
     assert_eq!(
         kind(r#"{ exec = ["/bin/sh", "-c", "exit 0"] }"#),
@@ -264,7 +287,7 @@ fn mistakes_in_tls() {
     assert_mistakes(&[
         (
             r#"{ tcp = "192.0.2.10:443", sni = "a.example" }"#,
-            "`sni` belongs to a probe with `tls` or `http`",
+            "`sni` belongs to a probe with `tls`, `http` or `quic`",
             "remove it",
         ),
         (
@@ -313,6 +336,16 @@ fn mistakes_in_tls() {
 #[test]
 fn mistakes_beside_the_question() {
     assert_mistakes(&[
+        (
+            r#"{ quic = "443" }"#,
+            "`quic` is not an address with a port",
+            "write it like",
+        ),
+        (
+            r#"{ tcp = "192.0.2.10:443", quic = "192.0.2.10:443" }"#,
+            "a probe is either `tcp` or `quic`",
+            "remove one",
+        ),
         (
             r#"{ tcp = "192.0.2.10:443", source = "2001:db8::1" }"#,
             "`source` is of another family",
