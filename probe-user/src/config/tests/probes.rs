@@ -209,7 +209,7 @@ fn the_host_has_a_number_of_probes_at_once() {
         "[probe]\nmax_concurrent = 2\n",
         "`max_concurrent` is out of range",
         "2:18",
-        "choose from 4 to 512",
+        "choose from 4 to 400",
     );
 }
 
