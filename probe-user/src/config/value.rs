@@ -258,14 +258,6 @@ pub fn factor(value: Value<'_>) -> Result<f64, Fault> {
     }
 }
 
-/// `true` or `false`.
-pub fn boolean(value: Value<'_>) -> Result<bool, Fault> {
-    match value.0 {
-        DeValue::Boolean(boolean) => Ok(*boolean),
-        _ => Err(value.wrong_type("truth value", "true")),
-    }
-}
-
 /// A whole number within bounds.
 pub fn integer(least: u32, most: u32) -> impl Fn(Value<'_>) -> Result<u32, Fault> {
     move |value| {
