@@ -242,12 +242,18 @@ impl Engine {
             Sensor::Detached(why) => Some(why),
         };
         if detached.is_some() != self.detached.is_some() {
-            for watch in &mut self.watches {
-                watch.forget_hooks();
-            }
+            self.forget_hooks();
         }
         self.detached = detached;
         self.record_blindness();
+    }
+
+    /// The hooks are others than those that what is known came from: the detectors may
+    /// not speak before they have seen enough good trials.
+    pub fn forget_hooks(&mut self) {
+        for watch in &mut self.watches {
+            watch.forget_hooks();
+        }
     }
 
     fn is_blind(&self) -> bool {

@@ -8,9 +8,12 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+use probe_core::Level;
 
 use crate::{
-    check, config, control,
+    check, config,
+    control::{self, OrderRequest, Verb},
     daemon::{self, Failure, RunOptions},
     logging, replay,
 };
@@ -56,6 +59,53 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         control: Option<PathBuf>,
     },
+    /// Keep a prefix at a level, whatever is found.
+    #[command(after_help = EXIT_CODES)]
+    Pin {
+        #[command(flatten)]
+        what: Target,
+        /// The level: full, degraded or withdrawn; the present one if not given.
+        #[arg(long, value_name = "LEVEL", value_parser = level)]
+        level: Option<Level>,
+        #[command(flatten)]
+        how: Directive,
+    },
+    /// Let what is found decide about a pinned prefix again.
+    #[command(after_help = EXIT_CODES)]
+    Unpin {
+        #[command(flatten)]
+        what: Target,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Take a prefix out in two steps: degraded, and after its drain time withdrawn.
+    #[command(after_help = EXIT_CODES)]
+    Drain {
+        #[command(flatten)]
+        what: Target,
+        #[command(flatten)]
+        how: Directive,
+    },
+    /// End a drain: the prefix is announced again once its probes pass.
+    #[command(after_help = EXIT_CODES)]
+    Undrain {
+        #[command(flatten)]
+        what: Target,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Change no level of any prefix, whatever is found.
+    #[command(after_help = EXIT_CODES)]
+    Freeze {
+        #[command(flatten)]
+        how: Directive,
+    },
+    /// End a freeze.
+    #[command(after_help = EXIT_CODES)]
+    Thaw {
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Check a configuration file and say what it configures.
     #[command(after_help = EXIT_CODES)]
     Check {
@@ -81,6 +131,42 @@ enum Command {
         #[arg(long, value_name = "DIR", conflicts_with = "config")]
         pin_dir: Option<PathBuf>,
     },
+}
+
+/// Which prefix an order is about.
+#[derive(Debug, Args)]
+struct Target {
+    /// A configured prefix, or `all`.
+    #[arg(value_name = "PREFIX", value_parser = prefix)]
+    prefix: Prefixes,
+}
+
+/// Every configured prefix, or one.
+#[derive(Clone, Copy, Debug)]
+enum Prefixes {
+    All,
+    One(IpNet),
+}
+
+/// How long an order holds, and why.
+#[derive(Debug, Args)]
+struct Directive {
+    /// For how long, such as `90m`; until it is taken back if not given.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Why, for the journal and for whoever looks next.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Which daemon is meant.
+#[derive(Debug, Args)]
+struct Whom {
+    /// The daemon's control socket.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
 }
 
 /// What is measured, and where.
@@ -116,6 +202,22 @@ struct Replay {
     /// Print the summary as JSON.
     #[arg(long, conflicts_with = "metrics")]
     json: bool,
+}
+
+fn prefix(text: &str) -> Result<Prefixes, String> {
+    if text == "all" {
+        return Ok(Prefixes::All);
+    }
+    text.parse()
+        .map(Prefixes::One)
+        .map_err(|_| "write a prefix such as 192.0.2.0/24, or all".to_owned())
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    [Level::Full, Level::Degraded, Level::Withdrawn]
+        .into_iter()
+        .find(|level| level.to_string() == text)
+        .ok_or_else(|| "a level is full, degraded or withdrawn".to_owned())
 }
 
 /// The bounds of the configuration's `deadline`.
@@ -170,6 +272,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let path = control.unwrap_or_else(|| config::Daemon::default().control);
             status(&path, json)
         }
+        Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how),
+        Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into()),
+        Command::Drain { what, how } => order(Verb::Drain, Some(&what), None, &how),
+        Command::Undrain { what, whom } => order(Verb::Undrain, Some(&what), None, &whom.into()),
+        Command::Freeze { how } => order(Verb::Freeze, None, None, &how),
+        Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
         Command::Check { file } => print(&check::check(&file)?),
         Command::Replay(asked) => replay(&asked),
         Command::Attach { setup } => {
@@ -185,6 +293,39 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             print(&daemon::hooks::detach(config.as_deref(), pin_dir)?)
         }
     }
+}
+
+impl From<Whom> for Directive {
+    /// What is taken back needs no time and no reason.
+    fn from(whom: Whom) -> Self {
+        Self {
+            time: None,
+            reason: String::new(),
+            whom,
+        }
+    }
+}
+
+fn order(
+    verb: Verb,
+    what: Option<&Target>,
+    level: Option<Level>,
+    how: &Directive,
+) -> Result<(), Failure> {
+    let default = || config::Daemon::default().control;
+    let path = how.whom.control.clone().unwrap_or_else(default);
+    let request = OrderRequest {
+        verb,
+        prefix: what.and_then(|what| match what.prefix {
+            Prefixes::All => None,
+            Prefixes::One(prefix) => Some(prefix),
+        }),
+        level,
+        time: how.time,
+        reason: how.reason.clone(),
+    };
+    let done = control::order(&path, &request).map_err(anyhow::Error::from)?;
+    print(&(done + "\n"))
 }
 
 fn status(path: &Path, json: bool) -> Result<(), Failure> {

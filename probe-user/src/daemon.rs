@@ -22,6 +22,7 @@ pub mod hooks;
 mod launch;
 mod lock;
 mod log;
+mod remember;
 mod rhythm;
 mod setup;
 mod signals;

@@ -11,7 +11,7 @@ use probe_core::{
     Level, Timestamp,
     command::Guard,
     config::Mode,
-    input::Order,
+    input::{Directive, Order},
     status::{KindStatus, ServiceState, Standing, TrialTotals},
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct Document {
     pub uptime_seconds: f64,
     /// The sensor.
     pub sensor: SensorView,
+    /// Who froze the host, if anybody did.
+    pub frozen: Option<Directive>,
     /// Why journal records go to the log, if they do.
     pub journal_trouble: Option<String>,
     /// Routes of others that hide ours, in words.
@@ -228,6 +230,16 @@ impl Document {
                 Some(why) => format!("! sensor: BLIND, {why}"),
             },
         ];
+        if let Some(directive) = &self.frozen {
+            lines.push(format!(
+                "! frozen by {}: no level changes{}",
+                directive.by,
+                match &*directive.why {
+                    "" => String::new(),
+                    why => format!(" ({why})"),
+                }
+            ));
+        }
         if let Some(why) = &self.journal_trouble {
             lines.push(format!("! journal: records go to the log only, {why}"));
         }
@@ -405,6 +417,7 @@ mod tests {
                     mode: "native".into(),
                 }],
             },
+            frozen: None,
             journal_trouble: None,
             conflicts: Vec::new(),
             prefixes: vec![PrefixView {
@@ -462,12 +475,18 @@ sensor: eth0 ingress (native)
     fn trouble_is_shown_above_the_tables() {
         let mut document = document();
         document.sensor.trouble = Some("eth0 has no egress hook".into());
+        document.frozen = Some(Directive {
+            by: "root".into(),
+            why: "maintenance".into(),
+            until: None,
+        });
         document.journal_trouble = Some("no space left".into());
         document.conflicts = vec!["192.0.2.0/24 metric 0 of protocol static hides ours".into()];
         document.services.clear();
         let table = document.table();
         for line in [
             "! sensor: BLIND, eth0 has no egress hook",
+            "! frozen by root: no level changes (maintenance)",
             "! journal: records go to the log only, no space left",
             "! route: 192.0.2.0/24 metric 0",
             "no services",

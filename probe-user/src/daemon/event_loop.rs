@@ -1,6 +1,8 @@
 //! The loop itself: waits for whatever comes first, hands it to the core, and has
 //! the core's commands carried out.
 
+mod orders;
+
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,6 +17,7 @@ use super::{
     launch::Launcher,
     lock::Lock,
     log,
+    remember::{Keeper, MemoryFile},
     rhythm::{self, Pace, Reader},
     setup::Parts,
     signals::{Received, Signals},
@@ -23,7 +26,7 @@ use super::{
 use crate::{
     announce::Observation,
     config::{OnExit, Settings},
-    control::SocketFile,
+    control::{Asked, SocketFile},
     datapath::{self, Datapath, Scope},
     http,
     journal::{Journal, record::Record},
@@ -36,12 +39,15 @@ const SECOND: Duration = Duration::from_secs(1);
 const TIMER_SLACK_NS: u64 = 1_000;
 /// Level changes that are under way may take this long when the daemon stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Orders that wait for the loop.
+const ORDERS: usize = 16;
 /// Ends of tasks that wait for the loop.
 const DONE: usize = 1024;
 
 /// What wakes the loop.
 enum Occurrence {
     Alarm,
+    Asked(Asked),
     Bell,
     Done(Done),
     Observed(Observation),
@@ -60,6 +66,8 @@ pub struct Daemon {
     actor: Actor,
     launcher: Launcher,
     done: mpsc::Receiver<Done>,
+    asked: mpsc::Receiver<Asked>,
+    keeper: Keeper,
     view: View,
     sensor: Sensor,
     reader: Reader,
@@ -87,7 +95,11 @@ impl Daemon {
             tracing::warn!("cannot make the timers exact: {errno}");
         }
         let now = datapath::now();
-        let engine = Engine::new(settings.core.clone(), now);
+        let mut engine = Engine::new(settings.core.clone(), now);
+        let memory = MemoryFile::of(&settings.daemon.state_dir);
+        if let Some(remembered) = memory.read() {
+            remembered.recall(&mut engine, &datapath.attachments());
+        }
         let sensor = datapath.sensor();
         let (sender, done) = mpsc::channel(DONE);
         let conflicts = Conflicts::new(announcer.as_ref().map(|announcer| announcer.conflicts()));
@@ -111,7 +123,8 @@ impl Daemon {
                 journal_trouble: journal.trouble(),
             },
         );
-        let socket = control.serve(view.documents());
+        let (orders, asked) = mpsc::channel(ORDERS);
+        let socket = control.serve(view.documents(), orders);
         tokio::spawn(http::serve(http, view.models()));
         let pace = Pace::new(&settings.core.services, &settings.measure.deadlines);
         Self {
@@ -124,6 +137,8 @@ impl Daemon {
             actor,
             launcher,
             done,
+            asked,
+            keeper: Keeper::new(memory, now),
             view,
             sensor,
             reader: Reader::new(pace, now),
@@ -153,6 +168,7 @@ impl Daemon {
                 biased;
                 signal = signals.next() => Occurrence::Signal(signal),
                 Some(done) = self.done.recv() => Occurrence::Done(done),
+                Some(asked) = self.asked.recv() => Occurrence::Asked(asked),
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
                 rung = bell.rung() => {
@@ -166,6 +182,7 @@ impl Daemon {
             };
             match occurrence {
                 Occurrence::Alarm => {}
+                Occurrence::Asked(asked) => self.ordered(asked),
                 Occurrence::Bell => self.reader.rung(),
                 Occurrence::Done(done) => self.finish(done),
                 Occurrence::Observed(observation) => self.observe(observation),
@@ -277,6 +294,8 @@ impl Daemon {
     fn every_second(&mut self, now: Timestamp) {
         self.look_after_hooks();
         self.journal.retry();
+        let attachments = self.datapath.attachments();
+        self.keeper.look(&self.engine, &attachments, now);
         let counters = self.datapath.counters();
         self.datapath.adapt(&counters, now);
         self.view.publish(
@@ -382,6 +401,12 @@ impl Daemon {
         for (at, record) in self.actor.take_records() {
             log::log(&record);
             self.journal.append(at, &record);
+        }
+        let saved = self.keeper.save(&self.engine, &self.datapath.attachments());
+        match tokio::time::timeout(STOP_TIMEOUT, saved).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("the next start will know nothing: {error:#}"),
+            Err(_) => tracing::error!("the next start will know nothing: the disk does not answer"),
         }
         self.journal.close();
     }

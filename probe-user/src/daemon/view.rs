@@ -8,7 +8,7 @@ use probe_core::{
     Engine, Level, Reason, Timestamp,
     command::Event,
     config::{Config, Endpoint, PrefixId, ServiceId},
-    input::Sensor,
+    input::{Directive, Order, Sensor},
     status::{PrefixStatus, ServiceStatus},
 };
 use tokio::sync::watch;
@@ -165,6 +165,7 @@ impl View {
                 trouble,
                 attachments: attachments.iter().map(attachment_view).collect(),
             },
+            frozen: sources.engine.orders().into_iter().find_map(frozen),
             journal_trouble: sources.journal_trouble.map(ToOwned::to_owned),
             conflicts,
             prefixes: prefixes
@@ -342,6 +343,17 @@ fn attachment_view(attachment: &Attachment) -> AttachmentView {
     }
 }
 
+fn frozen(order: Order) -> Option<Directive> {
+    match order {
+        Order::Freeze { directive } => Some(directive),
+        Order::Pin { .. }
+        | Order::Unpin { .. }
+        | Order::Drain { .. }
+        | Order::Undrain { .. }
+        | Order::Thaw => None,
+    }
+}
+
 /// Who we are, and nothing seen yet.
 fn empty_document(settings: &Settings) -> Document {
     Document {
@@ -355,6 +367,7 @@ fn empty_document(settings: &Settings) -> Document {
             trouble: None,
             attachments: Vec::new(),
         },
+        frozen: None,
         journal_trouble: None,
         conflicts: Vec::new(),
         prefixes: Vec::new(),

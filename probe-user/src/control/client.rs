@@ -1,0 +1,60 @@
+//! The commands' end of the control socket.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    path::Path,
+};
+
+use super::{Answer, Error, OrderRequest, Question, Request, TIMEOUT};
+use crate::status::Document;
+
+/// Asks the daemon at `path` and gives its answer as text, one line of JSON.
+fn ask(path: &Path, request: &Request) -> Result<String, Error> {
+    let talk = |source| Error::Talk {
+        path: path.to_owned(),
+        source,
+    };
+    let mut stream =
+        std::os::unix::net::UnixStream::connect(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                Error::NotRunning(path.to_owned())
+            }
+            io::ErrorKind::PermissionDenied => Error::Denied(path.to_owned()),
+            _ => talk(error),
+        })?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(talk)?;
+    stream.set_write_timeout(Some(TIMEOUT)).map_err(talk)?;
+    let mut line = serde_json::to_string(request).map_err(|error| talk(error.into()))?;
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(talk)?;
+    let mut reply = String::new();
+    BufReader::new(stream).read_line(&mut reply).map_err(talk)?;
+    Ok(reply)
+}
+
+/// The status document of the daemon at `path`, as it was sent and as it is read.
+pub fn status(path: &Path) -> Result<(String, Document), Error> {
+    let reply = ask(path, &Request::Question(Question::Status))?;
+    let answer = |why| Error::Answer {
+        path: path.to_owned(),
+        why,
+    };
+    if let Ok(Answer::Error(error)) = serde_json::from_str(&reply) {
+        return Err(answer(error));
+    }
+    let document = serde_json::from_str(&reply).map_err(|error| answer(error.to_string()))?;
+    Ok((reply, document))
+}
+
+/// Gives the daemon at `path` an order; what it did, in words.
+pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
+    let reply = ask(path, &Request::Order(order.clone()))?;
+    match serde_json::from_str(&reply) {
+        Ok(Answer::Done(done)) => Ok(done),
+        Ok(Answer::Error(why)) => Err(Error::Refused(why)),
+        Err(error) => Err(Error::Answer {
+            path: path.to_owned(),
+            why: error.to_string(),
+        }),
+    }
+}

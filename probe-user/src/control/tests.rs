@@ -1,0 +1,127 @@
+//! Both ends of the socket.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    sync::{mpsc, watch},
+};
+
+use super::*;
+use crate::status::{Document, SensorView};
+
+fn document() -> Arc<Document> {
+    Arc::new(Document {
+        version: "0".into(),
+        pid: 1,
+        site: "s".into(),
+        host: "h".into(),
+        mode: probe_core::config::Mode::Observe,
+        uptime_seconds: 1.0,
+        sensor: SensorView {
+            trouble: None,
+            attachments: Vec::new(),
+        },
+        frozen: None,
+        journal_trouble: None,
+        conflicts: Vec::new(),
+        prefixes: Vec::new(),
+        services: Vec::new(),
+    })
+}
+
+#[tokio::test]
+async fn a_request_is_answered_and_a_wrong_one_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run/control.sock");
+    let (_sender, receiver) = watch::channel(document());
+    let (orders, _asked) = mpsc::channel(1);
+    let file = Control::bind(&path).unwrap().serve(receiver, orders);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o660
+    );
+    let asked = path.clone();
+    let (_, answer) = tokio::task::spawn_blocking(move || status(&asked))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer, *document());
+
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream
+        .write_all(b"{\"cmd\":\"drop everything\"}\n")
+        .await
+        .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("{\"error\":"), "{reply}");
+    drop(file);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let first = Control::bind(&path).unwrap();
+    let second = Control::bind(&path).unwrap_err();
+    assert!(matches!(second, Error::InUse(_)), "{second}");
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("precious");
+    fs::write(&path, "data").unwrap();
+    assert!(matches!(Control::bind(&path), Err(Error::Bind { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "data");
+}
+
+#[test]
+fn nobody_there_is_said_plainly() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = status(&directory.path().join("none.sock")).unwrap_err();
+    assert!(
+        error.to_string().contains("no lapwing is running"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("help:"), "{error}");
+}
+
+#[tokio::test]
+async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    let (_sender, receiver) = watch::channel(document());
+    let (orders, mut asked) = mpsc::channel(1);
+    let _file = Control::bind(&path).unwrap().serve(receiver, orders);
+    let request = OrderRequest {
+        verb: Verb::Freeze,
+        prefix: None,
+        level: None,
+        time: Some(Duration::from_mins(1)),
+        reason: "maintenance".into(),
+    };
+    for answer in [
+        Answer::Done("frozen".into()),
+        Answer::Error("not now".into()),
+    ] {
+        let (sent, to) = (request.clone(), path.clone());
+        let client = tokio::task::spawn_blocking(move || order(&to, &sent));
+        let got = asked.recv().await.unwrap();
+        assert_eq!(got.order, request);
+        let me = nix::unistd::User::from_uid(nix::unistd::getuid());
+        assert_eq!(got.by, me.unwrap().unwrap().name);
+        got.answer.send(answer.clone()).unwrap();
+        match (client.await.unwrap(), answer) {
+            (Ok(done), Answer::Done(expected)) => assert_eq!(done, expected),
+            (Err(Error::Refused(why)), Answer::Error(expected)) => assert_eq!(why, expected),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}

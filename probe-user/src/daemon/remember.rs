@@ -1,0 +1,223 @@
+//! What is remembered over a restart: a file in the state directory, written by a
+//! thread that may wait for the disk, and read once at the start.
+//!
+//! What was learned is worth keeping however old it is; that the detectors may speak
+//! is not, unless the very hooks that they learned from are in place: after a boot or
+//! with another interface, replies may leave where nobody looks.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use probe_core::{Engine, Memory, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::datapath::Attachment;
+
+/// Of the file; another one is not read.
+const VERSION: u32 = 1;
+/// What was learned in so long may be lost when the machine dies.
+const PERIOD: Duration = Duration::from_mins(1);
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The file's content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Remembered {
+    version: u32,
+    written: SystemTime,
+    boot: String,
+    hooks: Vec<String>,
+    memory: Memory,
+}
+
+/// The file.
+#[derive(Clone, Debug)]
+pub struct MemoryFile(PathBuf);
+
+impl MemoryFile {
+    /// The file of a state directory.
+    pub fn of(state_dir: &Path) -> Self {
+        Self(state_dir.join("memory.json"))
+    }
+
+    /// Reads it. One that is missing or not understood is no reason not to start.
+    pub fn read(&self) -> Option<Remembered> {
+        let path = self.0.display();
+        let text = match fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!("cannot read {path}: {error}; starting without what was learned");
+                return None;
+            }
+        };
+        match serde_json::from_str::<Remembered>(&text) {
+            Ok(remembered) if remembered.version == VERSION => Some(remembered),
+            Ok(remembered) => {
+                tracing::warn!(
+                    "{path} is of version {}, not {VERSION}: starting without what was learned",
+                    remembered.version
+                );
+                None
+            }
+            Err(error) => {
+                tracing::warn!("{path} is damaged ({error}): starting without what was learned");
+                None
+            }
+        }
+    }
+
+    /// Writes it: whole, or not at all.
+    pub fn write(&self, remembered: &Remembered) -> io::Result<()> {
+        let new = self.0.with_extension("json.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(remembered)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &self.0)
+    }
+}
+
+impl Remembered {
+    /// What an engine that learned through these hooks knows now.
+    pub fn of(engine: &Engine, attachments: &[Attachment]) -> Self {
+        Self {
+            version: VERSION,
+            written: SystemTime::now(),
+            boot: boot(),
+            hooks: hooks(attachments),
+            memory: engine.memory(),
+        }
+    }
+
+    /// Gives it to an engine that has not seen anything yet.
+    pub fn recall(self, engine: &mut Engine, attachments: &[Attachment]) {
+        // A clock that was set back tells nothing about how long it was.
+        let ago = self.written.elapsed().unwrap_or(Duration::ZERO);
+        let same_hooks = self.boot == boot() && self.hooks == hooks(attachments);
+        engine.recall(self.memory, ago);
+        if !same_hooks {
+            engine.forget_hooks();
+        }
+        tracing::info!(
+            "what was learned until {} ago is known again{}",
+            humantime::format_duration(Duration::from_secs(ago.as_secs())),
+            if same_hooks {
+                ""
+            } else {
+                ", but the hooks are others: live trials must prove themselves first"
+            }
+        );
+    }
+}
+
+/// Writes the file now and then.
+#[derive(Debug)]
+pub struct Keeper {
+    file: MemoryFile,
+    due: Timestamp,
+}
+
+impl Keeper {
+    /// Writes for the first time when something was learned.
+    pub fn new(file: MemoryFile, now: Timestamp) -> Self {
+        Self {
+            file,
+            due: now.after(PERIOD),
+        }
+    }
+
+    /// Writes if it is time.
+    pub fn look(&mut self, engine: &Engine, attachments: &[Attachment], now: Timestamp) {
+        if now < self.due {
+            return;
+        }
+        self.due = now.after(PERIOD);
+        let saved = self.save(engine, attachments);
+        tokio::spawn(async move {
+            if let Err(error) = saved.await {
+                tracing::error!("a restart would forget what was learned: {error}");
+            }
+        });
+    }
+
+    /// Begins to write what is known now; the end can be waited for.
+    pub fn save(
+        &self,
+        engine: &Engine,
+        attachments: &[Attachment],
+    ) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
+        let remembered = Remembered::of(engine, attachments);
+        let file = self.file.clone();
+        let path = file.0.display().to_string();
+        let task = tokio::task::spawn_blocking(move || file.write(&remembered));
+        async move {
+            task.await
+                .context("the writer has panicked")?
+                .with_context(|| format!("cannot write {path}"))
+        }
+    }
+}
+
+/// Which boot of the machine this is.
+fn boot() -> String {
+    fs::read_to_string(BOOT_ID).map_or_else(|_| String::new(), |id| id.trim().to_owned())
+}
+
+fn hooks(attachments: &[Attachment]) -> Vec<String> {
+    let mut hooks: Vec<String> = attachments
+        .iter()
+        .map(|hook| {
+            format!(
+                "{} {} {}",
+                hook.interface,
+                hook.hook.name(),
+                hook.mode.name()
+            )
+        })
+        .collect();
+    hooks.sort_unstable();
+    hooks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    fn engine() -> Engine {
+        Engine::new(Settings::without_file().core, Timestamp::from_nanos(7))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = MemoryFile::of(directory.path());
+        assert!(file.read().is_none());
+        let remembered = Remembered::of(&engine(), &[]);
+        file.write(&remembered).unwrap();
+        let read = file.read().unwrap();
+        assert_eq!(read.memory, remembered.memory);
+        read.recall(&mut engine(), &[]);
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+    }
+
+    #[test]
+    fn a_damaged_file_or_one_of_another_version_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = MemoryFile::of(directory.path());
+        let mut remembered = Remembered::of(&engine(), &[]);
+        remembered.version += 1;
+        file.write(&remembered).unwrap();
+        assert!(file.read().is_none());
+        fs::write(&file.0, "{\"version\":1,").unwrap();
+        assert!(file.read().is_none());
+    }
+}
