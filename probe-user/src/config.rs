@@ -18,6 +18,7 @@ mod questions;
 mod report;
 mod schema;
 mod section;
+mod texts;
 mod value;
 
 use std::{
