@@ -11,11 +11,14 @@ use crate::{
     config::{Attach, Error, Interfaces, OnExit, Settings},
     datapath::Measure,
     discover::interface_exists,
+    probe::Prober,
 };
 
 /// Checks the file at `path` against this host.
 pub fn check(path: &Path) -> Result<String, Error> {
-    Ok(summary(&Settings::load(path, &interface_exists)?))
+    let settings = Settings::load(path, &interface_exists)?;
+    Prober::new(&settings.core.services)?;
+    Ok(summary(&settings))
 }
 
 /// What `settings` say, for people.

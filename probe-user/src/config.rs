@@ -18,6 +18,7 @@ mod questions;
 mod report;
 mod schema;
 mod section;
+mod texts;
 mod value;
 
 use std::{
@@ -27,7 +28,7 @@ use std::{
 
 use probe_core::config::{Classify, Config, Guards, Mode, Recover};
 
-use crate::datapath::Measure;
+use crate::{datapath::Measure, probe::NoRoots};
 
 pub use prefixes::usual_application;
 pub use probes::default_probe;
@@ -234,6 +235,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A certificate is to be verified, and there is nothing to verify it by.
+    #[error(transparent)]
+    NoRoots(#[from] NoRoots),
     /// The file has mistakes.
     #[error("{0}")]
     Mistakes(#[from] Report),

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use probe_core::input::ProbeResult;
 
-use crate::config;
+use crate::{config, probe::Prober};
 
 use act::SetDone;
 use event_loop::Daemon;
@@ -70,7 +70,9 @@ impl From<config::Error> for Failure {
         use std::io::IsTerminal;
         Self::Mistake(match error {
             config::Error::Mistakes(report) => report.render(std::io::stderr().is_terminal()),
-            error @ config::Error::Unreadable { .. } => format!("error: {error}"),
+            error @ (config::Error::Unreadable { .. } | config::Error::NoRoots(_)) => {
+                format!("error: {error}")
+            }
         })
     }
 }
@@ -78,8 +80,9 @@ impl From<config::Error> for Failure {
 /// Runs until a signal asks to stop.
 pub fn run(options: &RunOptions) -> Result<(), Failure> {
     let settings = setup::settings(options)?;
+    let prober = Prober::new(&settings.core.services).map_err(config::Error::from)?;
     runtime()?.block_on(async {
-        let parts = setup::start(settings, options.trace).await?;
+        let parts = setup::start(settings, prober, options.trace).await?;
         Box::pin(Daemon::new(parts).run())
             .await
             .map_err(Failure::Runtime)

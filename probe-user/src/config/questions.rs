@@ -9,7 +9,7 @@ use super::{
     network,
     report::Finding,
     section::{Findings, Section, either},
-    value,
+    texts, value,
 };
 
 /// What a probe can ask; it asks one.
@@ -96,7 +96,7 @@ pub fn read(
     let http = http(section, endpoint, &handshake, findings);
     let dns = dns(section);
     let exec = section
-        .read("exec", value::command)
+        .read("exec", texts::command)
         .map(|command| ProbeKind::Exec { command });
     if let Some(target) = tcp {
         return Some(ProbeKind::Tcp { target });
@@ -142,7 +142,7 @@ fn check_keys(section: &Section<'_>, findings: &Findings) {
 fn handshake(section: &Section<'_>) -> Tls {
     Tls {
         name: section.read("sni", network::server_name),
-        alpn: section.read("alpn", value::alpn).unwrap_or_default(),
+        alpn: section.read("alpn", texts::alpn).unwrap_or_default(),
         verify: section.read("verify", value::boolean).unwrap_or(false),
     }
 }

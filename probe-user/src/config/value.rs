@@ -1,6 +1,6 @@
 //! Single values: from a TOML value to a typed one, or what is wrong with it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use probe_core::config::WithdrawWhen;
 use toml::de::DeValue;
@@ -58,6 +58,24 @@ impl<'a> Value<'a> {
             .ok_or_else(|| self.wrong_type("string", example))
     }
 
+    /// The value as a list of at least one text.
+    pub fn texts(self, example: &str) -> Result<Vec<&'a str>, Fault> {
+        let list = self
+            .0
+            .as_array()
+            .ok_or_else(|| self.wrong_type("list", example))?;
+        if list.is_empty() {
+            return Err(Fault::new(
+                "must not be empty",
+                "nothing here",
+                format!("write it like `{example}`, or remove the line"),
+            ));
+        }
+        list.iter()
+            .map(|item| Value::new(item.get_ref()).text(example))
+            .collect()
+    }
+
     /// The value as a number.
     pub fn number(self, example: &str) -> Result<f64, Fault> {
         let number = match self.0 {
@@ -113,36 +131,6 @@ pub fn boolean(value: Value<'_>) -> Result<bool, Fault> {
         .0
         .as_bool()
         .ok_or_else(|| value.wrong_type("boolean", "true"))
-}
-
-/// Names of protocols for ALPN (RFC 7301), the best first.
-pub fn alpn(value: Value<'_>) -> Result<Vec<String>, Fault> {
-    const EXAMPLE: &str = "[\"h2\", \"http/1.1\"]";
-    let list = value
-        .0
-        .as_array()
-        .ok_or_else(|| value.wrong_type("list", EXAMPLE))?;
-    let mut names = Vec::new();
-    for item in list {
-        let name = Value::new(item.get_ref()).text("\"h2\"")?;
-        // One byte of length on the wire.
-        if !(1..=255).contains(&name.len()) {
-            return Err(Fault::new(
-                "names a protocol that cannot be sent",
-                format!("{} bytes, not 1 to 255", name.len()),
-                format!("write it like {EXAMPLE}"),
-            ));
-        }
-        names.push(name.to_owned());
-    }
-    if names.is_empty() {
-        return Err(Fault::new(
-            "must not be empty",
-            "offers nothing",
-            format!("write it like {EXAMPLE}, or remove the line"),
-        ));
-    }
-    Ok(names)
 }
 
 /// One of a few words.
@@ -285,66 +273,6 @@ pub fn path(value: Value<'_>) -> Result<PathBuf, Fault> {
             "must be an absolute path",
             "does not begin with /",
             format!("write the whole path, for example \"/{}\"", path.display()),
-        ))
-    }
-}
-
-/// A program of this host with its arguments; no shell reads them.
-pub fn command(value: Value<'_>) -> Result<Vec<String>, Fault> {
-    const EXAMPLE: &str = "[\"/usr/local/bin/check-web\", \"--quick\"]";
-    let list = value
-        .0
-        .as_array()
-        .ok_or_else(|| value.wrong_type("list", EXAMPLE))?;
-    let command = list
-        .iter()
-        .map(|item| {
-            Value::new(item.get_ref())
-                .text("\"/usr/local/bin/check-web\"")
-                .map(str::to_owned)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let program = command.first().ok_or_else(|| {
-        Fault::new(
-            "must not be empty",
-            "no program",
-            format!("write it like {EXAMPLE}"),
-        )
-    })?;
-    if !program.starts_with('/') {
-        return Err(Fault::new(
-            "must name a program by its absolute path",
-            format!("`{program}` does not begin with /"),
-            format!("write it like {EXAMPLE}; where it lies, `command -v` says"),
-        ));
-    }
-    if command.iter().any(|part| part.contains('\0')) {
-        return Err(Fault::new(
-            "cannot be run",
-            "a text with a NUL",
-            "remove the NUL: no program can be given one",
-        ));
-    }
-    check_program(program)?;
-    Ok(command)
-}
-
-/// A probe whose program is not there would fail like one whose service is dead.
-fn check_program(program: &str) -> Result<(), Fault> {
-    let metadata = fs::metadata(program).map_err(|error| {
-        Fault::new(
-            "cannot be run",
-            format!("`{program}`: {error}"),
-            "write the path of a program on this host",
-        )
-    })?;
-    if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
-        Ok(())
-    } else {
-        Err(Fault::new(
-            "cannot be run",
-            format!("`{program}` is no executable file"),
-            "write the path of a program, or allow its execution with chmod",
         ))
     }
 }

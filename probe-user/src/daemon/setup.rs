@@ -128,7 +128,7 @@ pub fn datapath_options(
 }
 
 /// Starts everything.
-pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts> {
+pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyhow::Result<Parts> {
     let daemon = settings.daemon.clone();
     let lock = Lock::take(&daemon.state_dir)?;
     let control = Control::bind(&daemon.control)?;
@@ -139,7 +139,6 @@ pub async fn start(mut settings: Settings, trace: bool) -> anyhow::Result<Parts>
         )
     })?;
     let interfaces = look_around(&mut settings).await?;
-    let prober = Prober::new(&settings.core.services)?;
     let workshop = Workshop::open().context("cannot start a thread for the probes")?;
     let journal = Journal::open(
         &daemon.state_dir.join("journal.jsonl"),

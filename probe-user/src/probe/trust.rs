@@ -8,6 +8,7 @@ use core::{fmt, net::SocketAddr};
 use std::sync::Arc;
 
 use probe_core::{config::Tls, input::ProbeFailure};
+use rustls_native_certs::CertificateResult;
 use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
@@ -51,7 +52,10 @@ impl Trust {
 
     /// Can verify by the host's own roots, where also private authorities are.
     pub(super) fn of_host() -> Result<Self, NoRoots> {
-        let found = rustls_native_certs::load_native_certs();
+        Self::of_found(rustls_native_certs::load_native_certs())
+    }
+
+    fn of_found(found: CertificateResult) -> Result<Self, NoRoots> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         Self::by(roots).map_err(|error| {
@@ -164,5 +168,49 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::DEFAULT_VERSIONS;
+
+    use super::*;
+
+    fn verified() -> Tls {
+        Tls {
+            verify: true,
+            ..Tls::default()
+        }
+    }
+
+    #[test]
+    fn a_host_without_roots_is_told_with_a_remedy() {
+        let Err(error) = Trust::of_found(CertificateResult::default()) else {
+            panic!("verifies by nothing");
+        };
+        let words = error.to_string();
+        assert!(words.contains("no root certificates"), "{words}");
+        assert!(words.contains("ca-certificates"), "{words}");
+    }
+
+    #[test]
+    fn roots_that_cannot_be_read_beside_good_ones_do_no_harm() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let root = rcgen::CertificateParams::default()
+            .self_signed(&key)
+            .unwrap();
+        let mut found = CertificateResult::default();
+        found.certs = vec![root.der().clone(), CertificateDer::from(vec![1, 2, 3])];
+        let trust = Trust::of_found(found).unwrap();
+        assert!(trust.client(&verified(), DEFAULT_VERSIONS).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_verified_without_roots() {
+        let trust = Trust::in_anybody();
+        assert!(trust.client(&Tls::default(), DEFAULT_VERSIONS).is_ok());
+        let failure = trust.client(&verified(), DEFAULT_VERSIONS).unwrap_err();
+        assert!(matches!(failure, ProbeFailure::Tls(_)), "{failure:?}");
     }
 }
