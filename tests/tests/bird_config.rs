@@ -1,5 +1,5 @@
-//! The BIRD fragment that users include: BIRD accepts it, and only what the
-//! allow-list names leaves the host.
+//! The BIRD fragments that users include: BIRD accepts them and all that the manual
+//! shows, and only what the allow-list names leaves the host.
 //!
 //! ```text
 //!  table 4242 ─▶ BIRD (bird-config/lapwing.conf) at fra1 ─▶ upstream
@@ -32,37 +32,84 @@ fn parse(config: &str) -> Result<String> {
     })
 }
 
+/// A text of ours with the fragments where they stand here.
+fn in_place(text: &str) -> String {
+    let here = bird::fragments().display().to_string();
+    text.replace("/etc/bird", &here)
+}
+
+fn read(name: &str) -> Result<String> {
+    Ok(fs::read_to_string(bird::fragments().join(name))?)
+}
+
+/// The blocks of BIRD's language in a section of the manual.
+fn blocks(section: &str) -> Vec<&str> {
+    section
+        .split("```bird\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect()
+}
+
 #[test]
-fn bird_accepts_the_example_and_a_host_of_one_family() -> Result<()> {
-    let fragment = bird::fragments().join("lapwing.conf").display().to_string();
-    let example = fs::read_to_string(bird::fragments().join("example-edge.conf"))?;
-    ensure!(
-        example.contains("/etc/bird/lapwing.conf"),
-        "the example includes the fragment"
-    );
-    let example = example.replace("/etc/bird/lapwing.conf", &fragment);
-    let only_v4 = format!(
-        "router id 198.51.100.2;\nprotocol device {{ }}\n\
-         define LAPWING_PREFIXES_4 = [ 192.0.2.0/24 ];\ndefine LAPWING_PREFIXES_6 = [ ];\n\
-         include \"{fragment}\";\n"
-    );
-    for (description, config) in [("the example", example), ("one family", only_v4)] {
-        let complaint = parse(&config)?;
+fn bird_accepts_every_example_and_every_block_of_the_manual() -> Result<()> {
+    let mut configs = Vec::new();
+    for form in ["standalone", "master"] {
+        let name = format!("example-{form}.conf");
+        let example = read(&name)?;
+        ensure!(
+            example.contains("include \"/etc/bird/lapwing.conf\""),
+            "{name} includes the fragment"
+        );
+        configs.push((name, example));
+    }
+    let manual = read("README.md")?;
+    let sections: Vec<(&str, Vec<&str>)> = manual
+        .split("\n## ")
+        .map(|section| (section.lines().next().unwrap_or_default(), blocks(section)))
+        .filter(|(_, blocks)| !blocks.is_empty())
+        .collect();
+    let [(_, defines), forms @ ..] = &sections[..] else {
+        anyhow::bail!("the manual has no blocks");
+    };
+    ensure!(forms.len() == 2, "one section for each form: {forms:?}");
+    for (title, blocks) in forms {
+        let config = [
+            "router id 198.51.100.2;\nprotocol device { }\n",
+            &defines.concat(),
+            &blocks.concat(),
+        ]
+        .concat();
+        // A host of one family defines the other set as empty.
+        for (family, used, empty) in [
+            ("IPv4", "[ 2001:db8:a::/48 ]", "[ ]"),
+            ("IPv6", "[ 192.0.2.0/24 ]", "[ ]"),
+        ] {
+            ensure!(config.contains(used), "{title}: {used}");
+            configs.push((
+                format!("{title}, only {family}"),
+                config.replace(used, empty),
+            ));
+        }
+        configs.push(((*title).to_owned(), config));
+    }
+    for (description, config) in configs {
+        let complaint = parse(&in_place(&config))?;
         ensure!(complaint.is_empty(), "{description}: {complaint}");
     }
     Ok(())
 }
 
 #[test]
-fn fragment_without_an_allow_list_is_refused() -> Result<()> {
-    let fragment = bird::fragments().join("lapwing.conf").display().to_string();
-    let complaint = parse(&format!(
-        "router id 198.51.100.2;\ninclude \"{fragment}\";\n"
-    ))?;
-    ensure!(
-        complaint.contains("lapwing.conf"),
-        "BIRD says: {complaint:?}"
-    );
+fn fragment_without_its_defines_is_refused() -> Result<()> {
+    let example = in_place(&read("example-standalone.conf")?);
+    for define in example.lines().filter(|line| line.starts_with("define ")) {
+        let complaint = parse(&example.replace(define, ""))?;
+        ensure!(
+            complaint.contains("lapwing.conf"),
+            "without {define:?} BIRD says: {complaint:?}"
+        );
+    }
     Ok(())
 }
 
@@ -77,8 +124,8 @@ fn only_allowed_prefixes_at_a_level_of_ours_are_exported() -> Result<()> {
         "blackhole 2001:db8:b::/48 table 4242 proto 201 metric 32",
         "blackhole 2001:db8:a:1::/64 table 4242 proto 201 metric 32",
         // The right prefix with a number that is no level.
-        "blackhole 192.0.2.0/24 table 4242 proto 186 metric 32",
-        "blackhole 2001:db8:a::/48 table 4242 proto 186 metric 32",
+        "blackhole 192.0.2.0/24 table 4242 proto 203 metric 32",
+        "blackhole 2001:db8:a::/48 table 4242 proto 203 metric 32",
     ] {
         lab.fra1.node.ip(&format!("route add {route}\n"))?;
     }
@@ -87,10 +134,7 @@ fn only_allowed_prefixes_at_a_level_of_ours_are_exported() -> Result<()> {
     }
     // The number in place makes it a level: replaced, not added.
     for family in Family::ALL {
-        lab.fra1.node.ip(&format!(
-            "route replace blackhole {} table 4242 proto 201 metric 32\n",
-            family.prefix()
-        ))?;
+        lab.fra1.replace_route(family, 201)?;
     }
     let changes = Family::ALL.map(|family| Change::Announce(family.network()));
     heard.wait_for_all(&changes, Duration::from_secs(3))?;

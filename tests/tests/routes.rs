@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
     bgp::Change,
-    lapwing::Settings,
+    lapwing::{Record, Settings},
     load::Plan,
     topology::{Family, Lab, Site},
     wait_until,
@@ -71,7 +71,7 @@ fn changed_route_is_restored() -> Result<()> {
 #[test]
 fn foreign_route_in_our_place_is_reported_and_ours_returns_after_it() -> Result<()> {
     let lab = Lab::start()?;
-    let daemon = lab.fra1.lapwing(&Settings::new())?;
+    let mut daemon = lab.fra1.lapwing(&Settings::new())?;
     lab.wait_announced(Site::Fra1)?;
     let heard = lab.capture(Site::Fra1)?;
     for family in Family::ALL {
@@ -85,6 +85,15 @@ fn foreign_route_in_our_place_is_reported_and_ours_returns_after_it() -> Result<
             let status = daemon.status(&lab.fra1.node)?;
             Ok(status["conflicts"].to_string().contains(family.prefix()))
         })?;
+        let told = |record: Option<&Record>, stands: bool| {
+            Ok(record.is_some_and(|record| {
+                record.event() == "route_conflict"
+                    && record.text("prefix") == family.prefix()
+                    && record.text("conflict") == "blocked"
+                    && record.0["stands"] == stands
+            }))
+        };
+        daemon.journal().wait(SOON, |record| told(record, true))?;
         let routes = lab.fra1.routes(family)?;
         ensure!(
             routes.contains("proto 99"),
@@ -92,6 +101,7 @@ fn foreign_route_in_our_place_is_reported_and_ours_returns_after_it() -> Result<
         );
         lab.fra1.node.ip(&format!("route del {foreign}"))?;
         heard.wait_for(Change::Announce(family.network()), SOON)?;
+        daemon.journal().wait(SOON, |record| told(record, false))?;
     }
     Ok(())
 }

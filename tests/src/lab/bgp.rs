@@ -1,5 +1,5 @@
 //! BGP as it stands on the wire (RFC 4271, MP-BGP of RFC 4760): just enough to say
-//! which prefixes an UPDATE announces and which it withdraws.
+//! which prefixes an UPDATE announces, how preferable, and which it withdraws.
 //!
 //! Bytes of one direction of one TCP connection flow in; routes flow out.
 
@@ -16,12 +16,35 @@ pub enum Change {
     Withdraw(IpNet),
 }
 
+/// How preferable the UPDATE says its routes are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The AS numbers of the path, nearest first.
+    pub path: Vec<u32>,
+    /// The multi-exit discriminator.
+    pub med: Option<u32>,
+    /// The communities (RFC 1997), as their two halves.
+    pub communities: Vec<(u16, u16)>,
+}
+
+/// One prefix in an UPDATE. Only an announcement has attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What is said about it.
+    pub change: Change,
+    /// How preferable it is.
+    pub attributes: Attributes,
+}
+
 const MARKER: [u8; 16] = [0xff; 16];
 const HEADER: usize = 19;
 /// Extended messages (RFC 8654) are not negotiated in the lab.
 const LONGEST: usize = 4096;
 const UPDATE: u8 = 2;
 const EXTENDED_LENGTH: u8 = 0x10;
+const AS_PATH: u8 = 2;
+const MULTI_EXIT_DISC: u8 = 4;
+const COMMUNITIES: u8 = 8;
 const MP_REACH: u8 = 14;
 const MP_UNREACH: u8 = 15;
 const AFI_IPV4: u16 = 1;
@@ -36,9 +59,9 @@ pub struct Stream {
 
 impl Stream {
     /// Adds bytes and returns what the UPDATEs that are now complete say.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Change> {
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Route> {
         self.pending.extend_from_slice(bytes);
-        let mut changes = Vec::new();
+        let mut routes = Vec::new();
         while self.skip_to_marker() {
             let length = usize::from(u16::from_be_bytes([self.pending[16], self.pending[17]]));
             if !(HEADER..=LONGEST).contains(&length) {
@@ -51,10 +74,10 @@ impl Stream {
             }
             let message: Vec<u8> = self.pending.drain(..length).collect();
             if message[18] == UPDATE {
-                changes.extend(parse_update(&message[HEADER..]).unwrap_or_default());
+                routes.extend(parse_update(&message[HEADER..]).unwrap_or_default());
             }
         }
-        changes
+        routes
     }
 
     /// Whether a whole header now stands at the front. A capture that begins within
@@ -72,10 +95,11 @@ impl Stream {
 }
 
 /// The body of an UPDATE; none if it is malformed.
-fn parse_update(body: &[u8]) -> Option<Vec<Change>> {
+fn parse_update(body: &[u8]) -> Option<Vec<Route>> {
     let (withdrawn, rest) = counted(body)?;
     let (mut attributes, nlri) = counted(rest)?;
     let mut changes = Vec::new();
+    let mut said = Attributes::default();
     changes.extend(
         prefixes(AFI_IPV4, withdrawn)?
             .into_iter()
@@ -104,11 +128,52 @@ fn parse_update(body: &[u8]) -> Option<Vec<Change>> {
                     changes.extend(prefixes(afi, routes)?.into_iter().map(Change::Announce));
                 }
             }
+            AS_PATH => said.path = as_path(value)?,
+            MULTI_EXIT_DISC => said.med = Some(u32::from_be_bytes(value.try_into().ok()?)),
+            COMMUNITIES => said.communities = communities(value)?,
             _ => {}
         }
     }
     changes.extend(prefixes(AFI_IPV4, nlri)?.into_iter().map(Change::Announce));
-    Some(changes)
+    let routes = changes.into_iter().map(|change| Route {
+        change,
+        attributes: match change {
+            Change::Announce(_) => said.clone(),
+            Change::Withdraw(_) => Attributes::default(),
+        },
+    });
+    Some(routes.collect())
+}
+
+/// The segments of a path one after the other, with AS numbers of four bytes
+/// (RFC 6793), as all routers of the lab negotiate.
+fn as_path(mut bytes: &[u8]) -> Option<Vec<u32>> {
+    let mut path = Vec::new();
+    while let [_kind, count, rest @ ..] = bytes {
+        let (numbers, rest) = rest.split_at_checked(usize::from(*count) * 4)?;
+        bytes = rest;
+        path.extend(
+            numbers
+                .as_chunks()
+                .0
+                .iter()
+                .copied()
+                .map(u32::from_be_bytes),
+        );
+    }
+    Some(path)
+}
+
+fn communities(bytes: &[u8]) -> Option<Vec<(u16, u16)>> {
+    let (pairs, []) = bytes.as_chunks::<4>() else {
+        return None;
+    };
+    Some(
+        pairs
+            .iter()
+            .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+            .collect(),
+    )
 }
 
 /// A two-byte length and so many bytes; and what follows.
@@ -181,6 +246,42 @@ mod tests {
     const NET_V4: [u8; 4] = [24, 192, 0, 2];
     const NET_V6: [u8; 7] = [48, 0x20, 0x01, 0x0d, 0xb8, 0, 0x0a];
 
+    fn changes(routes: &[Route]) -> Vec<Change> {
+        routes.iter().map(|route| route.change).collect()
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_announcement() {
+        let attributes = [
+            attribute(AS_PATH, &[2, 2, 0, 0, 0xfb, 0xf5, 0, 0, 0xfb, 0xf5]),
+            attribute(MULTI_EXIT_DISC, &[0, 0, 1, 0xf4]),
+            attribute(COMMUNITIES, &[0xff, 0xff, 0, 0, 0xfb, 0xf4, 0, 7]),
+        ]
+        .concat();
+        let routes = Stream::default().push(&message(
+            UPDATE,
+            &update(&[32, 1, 2, 3, 4], &attributes, &NET_V4),
+        ));
+        let expected = Attributes {
+            path: vec![64501, 64501],
+            med: Some(500),
+            communities: vec![(65535, 0), (64500, 7)],
+        };
+        assert_eq!(
+            routes,
+            [
+                Route {
+                    change: Change::Withdraw(net("1.2.3.4/32")),
+                    attributes: Attributes::default(),
+                },
+                Route {
+                    change: Change::Announce(net("192.0.2.0/24")),
+                    attributes: expected,
+                },
+            ]
+        );
+    }
+
     #[test]
     fn updates_of_both_families_are_read() {
         let (v4, v6) = (net("192.0.2.0/24"), net("2001:db8:a::/48"));
@@ -231,7 +332,7 @@ mod tests {
         ];
         for (description, body, expected) in table {
             assert_eq!(
-                Stream::default().push(&message(UPDATE, &body)),
+                changes(&Stream::default().push(&message(UPDATE, &body))),
                 expected,
                 "{description}"
             );
@@ -246,9 +347,9 @@ mod tests {
         let expected = [Change::Withdraw(net("192.0.2.0/24"))];
         for split in 0..bytes.len() {
             let mut stream = Stream::default();
-            let mut changes = stream.push(&bytes[..split]);
-            changes.extend(stream.push(&bytes[split..]));
-            assert_eq!(changes, expected, "split at {split}");
+            let mut routes = stream.push(&bytes[..split]);
+            routes.extend(stream.push(&bytes[split..]));
+            assert_eq!(changes(&routes), expected, "split at {split}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! BIRD at the edges and at the upstream: configurations, start, and questions
 //! over its control socket.
 //!
-//! The edges include the fragment that users get (`bird-config/lapwing.conf`), so
-//! every test of the lab tests it too.
+//! The edges include the fragments that users get (`bird-config/`), so every test of
+//! the lab tests them too.
 
 use std::{
     fmt::Write as _,
@@ -137,25 +137,82 @@ pub fn fragments() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bird-config")
 }
 
-/// An edge: the users' fragment, its allow-list, and one session per family.
-pub fn edge_config(site: Site) -> String {
+/// How an edge uses the fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Sessions straight from Lapwing's tables. Degraded by prepending and the
+    /// community.
+    Standalone,
+    /// By way of `master4` and `master6`, which the kernel's main table gets, too.
+    /// Degraded by the MED.
+    Master,
+}
+
+impl Form {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Standalone, Self::Master];
+
+    /// The table from which the sessions of a family export.
+    pub fn table(self, family: Family) -> &'static str {
+        match (self, family) {
+            (Self::Standalone, Family::V4) => "lapwing4",
+            (Self::Standalone, Family::V6) => "lapwing6",
+            (Self::Master, Family::V4) => "master4",
+            (Self::Master, Family::V6) => "master6",
+        }
+    }
+
+    /// What the fragments want defined about a degraded prefix.
+    fn degraded(self) -> &'static str {
+        match self {
+            Self::Standalone => {
+                "define LAPWING_DEGRADED_PREPEND = 2;\n\
+                 define LAPWING_DEGRADED_MED = 0;\n\
+                 define LAPWING_DEGRADED_SHUTDOWN = true;\n"
+            }
+            Self::Master => {
+                "define LAPWING_DEGRADED_PREPEND = 0;\n\
+                 define LAPWING_DEGRADED_MED = 500;\n\
+                 define LAPWING_DEGRADED_SHUTDOWN = false;\n"
+            }
+        }
+    }
+
+    /// What is included, and what an edge of this form has besides.
+    fn parts(self) -> String {
+        let include = |name| format!("include \"{}\";\n", fragments().join(name).display());
+        let common = include("lapwing.conf");
+        match self {
+            Self::Standalone => common,
+            Self::Master => format!(
+                "{common}{master}\
+                 protocol kernel main4 {{ ipv4 {{ import none; export filter lapwing_keep_out; }}; }}\n\
+                 protocol kernel main6 {{ ipv6 {{ import none; export filter lapwing_keep_out; }}; }}\n",
+                master = include("lapwing-master.conf")
+            ),
+        }
+    }
+}
+
+/// An edge: the users' fragments, their allow-list, and one session per family.
+pub fn edge_config(site: Site, form: Form) -> String {
     let mut config = vec![format!(
         "log stderr all;\n\
          router id {};\n\
          protocol device {{ }}\n\
          define LAPWING_PREFIXES_4 = [ {} ];\n\
          define LAPWING_PREFIXES_6 = [ {} ];\n\
-         include \"{}\";\n",
+         define LAPWING_AS = 64501;\n\
+         {}{}",
         site.edge_address(Family::V4),
         Family::V4.prefix(),
         Family::V6.prefix(),
-        fragments().join("lapwing.conf").display(),
+        form.degraded(),
+        form.parts(),
     )];
-    for (family, name, channel, table) in [
-        (Family::V4, "up4", "ipv4", "lapwing4"),
-        (Family::V6, "up6", "ipv6", "lapwing6"),
-    ] {
+    for (family, name, channel) in [(Family::V4, "up4", "ipv4"), (Family::V6, "up6", "ipv6")] {
         let (local, neighbor) = (site.edge_address(family), site.upstream_address(family));
+        let table = form.table(family);
         config.push(format!(
             "protocol bgp {name} {{ local {local} as 64501; neighbor {neighbor} as 64500; {SESSION}\n  \
              {channel} {{ table {table}; import none; export filter lapwing_export; next hop self; }};\n}}\n"

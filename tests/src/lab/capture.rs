@@ -34,13 +34,13 @@ use nix::{
 use probe_core::Timestamp;
 
 use super::{
-    bgp::{Change, Stream},
+    bgp::{Attributes, Change, Route, Stream},
     clock,
     netns::Namespace,
 };
 
 /// One route in an UPDATE that arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// When the kernel took it from the link.
     pub at: Timestamp,
@@ -48,6 +48,8 @@ pub struct Heard {
     pub peer: IpAddr,
     /// What it says.
     pub change: Change,
+    /// How preferable it says that is.
+    pub attributes: Attributes,
 }
 
 /// A running capture on one interface.
@@ -240,15 +242,15 @@ fn listen(socket: &OwnedFd, events: &mpsc::Sender<Heard>, stop: &AtomicBool) {
             let Some((flow, sequence, payload)) = tcp(&buffer[..length]) else {
                 continue;
             };
-            for change in flows.entry(flow).or_default().push(sequence, payload) {
-                if events
-                    .send(Heard {
-                        at,
-                        peer: flow.source,
-                        change,
-                    })
-                    .is_err()
-                {
+            let routes = flows.entry(flow).or_default().push(sequence, payload);
+            for Route { change, attributes } in routes {
+                let heard = Heard {
+                    at,
+                    peer: flow.source,
+                    change,
+                    attributes,
+                };
+                if events.send(heard).is_err() {
                     return;
                 }
             }
@@ -329,12 +331,12 @@ struct Reassembly {
 }
 
 impl Reassembly {
-    fn push(&mut self, sequence: u32, payload: &[u8]) -> Vec<Change> {
+    fn push(&mut self, sequence: u32, payload: &[u8]) -> Vec<Route> {
         if payload.is_empty() {
             return Vec::new();
         }
         self.early.insert(sequence, payload.to_vec());
-        let mut changes = Vec::new();
+        let mut routes = Vec::new();
         loop {
             let next = *self.next.get_or_insert(sequence);
             // A segment that begins at or before the expected byte can be used.
@@ -344,11 +346,11 @@ impl Reassembly {
                 .copied()
                 .find(|start| start.wrapping_sub(next).cast_signed() <= 0);
             let Some(segment) = usable.and_then(|start| self.early.remove_entry(&start)) else {
-                return changes;
+                return routes;
             };
             let known = usize::try_from(next.wrapping_sub(segment.0)).unwrap_or(usize::MAX);
             if let Some(fresh) = segment.1.get(known..).filter(|fresh| !fresh.is_empty()) {
-                changes.extend(self.stream.push(fresh));
+                routes.extend(self.stream.push(fresh));
                 let length = u32::try_from(fresh.len()).unwrap_or_default();
                 self.next = Some(next.wrapping_add(length));
             }
@@ -385,6 +387,7 @@ mod tests {
                         &message[from..to],
                     )
                 })
+                .map(|route| route.change)
                 .collect();
             assert_eq!(changes, expected, "{order:?}");
         }

@@ -14,7 +14,7 @@ use probe_core::Timestamp;
 use serde::Serialize;
 
 use super::{
-    bird::{self, Bird},
+    bird::{self, Bird, Form},
     capture::Capture,
     faults::{self, Direction},
     lapwing::{self, Lapwing, Settings},
@@ -217,6 +217,14 @@ impl Edge {
             .map(drop)
     }
 
+    /// Puts the route of another level in its place, as the daemon would.
+    pub fn replace_route(&self, family: Family, protocol: u8) -> Result<()> {
+        self.node.ip(&format!(
+            "route replace blackhole {} table {TABLE} proto {protocol} metric 32\n",
+            family.prefix()
+        ))
+    }
+
     /// Deletes the routes of both prefixes from Lapwing's table. Returns the moment
     /// just before.
     pub fn delete_routes(&self) -> Result<Timestamp> {
@@ -307,11 +315,20 @@ impl Lab {
     /// Builds it: links, routers with established sessions, web servers that answer.
     /// Nothing is announced yet.
     pub fn start() -> Result<Self> {
-        Self::start_with(|_| ())
+        Self::build(Form::Standalone, |_| ())
     }
 
     /// As [`start`](Self::start), telling `progress` what is being done.
     pub fn start_with(progress: impl Fn(&str)) -> Result<Self> {
+        Self::build(Form::Standalone, progress)
+    }
+
+    /// As [`start`](Self::start), with edges that use the fragments in this form.
+    pub fn start_in(form: Form) -> Result<Self> {
+        Self::build(form, |_| ())
+    }
+
+    fn build(form: Form, progress: impl Fn(&str)) -> Result<Self> {
         progress("network namespaces and links");
         let upstream = Namespace::new("upstream")?;
         let clients = Namespace::new("clients")?;
@@ -324,7 +341,7 @@ impl Lab {
         for node in nodes {
             let (site, node) = node?;
             build_edge(&node, site, &upstream)?;
-            let bird = Bird::start(&node, &bird::edge_config(site))?;
+            let bird = Bird::start(&node, &bird::edge_config(site, form))?;
             edges.push((site, node, bird));
         }
         let upstream_bird = Bird::start(&upstream, &bird::upstream_config())?;
@@ -386,14 +403,21 @@ impl Lab {
     pub fn hears(&self, site: Site, family: Family) -> Result<bool> {
         let protocol = bird::session(site, family);
         let shown = self.upstream_bird.ask(&format!(
-            "show route for {} table master{} protocol {protocol}",
+            "show route for {} table {} protocol {protocol}",
             family.prefix(),
-            match family {
-                Family::V4 => 4,
-                Family::V6 => 6,
-            },
+            Form::Master.table(family),
         ))?;
         Ok(shown.contains(&protocol))
+    }
+
+    /// Whether the upstream's best path to the prefix of `family` leads to `site`.
+    pub fn prefers(&self, site: Site, family: Family) -> Result<bool> {
+        let shown = self.upstream_bird.ask(&format!(
+            "show route for {} table {} primary",
+            family.prefix(),
+            Form::Master.table(family),
+        ))?;
+        Ok(shown.contains(&bird::session(site, family)))
     }
 
     /// Hears BGP on the upstream's link to a site from now on.
