@@ -128,7 +128,7 @@ fn failure(error: &ConnectionError) -> ProbeFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
     use probe_core::config::ProbeKind;
     use quinn::{
@@ -256,7 +256,9 @@ mod tests {
     #[tokio::test]
     async fn many_probes_share_a_few_ports_and_three_in_a_row_have_their_own() {
         let mut server = Server::start(LOOPBACKS[0], &Identity::valid());
-        let service = service(question(server.address, None, false, "h3"));
+        let mut service = service(question(server.address, None, false, "h3"));
+        let source: IpAddr = "127.0.0.9".parse().unwrap();
+        service.probe.source = Some(source);
         let prober = Prober::new(&[]).unwrap();
         let mut ports = Vec::new();
         for _ in 0..12 {
@@ -264,7 +266,9 @@ mod tests {
             let seen = tokio::time::timeout(Duration::from_secs(5), server.seen.recv())
                 .await
                 .unwrap();
-            ports.push(seen.unwrap().from.port());
+            let from = seen.unwrap().from;
+            assert_eq!(from.ip(), source);
+            ports.push(from.port());
         }
         for three in ports.windows(3) {
             assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 3, "{ports:?}");
