@@ -28,7 +28,8 @@ use super::{
 
 /// Where the daemon keeps its things inside the node.
 pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
-const CONTROL: &str = "/run/lapwing/control.sock";
+/// Where the daemon listens for commands.
+pub const CONTROL: &str = "/run/lapwing/control.sock";
 const STATE: &str = "/run/lapwing/state";
 const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
@@ -140,6 +141,7 @@ hold_max = "{}ms"
                 r#"
 [[prefix]]
 prefix = "{}"
+drain = "2s"
 
 [[prefix.service]]
 name = "{}"

@@ -1,0 +1,165 @@
+//! What the operator orders by command, and what a killed daemon's successor knows.
+//!
+//! ```text
+//!  clients ── upstream ──(capture)── fra1   lapwing pin | drain | freeze ...; kill -9
+//!                 └───────────────── ams1
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lapwing_tests::lab::{
+    bgp::Change,
+    capture::Capture,
+    lapwing::{CONTROL, Lapwing, Settings, service_name},
+    load::Plan,
+    topology::{Edge, Family, Lab, Site},
+    wait_until,
+};
+use serde_json::Value;
+
+fn ensure_quiet(heard: &Capture, what: &str) -> Result<()> {
+    std::thread::sleep(Duration::from_secs(2));
+    let events = heard.drain();
+    ensure!(events.is_empty(), "{what}: the upstream heard {events:?}");
+    Ok(())
+}
+
+/// Gives an order; what the command printed.
+fn order(edge: &Edge, arguments: &[&str]) -> Result<String> {
+    let output = edge.lapwing_command(&[arguments, &["--control", CONTROL]].concat())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{arguments:?}: {output:?}");
+    Ok(text)
+}
+
+/// A field of the status of a family's prefix.
+fn prefix_field(daemon: &Lapwing, edge: &Edge, family: Family, field: &str) -> Result<Value> {
+    let status = daemon.status(&edge.node)?;
+    let prefixes = status["prefixes"].as_array().context("no prefixes")?;
+    let prefix = prefixes
+        .iter()
+        .find(|prefix| prefix["prefix"] == family.prefix())
+        .context("no such prefix")?;
+    Ok(prefix[field].clone())
+}
+
+#[test]
+fn a_pin_holds_a_dead_site_even_over_a_killed_daemon() -> Result<()> {
+    let mut lab = Lab::start()?;
+    lab.announce(Site::Ams1)?;
+    let settings = Settings::fast();
+    let _load = lab.load(Plan::steady(500))?;
+    let daemon = lab.fra1.lapwing(&settings)?;
+    lab.wait_announced(Site::Fra1)?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
+    let heard = lab.capture(Site::Fra1)?;
+
+    let said = order(
+        &lab.fra1,
+        &["pin", "all", "--for", "1h", "--reason", "new kernel"],
+    )?;
+    ensure!(
+        said == "all prefixes pinned at the present level, for 1h\n",
+        "{said}"
+    );
+    lab.fra1.nginx.kill()?;
+    ensure_quiet(&heard, "pinned")?;
+    for family in Family::ALL {
+        let held = prefix_field(&daemon, &lab.fra1, family, "held_by")?;
+        ensure!(held == "pinned", "{family}: {held}");
+    }
+
+    daemon.kill()?;
+    let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
+    ensure_quiet(&heard, "pinned before the daemon was killed")?;
+    for family in Family::ALL {
+        let pin = prefix_field(&daemon, &lab.fra1, family, "orders")?;
+        ensure!(
+            pin[0]["directive"]["why"] == "new kernel",
+            "{family}: {pin}"
+        );
+    }
+    order(&lab.fra1, &["unpin", "all"])?;
+    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    heard.wait_for_all(&withdraws, Duration::from_secs(10))?;
+    Ok(())
+}
+
+#[test]
+fn a_drain_leaves_in_two_steps_and_a_freeze_stops_everything() -> Result<()> {
+    let mut lab = Lab::start()?;
+    lab.announce(Site::Ams1)?;
+    let _load = lab.load(Plan::steady(200))?;
+    let daemon = lab.fra1.lapwing(&Settings::fast())?;
+    lab.wait_announced(Site::Fra1)?;
+    let observed = |family, level: &'static str| {
+        wait_until(level, Duration::from_secs(10), || {
+            Ok(prefix_field(&daemon, &lab.fra1, family, "observed")? == level)
+        })
+    };
+    let family = Family::V4;
+    order(&lab.fra1, &["drain", family.prefix(), "--reason", "disk"])?;
+    observed(family, "degraded")?;
+    ensure!(
+        lab.fra1.routes(family)?.contains("proto 202"),
+        "the route is of the level"
+    );
+    observed(family, "withdrawn")?;
+    observed(Family::V6, "full")?;
+    order(&lab.fra1, &["undrain", family.prefix()])?;
+    observed(family, "full")?;
+
+    let heard = lab.capture(Site::Fra1)?;
+    order(&lab.fra1, &["freeze", "--for", "10m"])?;
+    lab.fra1.nginx.kill()?;
+    ensure_quiet(&heard, "frozen")?;
+    let frozen = daemon.status(&lab.fra1.node)?["frozen"]["by"].clone();
+    ensure!(frozen.is_string(), "{frozen}");
+    order(&lab.fra1, &["thaw"])?;
+    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    heard.wait_for_all(&withdraws, Duration::from_secs(10))?;
+
+    let unknown = lab
+        .fra1
+        .lapwing_command(&["pin", "203.0.113.0/24", "--control", CONTROL])?;
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    ensure!(
+        !unknown.status.success() && told.contains("known are"),
+        "{told}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_successor_is_armed_at_once() -> Result<()> {
+    let mut lab = Lab::start()?;
+    lab.announce(Site::Ams1)?;
+    let settings = Settings {
+        // Twenty seconds of trials: more than the test waits after the restart.
+        arm_after: 5000,
+        ..Settings::fast()
+    };
+    let _load = lab.load(Plan::steady(500))?;
+    let daemon = lab.fra1.lapwing(&settings)?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(60))?;
+    ensure!(daemon.stop()?.success());
+    let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(5))?;
+    let status = daemon.status(&lab.fra1.node)?;
+    ensure!(
+        Family::ALL.iter().all(|family| {
+            let services = status["services"].as_array().into_iter().flatten();
+            services
+                .filter(|service| service["name"] == service_name(*family))
+                .all(|service| service["armed"] == true)
+        }),
+        "{status}"
+    );
+    // And what it knows is enough to decide.
+    let heard = lab.capture(Site::Fra1)?;
+    lab.fra1.nginx.kill()?;
+    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    heard.wait_for_all(&withdraws, Duration::from_secs(5))?;
+    Ok(())
+}
