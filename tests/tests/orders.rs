@@ -142,7 +142,7 @@ fn a_successor_is_armed_at_once() -> Result<()> {
     };
     let _load = lab.load(Plan::steady(500))?;
     let daemon = lab.fra1.lapwing(&settings)?;
-    daemon.wait_armed(&lab.fra1.node, Duration::from_secs(60))?;
+    daemon.wait_armed(&lab.fra1.node, Duration::from_mins(1))?;
     ensure!(daemon.stop()?.success());
     let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
     daemon.wait_armed(&lab.fra1.node, Duration::from_secs(5))?;
