@@ -161,6 +161,13 @@ impl Engine {
             .collect()
     }
 
+    /// The level that is to stand in the table although nothing was commanded in this
+    /// life: it was found there, or remembered.
+    pub fn kept(&self, prefix: PrefixId) -> Option<Level> {
+        let index = usize::try_from(prefix.0).ok()?;
+        self.announcements.get(index)?.kept()
+    }
+
     /// The operator's orders that hold now.
     pub fn orders(&self) -> Vec<Order> {
         self.orders.all()

@@ -24,6 +24,8 @@ const DEGRADED: u8 = 202;
 const SOON: Duration = Duration::from_secs(3);
 /// Nothing more is expected within this time.
 const QUIET: Duration = Duration::from_millis(300);
+/// Long enough for what a test does meanwhile.
+const HOLD: Duration = Duration::from_secs(8);
 
 /// What an announcement at full looks like.
 fn full() -> Attributes {
@@ -132,16 +134,19 @@ fn master_form_keeps_the_main_table_clean() -> Result<()> {
 }
 
 #[test]
-fn daemon_adopts_a_degraded_prefix_and_restores_its_level() -> Result<()> {
+fn daemon_adopts_a_degraded_prefix_keeps_its_level_and_ends_it_after_the_hold() -> Result<()> {
     let lab = Lab::start()?;
     for family in Family::ALL {
         lab.fra1.add_route(family)?;
         lab.fra1.replace_route(family, DEGRADED)?;
     }
     let heard = lab.capture(Site::Fra1)?;
-    heard.next(QUIET);
-    heard.drain();
-    let daemon = lab.fra1.lapwing(&Settings::new())?;
+    while heard.next(QUIET).is_some() {}
+    let daemon = lab.fra1.lapwing(&Settings {
+        hold: HOLD,
+        hold_max: HOLD,
+        ..Settings::new()
+    })?;
     for (family, index) in Family::ALL.into_iter().zip(0..) {
         wait_until("the status says degraded", SOON, || {
             let status = daemon.status(&lab.fra1.node)?;
@@ -153,6 +158,29 @@ fn daemon_adopts_a_degraded_prefix_and_restores_its_level() -> Result<()> {
     }
     if let Some(update) = heard.next(QUIET) {
         anyhow::bail!("the start of the daemon was heard upstream: {update:?}");
+    }
+    for family in Family::ALL {
+        lab.fra1.replace_route(family, FULL)?;
+        for expected in [full(), degraded(Form::Standalone)] {
+            let Some(update) = heard.next(SOON) else {
+                anyhow::bail!("{family}: nothing heard, expected {expected:?}");
+            };
+            ensure!(
+                update.change == Change::Announce(family.network())
+                    && update.attributes == expected,
+                "{family}: {update:?}"
+            );
+        }
+    }
+    // Nothing is wrong here: by itself it goes back to full, again in place.
+    for _ in Family::ALL {
+        let update = heard.next(2 * HOLD);
+        ensure!(
+            update.as_ref().is_some_and(|update| {
+                matches!(update.change, Change::Announce(_)) && update.attributes == full()
+            }),
+            "{update:?}"
+        );
     }
     Ok(())
 }

@@ -190,6 +190,22 @@ impl Announcement {
         }
     }
 
+    /// The level that is to stand in the table; none while whoever announces it may
+    /// do so.
+    pub fn kept(&self) -> Option<Level> {
+        match (self.mode, &self.phase) {
+            (Mode::Observe, _) | (Mode::Enforce, Phase::Unread | Phase::Waiting(_)) => None,
+            (
+                Mode::Enforce,
+                Phase::Announced { .. }
+                | Phase::Impaired { .. }
+                | Phase::Canary { .. }
+                | Phase::Drained { .. }
+                | Phase::Withdrawn(_),
+            ) => self.wanted,
+        }
+    }
+
     /// Takes what stands in the table.
     pub fn observe(&mut self, observed: Level, now: Timestamp, out: &mut Outbox) -> Observed {
         let before = self.observed.replace(observed);

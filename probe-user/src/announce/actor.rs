@@ -10,7 +10,7 @@ use probe_core::{Level, Timestamp};
 use tokio::sync::mpsc;
 
 use super::{
-    Error, Options, Request,
+    Error, Kept, Options, Request,
     herald::Herald,
     netlink::Event,
     reconcile::Plan,
@@ -24,6 +24,7 @@ const BATCH: usize = 128;
 
 enum Occurrence {
     Requests,
+    Keep(Kept),
     Repair,
     Event(Option<Event>, Timestamp),
     Told,
@@ -46,7 +47,12 @@ impl Actor {
     }
 
     /// Runs until the last sender of wishes is gone.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>, served: &AtomicU64) {
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut kept: mpsc::UnboundedReceiver<Kept>,
+        served: &AtomicU64,
+    ) {
         let mut batch: Vec<Request> = Vec::with_capacity(BATCH);
         loop {
             let wake = self.next_wake().since(now());
@@ -62,6 +68,7 @@ impl Actor {
                     0 => return,
                     _ => Occurrence::Requests,
                 },
+                Some(first) = kept.recv() => Occurrence::Keep(first),
                 () = core::future::ready(()), if !self.unrepaired.is_empty() => Occurrence::Repair,
                 event = kernel.next_event(), if *connected => Occurrence::Event(event, now()),
                 () = herald.catch_up(), if herald.is_behind() => Occurrence::Told,
@@ -73,6 +80,12 @@ impl Actor {
                     wishes::serve(&mut self.table, &mut batch).await;
                     served.fetch_add(count, Ordering::Relaxed);
                 }
+                Occurrence::Keep(first) => {
+                    self.keep(&first);
+                    while let Ok(next) = kept.try_recv() {
+                        self.keep(&next);
+                    }
+                }
                 Occurrence::Repair => self.repair_some().await,
                 Occurrence::Event(Some(event), at) => self.handle(&event, at).await,
                 Occurrence::Event(None, at) => self.table.lost(at),
@@ -81,6 +94,21 @@ impl Actor {
             }
             self.table.publish();
         }
+    }
+
+    fn keep(&mut self, kept: &Kept) {
+        let index = kept.prefix.0 as usize;
+        let Some(tracked) = self.table.tracked.get_mut(index) else {
+            return;
+        };
+        if tracked.reconciler.wanted().is_some() {
+            return;
+        }
+        tracked.reconciler.want(kept.level);
+        if tracked.reconciler.plan() != Plan::Rest {
+            tracked.due = Some(now());
+        }
+        self.table.touch(index);
     }
 
     fn next_wake(&self) -> Timestamp {

@@ -88,10 +88,17 @@ struct Request {
     reply: oneshot::Sender<Result<(), Error>>,
 }
 
+/// A level that is to stay, see [`Announcer::keep`].
+struct Kept {
+    prefix: PrefixId,
+    level: Level,
+}
+
 /// The handle of the actor.
 #[derive(Debug)]
 pub struct Announcer {
     requests: mpsc::Sender<Request>,
+    kept: mpsc::UnboundedSender<Kept>,
     /// Wishes that the actor has answered.
     served: Arc<AtomicU64>,
     conflicts: watch::Receiver<Arc<Vec<Conflict>>>,
@@ -100,17 +107,19 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Subscribes to the route events of IPv4 and IPv6 and reads the table. What
-    /// stands there is adopted: nothing changes before the first
-    /// [`set`](Self::set) of a prefix. One observation per prefix comes at once.
+    /// Subscribes to the route events of IPv4 and IPv6 and reads the table. Nothing
+    /// changes before the first [`set`](Self::set) or [`keep`](Self::keep) of a
+    /// prefix. One observation per prefix comes at once.
     pub async fn start(options: Options) -> Result<(Self, mpsc::Receiver<Observation>), Error> {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let (observed, observations) = mpsc::channel(OBSERVATIONS.max(4 * options.prefixes.len()));
         let (conflicts_sender, conflicts) = watch::channel(Arc::default());
         let (ready, started) = oneshot::channel();
         let served = Arc::new(AtomicU64::new(0));
+        let (keep, kept) = mpsc::unbounded_channel();
         let announcer = Self {
             requests,
+            kept: keep,
             served: Arc::clone(&served),
             conflicts,
             table: options.table,
@@ -126,7 +135,7 @@ impl Announcer {
                     Ok(actor) => {
                         // A caller who has gone away also drops the inbox's sender.
                         let _ = ready.send(Ok(()));
-                        actor.run(inbox, &served).await;
+                        actor.run(inbox, kept, &served).await;
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -184,6 +193,13 @@ impl Announcer {
                 });
             }
         }
+    }
+
+    /// From now on `prefix` is to stay at `level`, which was found there, unless a
+    /// [`set`](Self::set) says or has said otherwise.
+    pub fn keep(&self, prefix: PrefixId, level: Level) {
+        // Without an actor nothing is kept, and every `set` says so.
+        let _ = self.kept.send(Kept { prefix, level });
     }
 
     /// What stands against the wanted levels now, by prefix: foreign routes that hide

@@ -116,6 +116,14 @@ impl Actor {
         );
     }
 
+    /// Has route control keep a level that no command of this life asked for.
+    pub fn keep_level(&self, prefix: PrefixId, level: Level) {
+        match (self.mode, &self.announcer) {
+            (Mode::Enforce, Some(announcer)) => announcer.keep(prefix, level),
+            (Mode::Enforce, None) | (Mode::Observe, _) => {}
+        }
+    }
+
     fn start_set(&mut self, prefix: PrefixId, level: Level, decided: Timestamp) {
         let Some(announcer) = self.announcer.clone() else {
             return;

@@ -288,6 +288,9 @@ impl Daemon {
         );
         self.engine
             .handle(Input::Route { prefix, observed }, datapath::now());
+        if let Some(level) = self.engine.kept(prefix) {
+            self.actor.keep_level(prefix, level);
+        }
     }
 
     /// Everything that is not on the way of a decision.

@@ -132,6 +132,28 @@ fn nothing_is_enforced_before_the_first_wish() {
 }
 
 #[test]
+fn a_kept_level_is_repaired_until_a_wish_says_otherwise() {
+    in_namespace(async || {
+        ip(&format!("route add {DEGRADED4} table 4242"));
+        let (announcer, mut observations) = start().await;
+        expect(&mut observations, V4, Level::Degraded).await;
+        expect(&mut observations, V6, Level::Withdrawn).await;
+        announcer.keep(V4, Level::Degraded);
+        // It went between the observation and the wish to keep it.
+        announcer.keep(V6, Level::Full);
+        expect(&mut observations, V6, Level::Full).await;
+        ip(&format!("route del {NET4} table 4242"));
+        expect(&mut observations, V4, Level::Withdrawn).await;
+        expect(&mut observations, V4, Level::Degraded).await;
+        announcer.set(V6, Level::Withdrawn).await.unwrap();
+        expect(&mut observations, V6, Level::Withdrawn).await;
+        announcer.keep(V6, Level::Full);
+        expect_silence(&mut observations).await;
+        assert_eq!(table(), [DEGRADED4]);
+    });
+}
+
+#[test]
 fn a_level_reaches_the_kernel_quickly() {
     in_namespace(async || {
         let (announcer, mut observations) = start_announced().await;
