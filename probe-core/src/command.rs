@@ -36,6 +36,13 @@ pub enum Command {
         /// What for.
         purpose: ProbePurpose,
     },
+    /// From now on, unanswered trials of a service are late after this time.
+    SetDeadline {
+        /// Which service.
+        service: ServiceId,
+        /// The time.
+        deadline: Duration,
+    },
     /// Look whether every hook is in place, now, and answer with `Input::Sensor`.
     ///
     /// A hook that somebody took away looks like silence: replies are no longer
@@ -76,6 +83,13 @@ pub enum Event {
         service: ServiceId,
         /// The reason so far.
         reason: Box<Reason>,
+    },
+    /// Trials are late after another time than before, as the answers say.
+    Deadline {
+        /// Of which service.
+        service: ServiceId,
+        /// The time.
+        deadline: Duration,
     },
     /// The suspicion is over without an action.
     Cleared {

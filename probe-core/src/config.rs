@@ -294,6 +294,8 @@ pub struct Detect {
     pub grey_patience: Duration,
     /// When an unanswered trial is late.
     pub deadline: Duration,
+    /// Whether that is only where to begin: the answers say what is late.
+    pub learns_deadline: bool,
     /// Trials with a success ratio of at least 95 % that arm the detector.
     pub arm_after: u32,
     /// After a level change the rate leg is void for this long: traffic that has

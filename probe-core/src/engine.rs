@@ -10,7 +10,7 @@ use crate::{
     command::{Command, Event},
     config::{Config, Mode, Prefix, PrefixId, ServiceId},
     detector,
-    input::{Input, Order, ProbeResult, Reading, Sensor},
+    input::{Input, Latencies, Order, ProbeResult, Reading, Sensor},
     level::Level,
     operator::Orders,
     outbox::Outbox,
@@ -115,6 +115,7 @@ impl Engine {
         self.now = now.max(self.now);
         match input {
             Input::Reading(reading) => self.read(&reading),
+            Input::Latencies(latencies) => self.learn_deadlines(&latencies),
             Input::Probe(result) => self.probed(&result),
             Input::Route { prefix, observed } => self.observed(prefix, observed),
             Input::Sensor(sensor) => self.sensed(sensor),
@@ -205,6 +206,15 @@ impl Engine {
         }
         self.unread = unread;
         self.record_blindness();
+    }
+
+    fn learn_deadlines(&mut self, latencies: &[Latencies]) {
+        for read in latencies {
+            let moment = self.moment(read.service);
+            if let Some(watch) = watch_mut(&mut self.watches, read.service) {
+                watch.learn_deadline(&read.buckets, moment, &mut self.out);
+            }
+        }
     }
 
     fn probed(&mut self, result: &ProbeResult) {

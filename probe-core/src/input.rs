@@ -19,6 +19,8 @@ use crate::{
 pub enum Input {
     /// The maps were read.
     Reading(Reading),
+    /// The answers' latencies were read: now and then, of every service.
+    Latencies(Vec<Latencies>),
     /// A probe ended.
     Probe(ProbeResult),
     /// What the kernel's table holds for a prefix: at start, and after each change
@@ -95,6 +97,16 @@ pub struct Bucket {
     pub failed: u32,
     /// ... of which nobody can say.
     pub abandoned: u32,
+}
+
+/// How long a service took to answer, of the kind of trials on which it is judged
+/// first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latencies {
+    /// Which service.
+    pub service: ServiceId,
+    /// Answers by bucket of [`probe_common::latency`]: cumulative.
+    pub buckets: Vec<u64>,
 }
 
 /// The end of one active probe.

@@ -21,6 +21,7 @@ mod cadence;
 mod clients;
 pub mod command;
 pub mod config;
+mod deadline;
 mod detector;
 mod engine;
 mod exact;

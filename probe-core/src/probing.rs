@@ -363,7 +363,10 @@ mod tests {
         core::iter::from_fn(|| out.pop())
             .map(|command| match command {
                 Command::Probe { burst, count, .. } => (burst, count),
-                Command::SetLevel { .. } | Command::CheckSensor | Command::Record(_) => {
+                Command::SetLevel { .. }
+                | Command::SetDeadline { .. }
+                | Command::CheckSensor
+                | Command::Record(_) => {
                     panic!("{command:?}")
                 }
             })

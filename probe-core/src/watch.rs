@@ -19,8 +19,9 @@ pub use self::memory::Memory;
 use crate::{
     alarm::{Fault, Purpose},
     clients::Clients,
-    command::{Cause, Class, Event, Guard, Reason},
+    command::{Cause, Class, Command, Event, Guard, Reason},
     config::{Action, Classify, Service, ServiceId},
+    deadline::Answers,
     input::{ProbeResult, ServiceReading},
     judge::Judge,
     kinds,
@@ -55,6 +56,8 @@ pub struct Watch {
     clients: Clients,
     names: Buckets,
     load: Load,
+    answers: Answers,
+    deadline: Duration,
     void_until: Timestamp,
     probing: Probing,
     probe_fault: Option<Fault>,
@@ -116,6 +119,8 @@ impl Watch {
             clients: Clients::new(),
             names: Buckets::default(),
             load: Load::default(),
+            answers: Answers::default(),
+            deadline: config.detect.deadline,
             void_until: Timestamp::default(),
             probing: Probing::new(id, config.probe.clone(), first_probe),
             probe_fault: None,
@@ -200,6 +205,27 @@ impl Watch {
         for judge in &mut self.judges {
             judge.refresh(seconds, healthy, verified, now);
         }
+    }
+
+    /// Takes the latencies of its answers; another deadline may follow from them.
+    pub fn learn_deadline(&mut self, buckets: &[u64], moment: Moment, out: &mut Outbox) {
+        if !self.config.detect.learns_deadline {
+            return;
+        }
+        let healthy = moment.live && !moment.blind && !self.is_suspect() && !self.has_failed();
+        self.answers.read(buckets, healthy);
+        let Some(deadline) = self.answers.better_than(self.deadline).filter(|_| healthy) else {
+            return;
+        };
+        self.deadline = deadline;
+        out.push(Command::SetDeadline {
+            service: self.id,
+            deadline,
+        });
+        out.record(Event::Deadline {
+            service: self.id,
+            deadline,
+        });
     }
 
     /// Sets the thresholds of the alarms that may withdraw, and of those that degrade.

@@ -5,10 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http};
+use probe_common::latency;
 use probe_core::{
-    Attention, Level,
+    Attention, Input, Level,
     command::{Cause, Command, Event, ProbePurpose},
-    config::{ProbeKind, WithdrawWhen},
+    config::{ProbeKind, ServiceId, WithdrawWhen},
+    input::Latencies,
     status::{ServiceState, Standing},
 };
 
@@ -24,7 +26,10 @@ fn prefix_that_is_not_announced_is_announced_as_soon_as_its_probes_pass() {
         .iter()
         .filter_map(|(_, command)| match command {
             Command::Probe { count, purpose, .. } => Some((*count, *purpose)),
-            Command::SetLevel { .. } | Command::CheckSensor | Command::Record(_) => None,
+            Command::SetLevel { .. }
+            | Command::CheckSensor
+            | Command::SetDeadline { .. }
+            | Command::Record(_) => None,
         })
         .collect();
     assert_eq!(bursts, [(3, ProbePurpose::Regular); 2]);
@@ -276,4 +281,39 @@ fn prefix_that_someone_announced_while_we_waited_is_adopted() {
     world.run(10 * SECOND);
     assert_eq!(world.levels_set(), []);
     assert_eq!(world.prefix().wanted, Some(Level::Full));
+}
+
+#[test]
+fn a_deadline_follows_the_answers_of_a_healthy_service_only() {
+    let mut config = config(1);
+    config.services[0].detect.learns_deadline = true;
+    let mut world = World::healthy(config);
+    let mut buckets = vec![0; latency::BUCKETS];
+    let mut answers = |world: &mut World, milliseconds: u64| {
+        buckets[latency::bucket(milliseconds * 1_000_000)] += 5000;
+        let latencies = vec![Latencies {
+            service: ServiceId(0),
+            buckets: buckets.clone(),
+        }];
+        let before = world.commands.len();
+        world.handle(Input::Latencies(latencies));
+        world.commands[before..]
+            .iter()
+            .find_map(|(_, command)| match command {
+                Command::SetDeadline { deadline, .. } => Some(deadline.as_millis()),
+                Command::SetLevel { .. }
+                | Command::Probe { .. }
+                | Command::CheckSensor
+                | Command::Record(_) => None,
+            })
+    };
+    assert_eq!(answers(&mut world, 1), None, "nothing to compare with");
+    assert_eq!(answers(&mut world, 1), None, "100 ms is the least");
+    world.fail(0, Answer::Silent, ProbeAnswer::Passes);
+    world.run(SECOND);
+    assert_eq!(answers(&mut world, 400), None, "a fault");
+    world.heal(0);
+    world.run(2 * HOUR);
+    assert_eq!(answers(&mut world, 150), Some(671));
+    assert_eq!(answers(&mut world, 150), None, "and it stays");
 }

@@ -175,10 +175,12 @@ impl Judge {
         if level < before && !ordered {
             self.check_lowering(at, reason, standing)?;
         }
-        if level > before && before == Level::Withdrawn && !ordered {
-            if let Some(withdrawn) = self.withdrawn_at.get(&prefix) {
-                prop_assert!(at.since(*withdrawn) >= HOLD, "within the hold: {reason:?}");
-            }
+        if level > before
+            && before == Level::Withdrawn
+            && !ordered
+            && let Some(withdrawn) = self.withdrawn_at.get(&prefix)
+        {
+            prop_assert!(at.since(*withdrawn) >= HOLD, "within the hold: {reason:?}");
         }
         if level == Level::Withdrawn && !ordered {
             self.withdrawn_at.insert(prefix, at);
@@ -216,7 +218,10 @@ fn new_commands(world: &World, from: usize) -> Vec<(Timestamp, PrefixId, Level, 
                 level,
                 reason,
             } => Some((*at, *prefix, *level, (**reason).clone())),
-            Command::Probe { .. } | Command::CheckSensor | Command::Record(_) => None,
+            Command::Probe { .. }
+            | Command::CheckSensor
+            | Command::SetDeadline { .. }
+            | Command::Record(_) => None,
         })
         .collect()
 }

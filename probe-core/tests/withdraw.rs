@@ -306,6 +306,7 @@ fn suspicion_that_goes_blind_is_held() {
             | Event::ProbeChanged { .. }
             | Event::Impaired { .. }
             | Event::LockedOut { .. }
+            | Event::Deadline { .. }
             | Event::Ordered { .. }
             | Event::RouteDiffers { .. } => None,
         })

@@ -104,7 +104,11 @@ fn service(service: &Service) -> String {
     };
     format!(
         "  {name}: {endpoint}{speaks}, deadline {}, patience {}, broken at {} % failures; probe {}",
-        humantime::format_duration(detect.deadline),
+        if detect.learns_deadline {
+            "auto".to_owned()
+        } else {
+            humantime::format_duration(detect.deadline).to_string()
+        },
         humantime::format_duration(detect.patience),
         (detect.broken * 1000.0).round() / 10.0,
         question::words(probe)
@@ -186,7 +190,7 @@ probe = { http = "http://example.com/health", status = 200 }
         for line in [
             "ok: 1 prefix, 1 service, mode enforce\n",
             "192.0.2.0/24: withdrawn when any service is dead\n",
-            "  web: 192.0.2.10:80/tcp, deadline 200ms, patience 1s, broken at 50 % failures; probe http://example.com/health at 192.0.2.10:80 expecting 200 every 1s, timeout 1s, rise 2, fall 3\n",
+            "  web: 192.0.2.10:80/tcp, deadline auto, patience 1s, broken at 50 % failures; probe http://example.com/health at 192.0.2.10:80 expecting 200 every 1s, timeout 1s, rise 2, fall 3\n",
             "routes in table 4242, protocol 201 full, 202 degraded; kept on exit\n",
         ] {
             assert!(summary.contains(line), "{line} in\n{summary}");

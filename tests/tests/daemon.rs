@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
     bgp::Change,
     capture::Capture,
@@ -144,6 +144,39 @@ fn traced_daemon_tells_of_each_handshake() -> Result<()> {
             .lines()
             .any(|line| line.contains(&format!(" {way} ")) && line.contains(flags));
         ensure!(told, "no {way} with {flags}in\n{log}");
+    }
+    ensure!(daemon.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn deadlines_follow_the_answers_and_no_trial_is_taken_for_late() -> Result<()> {
+    let lab = Lab::start()?;
+    lab.announce(Site::Fra1)?;
+    let _load = lab.load(Plan::steady(500))?;
+    let mut daemon = Lapwing::start_unconfigured(&lab.fra1.node)?;
+    let mut learned = 0;
+    daemon.journal().wait(Duration::from_mins(1), |record| {
+        learned += usize::from(record.is_some_and(|record| record.event() == "deadline"));
+        Ok(learned == Family::ALL.len())
+    })?;
+    std::thread::sleep(Duration::from_secs(3));
+    let status = lab.fra1.lapwing_command(&["status", "--json"])?;
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+    for family in Family::ALL {
+        let endpoint = std::net::SocketAddr::new(family.service(), 80).to_string() + "/tcp";
+        let services = status["services"].as_array().into_iter().flatten();
+        let totals = services
+            .filter(|service| service["endpoint"] == endpoint)
+            .map(|service| service["totals"].clone())
+            .next();
+        let totals = totals.with_context(|| format!("no {endpoint} in {status}"))?;
+        ensure!(
+            totals["succeeded"].as_u64() > Some(4000)
+                && totals["late"] == 0
+                && totals["failed"] == 0,
+            "{endpoint}: {totals}"
+        );
     }
     ensure!(daemon.stop()?.success());
     Ok(())

@@ -5,7 +5,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Watch;
-use crate::{clients, judge, time::Timestamp};
+use crate::{clients, deadline, judge, time::Timestamp};
 
 /// What was learned about a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub struct Memory {
     judges: Vec<judge::Memory>,
     /// Of its clients.
     clients: clients::Learned,
+    /// Of how long its answers take.
+    answers: deadline::Learned,
 }
 
 impl Watch {
@@ -22,6 +24,7 @@ impl Watch {
         Memory {
             judges: self.judges.iter().map(judge::Judge::memory).collect(),
             clients: self.clients.learned().clone(),
+            answers: self.answers.learned().clone(),
         }
     }
 
@@ -38,5 +41,6 @@ impl Watch {
             }
         }
         self.clients.recall(memory.clients, ago, then, now);
+        self.answers.recall(memory.answers);
     }
 }

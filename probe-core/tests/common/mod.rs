@@ -44,6 +44,7 @@ pub fn service(name: &str, address: &str) -> Service {
             patience: Duration::ZERO,
             grey_patience: 5 * SECOND,
             deadline: 100 * MS,
+            learns_deadline: false,
             arm_after: 200,
             settle: 60 * SECOND,
         },
@@ -364,7 +365,7 @@ impl World {
                 } => self.launch(*service, *burst, *count),
                 Command::SetLevel { prefix, level, .. } => routes.push((*prefix, *level)),
                 Command::CheckSensor => asked_for_sensor = true,
-                Command::Record(_) => {}
+                Command::SetDeadline { .. } | Command::Record(_) => {}
             }
             self.commands.push((self.now, command));
         }
@@ -498,7 +499,10 @@ impl World {
                     level,
                     reason,
                 } => Some((*at, *prefix, *level, (**reason).clone())),
-                Command::Probe { .. } | Command::CheckSensor | Command::Record(_) => None,
+                Command::Probe { .. }
+                | Command::CheckSensor
+                | Command::SetDeadline { .. }
+                | Command::Record(_) => None,
             })
             .collect()
     }
@@ -515,7 +519,10 @@ impl World {
             .iter()
             .filter_map(|(_, command)| match command {
                 Command::Record(event) => Some(event.clone()),
-                Command::Probe { .. } | Command::CheckSensor | Command::SetLevel { .. } => None,
+                Command::Probe { .. }
+                | Command::CheckSensor
+                | Command::SetDeadline { .. }
+                | Command::SetLevel { .. } => None,
             })
             .collect()
     }
@@ -533,6 +540,7 @@ impl World {
                 | Event::Blind { .. }
                 | Event::Impaired { .. }
                 | Event::LockedOut { .. }
+                | Event::Deadline { .. }
                 | Event::Ordered { .. }
                 | Event::RouteDiffers { .. } => None,
             })

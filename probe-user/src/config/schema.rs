@@ -29,6 +29,7 @@ pub const DETECT: Detect = Detect {
     patience: Duration::from_secs(1),
     grey_patience: Duration::from_secs(5),
     deadline: Duration::from_millis(200),
+    learns_deadline: true,
     arm_after: 200,
     settle: Duration::from_mins(1),
 };
@@ -331,10 +332,13 @@ fn grey_patience(value: value::Value<'_>) -> Result<Duration, value::Fault> {
     value::duration(Duration::from_secs(1), Duration::from_hours(1))(value)
 }
 
-/// Below 10 ms the ticks would cost more than they tell; above 30 s a client has
+/// None: the answers say what is late. Below 10 ms the ticks would cost more than they tell; above 30 s a client has
 /// long given up.
-fn deadline(value: value::Value<'_>) -> Result<Duration, value::Fault> {
-    value::duration(Duration::from_millis(10), Duration::from_secs(30))(value)
+fn deadline(value: value::Value<'_>) -> Result<Option<Duration>, value::Fault> {
+    if value.text("\"auto\"")? == "auto" {
+        return Ok(None);
+    }
+    value::duration(Duration::from_millis(10), Duration::from_secs(30))(value).map(Some)
 }
 
 fn arm_after(value: value::Value<'_>) -> Result<u32, value::Fault> {
@@ -367,6 +371,8 @@ fn read_detect(section: &Section<'_>) -> Detect {
 
 /// The keys that a service may have of its own.
 pub fn read_detect_overrides(section: &Section<'_>, default: Detect) -> Detect {
+    let asked = section.read("deadline", deadline);
+    let late = asked.flatten();
     Detect {
         broken: section
             .read("broken", value::broken)
@@ -377,9 +383,8 @@ pub fn read_detect_overrides(section: &Section<'_>, default: Detect) -> Detect {
         grey_patience: section
             .read("grey_patience", grey_patience)
             .unwrap_or(default.grey_patience),
-        deadline: section
-            .read("deadline", deadline)
-            .unwrap_or(default.deadline),
+        deadline: late.unwrap_or(default.deadline),
+        learns_deadline: asked.map_or(default.learns_deadline, |_| late.is_none()),
         arm_after: section
             .read("arm_after", arm_after)
             .unwrap_or(default.arm_after),

@@ -136,6 +136,8 @@ probe = { http = "http://192.0.2.99:81/", interval = "5s" }
     assert!((a.detect.broken - 0.3).abs() < 1e-9);
     assert_eq!(b.detect.patience, Duration::from_secs(3));
     assert_eq!(b.detect.deadline, Duration::from_millis(100));
+    assert!(!a.detect.learns_deadline && !b.detect.learns_deadline);
+    assert!(Settings::without_file().detect.learns_deadline);
     assert_eq!(
         b.probe.kind,
         ProbeKind::Http {

@@ -1,6 +1,7 @@
 //! The loop itself: waits for whatever comes first, hands it to the core, and has
 //! the core's commands carried out.
 
+mod deadlines;
 mod orders;
 
 use std::time::Duration;
@@ -72,6 +73,7 @@ pub struct Daemon {
     sensor: Sensor,
     reader: Reader,
     next_second: Timestamp,
+    latencies_due: Timestamp,
     _socket: SocketFile,
     _lock: Lock,
 }
@@ -143,6 +145,7 @@ impl Daemon {
             sensor,
             reader: Reader::new(pace, now),
             next_second: now,
+            latencies_due: now,
             _socket: socket,
             _lock: lock,
         }
@@ -250,6 +253,9 @@ impl Daemon {
                     count,
                     purpose,
                 } => self.launcher.launch(service, burst, count, purpose),
+                Command::SetDeadline { service, deadline } => {
+                    self.set_deadline(service, deadline);
+                }
                 Command::CheckSensor => {
                     let sensor = self.datapath.sensor();
                     self.engine.handle(Input::Sensor(sensor), datapath::now());
@@ -299,6 +305,7 @@ impl Daemon {
         self.journal.retry();
         let attachments = self.datapath.attachments();
         self.keeper.look(&self.engine, &attachments, now);
+        self.learn_deadlines(now);
         let counters = self.datapath.counters();
         self.datapath.adapt(&counters, now);
         self.view.publish(

@@ -18,6 +18,48 @@ pub fn log(record: &Record) {
             hook,
             mode,
         } => tracing::info!("attached to {interface} {hook} ({mode})"),
+        Record::LockedOut {
+            prefix,
+            withdrawals,
+            hold_ns,
+        } => tracing::error!(
+            "{prefix} is locked out after {withdrawals} withdraws in a quarter of an hour: it stays withdrawn for {}, or until `lapwing pin` raises it",
+            humantime::format_duration(Duration::from_secs(hold_ns / 1_000_000_000))
+        ),
+        Record::Ordered {
+            order,
+            prefix,
+            directive,
+            expired,
+            ..
+        } => log_order(order, prefix.as_deref(), directive.as_ref(), *expired),
+        Record::Held {
+            prefix,
+            level,
+            guard,
+            sentence,
+            ..
+        } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
+        Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
+        Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
+        Record::Armed { .. }
+        | Record::Deadline { .. }
+        | Record::Suspected { .. }
+        | Record::Cleared { .. }
+        | Record::Impaired { .. }
+        | Record::Verdict { .. }
+        | Record::ProbeChanged { .. } => log_service(record),
+        Record::RouteDiffers { .. }
+        | Record::Decision { .. }
+        | Record::RouteSet { .. }
+        | Record::RouteFailed { .. }
+        | Record::RouteConflict { .. }
+        | Record::RouteObserved { .. } => log_route(record),
+    }
+}
+
+fn log_service(record: &Record) {
+    match record {
         Record::Armed {
             service,
             kind,
@@ -27,6 +69,13 @@ pub fn log(record: &Record) {
             "{service} is armed for {}: {trials} trials, {:.1} % of them good",
             kind.name(),
             success_ratio * 100.0
+        ),
+        Record::Deadline {
+            service,
+            deadline_ns,
+        } => tracing::info!(
+            "trials of {service} are late after {} ms from now on, as its answers say",
+            deadline_ns / 1_000_000
         ),
         Record::Suspected { sentence, .. } => tracing::warn!("suspicion: {sentence}"),
         Record::Cleared {
@@ -49,21 +98,6 @@ pub fn log(record: &Record) {
             impaired: false,
             ..
         } => tracing::info!("{service} is no longer impaired"),
-        Record::LockedOut {
-            prefix,
-            withdrawals,
-            hold_ns,
-        } => tracing::error!(
-            "{prefix} is locked out after {withdrawals} withdraws in a quarter of an hour: it stays withdrawn for {}, or until `lapwing pin` raises it",
-            humantime::format_duration(Duration::from_secs(hold_ns / 1_000_000_000))
-        ),
-        Record::Ordered {
-            order,
-            prefix,
-            directive,
-            expired,
-            ..
-        } => log_order(order, prefix.as_deref(), directive.as_ref(), *expired),
         Record::Verdict {
             service,
             failed: true,
@@ -76,13 +110,6 @@ pub fn log(record: &Record) {
             sentence,
             ..
         } => tracing::info!("{service} is held to be alive: {sentence}"),
-        Record::Held {
-            prefix,
-            level,
-            guard,
-            sentence,
-            ..
-        } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
         Record::ProbeChanged {
             service,
             passes: true,
@@ -96,14 +123,19 @@ pub fn log(record: &Record) {
             "the probe of {service} fails: {}",
             failure_words(failure.as_ref())
         ),
-        Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
-        Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
-        Record::RouteDiffers { .. }
+        Record::Started { .. }
+        | Record::Stopped { .. }
+        | Record::Attached { .. }
+        | Record::LockedOut { .. }
+        | Record::Ordered { .. }
+        | Record::Held { .. }
+        | Record::Blind { .. }
+        | Record::RouteDiffers { .. }
         | Record::Decision { .. }
         | Record::RouteSet { .. }
         | Record::RouteFailed { .. }
         | Record::RouteConflict { .. }
-        | Record::RouteObserved { .. } => log_route(record),
+        | Record::RouteObserved { .. } => {}
     }
 }
 
@@ -153,6 +185,7 @@ fn log_route(record: &Record) {
         | Record::Stopped { .. }
         | Record::Attached { .. }
         | Record::Armed { .. }
+        | Record::Deadline { .. }
         | Record::Suspected { .. }
         | Record::Cleared { .. }
         | Record::Impaired { .. }

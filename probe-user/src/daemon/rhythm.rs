@@ -93,6 +93,11 @@ impl Reader {
         }
     }
 
+    /// Deadlines have changed, and what follows from them.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
     /// When the next reading is due.
     pub fn due(&self) -> Timestamp {
         self.due

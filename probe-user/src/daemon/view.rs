@@ -92,6 +92,7 @@ impl View {
             | Event::Verdict { .. }
             | Event::Impaired { .. }
             | Event::LockedOut { .. }
+            | Event::Deadline { .. }
             | Event::Ordered { .. }
             | Event::ProbeChanged { .. }
             | Event::Blind { .. } => {}

@@ -1,9 +1,12 @@
 //! The data plane as a whole: the object, where it is attached, and what it says.
 
+use std::time::Duration;
+
 use aya_log::EbpfLogger;
 use probe_common::{counters::Counters, skip::Skip};
 use probe_core::{
     Timestamp,
+    config::ServiceId,
     input::{Reading, Sensor},
 };
 
@@ -111,6 +114,15 @@ impl Datapath {
     /// About once a second.
     pub fn adapt(&mut self, counters: &[Counters], now: Timestamp) {
         self.adaptation.update(&self.object, counters, now);
+    }
+
+    /// Makes the kernel side call trials of a service late after another time. The
+    /// service gets its other cohort rings; all of them are read anew.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn set_deadline(&mut self, service: ServiceId, deadline: Duration) -> Result<(), Error> {
+        self.object.set_deadline(service, deadline)
     }
 
     /// Every service's counters.

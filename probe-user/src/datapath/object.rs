@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read as _,
     os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 use aya::{
@@ -15,6 +16,8 @@ use probe_common::{
     parse::tunnel::Tunnels,
     service::{MAX_SERVICES, Options, Service, WAYS, bucket},
 };
+
+use probe_core::config::ServiceId;
 
 use super::{
     Deadlines, Error, ServiceSpec, kernel,
@@ -55,6 +58,8 @@ pub struct Object {
     pub(super) tables: Tables,
     /// Where each service is counted, by service id.
     pub(super) places: Vec<Place>,
+    services: Vec<ServiceSpec>,
+    flags: LoadFlags,
 }
 
 impl Object {
@@ -87,7 +92,22 @@ impl Object {
             ebpf,
             tables,
             places,
+            services: services.to_vec(),
+            flags,
         })
+    }
+
+    /// Publishes the services anew, with another deadline of one of them.
+    ///
+    /// # Errors
+    /// When a map cannot be written.
+    pub fn set_deadline(&mut self, service: ServiceId, deadline: Duration) -> Result<(), Error> {
+        let Some(spec) = self.services.get_mut(service.0 as usize) else {
+            return Ok(());
+        };
+        spec.deadline = deadline;
+        self.places = publish(&mut self.tables, &self.services, &self.flags)?;
+        Ok(())
     }
 
     /// All of the object, for tools that load one with more programs and maps.

@@ -98,6 +98,13 @@ pub enum Record {
         /// In numbers.
         reason: ReasonRecord,
     },
+    /// Trials are late after another time than before.
+    Deadline {
+        /// Of which service.
+        service: String,
+        /// The time.
+        deadline_ns: u64,
+    },
     /// A suspicion ended without an action.
     Cleared {
         /// About which service.
@@ -322,6 +329,10 @@ impl Record {
                 kind: *kind,
                 trials: *trials,
                 success_ratio: *success_ratio,
+            },
+            Event::Deadline { service, deadline } => Self::Deadline {
+                service: names.service(*service),
+                deadline_ns: nanoseconds(*deadline),
             },
             Event::Suspected { service, reason } => Self::Suspected {
                 service: names.service(*service),

@@ -144,8 +144,11 @@ impl Judge {
                 // The capture's sensor is never taken away.
                 Command::CheckSensor => self.engine.handle(Input::Sensor(Sensor::Attached), at),
                 // Nobody can be probed in the past, and in observe mode without
-                // prefixes nothing else is decided.
-                Command::Probe { .. } | Command::SetLevel { .. } | Command::Record(_) => {}
+                // prefixes nothing else is decided. No latencies are handed in.
+                Command::Probe { .. }
+                | Command::SetLevel { .. }
+                | Command::SetDeadline { .. }
+                | Command::Record(_) => {}
             }
         }
     }
