@@ -187,6 +187,48 @@ pub struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 64);
 
+/// A set as words, the way user space reads it.
+pub type SetWords = [u64; size_of::<Set>() / 8];
+
+/// An entry as it was at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// How far the flow was.
+    pub state: State,
+    /// Index of the service.
+    pub service: u32,
+    /// The client's address.
+    pub client: Address,
+    /// Cohort ring of the latest trial.
+    pub ring: u32,
+    /// When that started.
+    pub started_ns: u64,
+    /// When that is late.
+    pub expires_ns: u64,
+}
+
+impl Seen {
+    /// The entries of a set.
+    pub fn of(set: &SetWords) -> impl Iterator<Item = Self> + '_ {
+        set.chunks_exact(size_of::<Entry>() / 8).map(|words| Self {
+            state: State(words[0] as u32),
+            service: (words[0] >> 32) as u32,
+            client: Address([words[1], words[2]]),
+            started_ns: words[5],
+            expires_ns: words[6],
+            ring: words[7] as u32,
+        })
+    }
+}
+
+const _: () = assert!(
+    core::mem::offset_of!(Entry, service) == 4
+        && core::mem::offset_of!(Entry, client) == 8
+        && core::mem::offset_of!(Entry, started_ns) == 40
+        && core::mem::offset_of!(Entry, expires_ns) == 48
+        && core::mem::offset_of!(Entry, ring) == 56
+);
+
 /// The set of a flow.
 #[repr(C)]
 #[derive(Debug, Default)]

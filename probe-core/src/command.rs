@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{PrefixId, ServiceId},
-    input::{Directive, Order, ProbeFailure},
+    input::{Directive, Order, ProbeFailure, Sample},
     level::Level,
     time::Timestamp,
 };
@@ -42,6 +42,14 @@ pub enum Command {
         service: ServiceId,
         /// The time.
         deadline: Duration,
+    },
+    /// Read some of the flows whose trials failed lately, and answer with
+    /// `Input::Evidence`.
+    CollectEvidence {
+        /// Of which service.
+        service: ServiceId,
+        /// Of which kind.
+        kind: Kind,
     },
     /// Look whether every hook is in place, now, and answer with `Input::Sensor`.
     ///
@@ -327,6 +335,8 @@ pub struct Reason {
     pub stood: Duration,
     /// The services of the prefix that are held to be dead.
     pub failed_services: Vec<ServiceId>,
+    /// A sample of the failing flows, if one was taken.
+    pub evidence: Option<Sample>,
     /// What the operator said, if it is an order.
     pub order: Option<Directive>,
 }

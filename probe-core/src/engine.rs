@@ -116,6 +116,11 @@ impl Engine {
         match input {
             Input::Reading(reading) => self.read(&reading),
             Input::Latencies(latencies) => self.learn_deadlines(&latencies),
+            Input::Evidence(evidence) => {
+                if let Some(watch) = watch_mut(&mut self.watches, evidence.service) {
+                    watch.take_evidence(evidence.kind, evidence.sample);
+                }
+            }
             Input::Probe(result) => self.probed(&result),
             Input::Route { prefix, observed } => self.observed(prefix, observed),
             Input::Sensor(sensor) => self.sensed(sensor),

@@ -4,6 +4,7 @@
 
 use core::{fmt, time::Duration};
 
+use ipnet::IpNet;
 use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub enum Input {
     Reading(Reading),
     /// The answers' latencies were read: now and then, of every service.
     Latencies(Vec<Latencies>),
+    /// The flows were read whose trials failed lately.
+    Evidence(Evidence),
     /// A probe ended.
     Probe(ProbeResult),
     /// What the kernel's table holds for a prefix: at start, and after each change
@@ -107,6 +110,28 @@ pub struct Latencies {
     pub service: ServiceId,
     /// Answers by bucket of [`probe_common::latency`]: cumulative.
     pub buckets: Vec<u64>,
+}
+
+/// A sample of the flows whose trials of one kind failed lately.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Which service.
+    pub service: ServiceId,
+    /// Which kind.
+    pub kind: Kind,
+    /// The sample.
+    pub sample: Sample,
+}
+
+/// Where failing flows came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// So many were found.
+    pub flows: u32,
+    /// From so many networks.
+    pub networks: u32,
+    /// The networks (/24, /48) with most of them, and how many each.
+    pub busiest: Vec<(IpNet, u32)>,
 }
 
 /// The end of one active probe.

@@ -11,6 +11,7 @@ use crate::{
     baseline::{self, Armed, Baseline},
     config::Detect,
     detector::Detector,
+    input::Sample,
     kinds::{self, Effect},
     rate::RateLeg,
     time::Timestamp,
@@ -32,6 +33,8 @@ pub struct Judge {
     pub last_judged: Option<Timestamp>,
     /// When a trial was last judged a failure.
     pub last_failed: Option<Timestamp>,
+    /// Which flows failed, as of the last suspicion.
+    pub evidence: Option<Sample>,
     /// Judged trials and failures since the last reset.
     since_reset: (u64, u64),
     grey_patience: Duration,
@@ -62,6 +65,7 @@ impl Judge {
             },
             last_judged: None,
             last_failed: None,
+            evidence: None,
             since_reset: (0, 0),
             grey_patience: detect.grey_patience,
         }
@@ -142,6 +146,7 @@ impl Judge {
     pub fn reset(&mut self) -> bool {
         self.last_judged = None;
         self.last_failed = None;
+        self.evidence = None;
         self.since_reset = (0, 0);
         let mut had_fault = false;
         for alarm in &mut self.alarms {

@@ -365,6 +365,7 @@ mod tests {
                 Command::Probe { burst, count, .. } => (burst, count),
                 Command::SetLevel { .. }
                 | Command::SetDeadline { .. }
+                | Command::CollectEvidence { .. }
                 | Command::CheckSensor
                 | Command::Record(_) => {
                     panic!("{command:?}")

@@ -190,6 +190,7 @@ mod tests {
             first_failure: None,
             stood: Duration::ZERO,
             failed_services: vec![],
+            evidence: None,
             order: None,
         }
     }

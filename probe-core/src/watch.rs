@@ -22,7 +22,7 @@ use crate::{
     command::{Cause, Class, Command, Event, Guard, Reason},
     config::{Action, Classify, Service, ServiceId},
     deadline::Answers,
-    input::{ProbeResult, ServiceReading},
+    input::{ProbeResult, Sample, ServiceReading},
     judge::Judge,
     kinds,
     load::{Load, Usual},
@@ -204,6 +204,13 @@ impl Watch {
         self.names.refresh(seconds);
         for judge in &mut self.judges {
             judge.refresh(seconds, healthy, verified, now);
+        }
+    }
+
+    /// Takes a sample of its failing flows.
+    pub fn take_evidence(&mut self, kind: Kind, sample: Sample) {
+        if let Some(judge) = self.judges.iter_mut().find(|judge| judge.kind == kind) {
+            judge.evidence = Some(sample);
         }
     }
 

@@ -36,6 +36,7 @@ fn a_tenth_failing_degrades_within_ten_seconds_and_returns_after_the_hold() {
         reason.second_leg,
         Some(SecondLeg::SomeProbes { .. })
     ));
+    assert_eq!(reason.evidence, Some(common::sample()));
     assert_eq!(world.state(0), ServiceState::Impaired);
     assert_eq!(world.prefix().standing, Standing::Impaired);
     world.run(2 * MINUTE);

@@ -29,6 +29,7 @@ fn prefix_that_is_not_announced_is_announced_as_soon_as_its_probes_pass() {
             Command::SetLevel { .. }
             | Command::CheckSensor
             | Command::SetDeadline { .. }
+            | Command::CollectEvidence { .. }
             | Command::Record(_) => None,
         })
         .collect();
@@ -304,6 +305,7 @@ fn a_deadline_follows_the_answers_of_a_healthy_service_only() {
                 Command::SetLevel { .. }
                 | Command::Probe { .. }
                 | Command::CheckSensor
+                | Command::CollectEvidence { .. }
                 | Command::Record(_) => None,
             })
     };

@@ -221,6 +221,7 @@ fn new_commands(world: &World, from: usize) -> Vec<(Timestamp, PrefixId, Level, 
             Command::Probe { .. }
             | Command::CheckSensor
             | Command::SetDeadline { .. }
+            | Command::CollectEvidence { .. }
             | Command::Record(_) => None,
         })
         .collect()

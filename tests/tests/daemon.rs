@@ -98,6 +98,8 @@ fn observing_daemon_decides_and_changes_nothing() -> Result<()> {
         if let Some(record) =
             record.filter(|record| record.event() == "held" && record.text("guard") == "observe")
         {
+            let evidence = &record.0["reason"]["evidence"];
+            ensure!(evidence["flows"].as_u64() > Some(0), "{evidence}");
             held.push(record.text("prefix").to_owned());
         }
         Ok(Family::ALL

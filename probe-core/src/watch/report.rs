@@ -43,6 +43,10 @@ impl Watch {
             first_failure: detector.episode().map(|episode| episode.first_failure),
             stood,
             failed_services: Vec::new(),
+            evidence: judge
+                .evidence
+                .clone()
+                .filter(|_| cause == Cause::LiveTrials),
             order: None,
         }
     }

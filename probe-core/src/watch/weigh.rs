@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{Moment, QUIET, Watch};
 use crate::{
     alarm::{Fault, Purpose},
-    command::{Cause, Class, Event, Reason, SecondLeg},
+    command::{Cause, Class, Command, Event, Reason, SecondLeg},
     kinds,
     outbox::Outbox,
     suspicion::{Evidence, Finding, Spread, Suspicion},
@@ -110,9 +110,14 @@ impl Watch {
         if !others || alarm.purpose == Purpose::Withdraw {
             self.probing.forget_second_leg();
         }
+        self.judges[at.judge].evidence = None;
         out.record(Event::Suspected {
             service: self.id,
             reason: Box::new(self.alarm_reason(at, Duration::ZERO, None)),
+        });
+        out.push(Command::CollectEvidence {
+            service: self.id,
+            kind: self.judges[at.judge].kind,
         });
         suspicion
     }

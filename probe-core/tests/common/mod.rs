@@ -17,8 +17,8 @@ use probe_core::{
         Protocol, Recover, Service, ServiceId, WithdrawWhen,
     },
     input::{
-        Bucket, CohortReading, ProbeFailure, ProbeResult, Reading, Sensor, ServiceReading,
-        TrialReading,
+        Bucket, CohortReading, Evidence, ProbeFailure, ProbeResult, Reading, Sample, Sensor,
+        ServiceReading, TrialReading,
     },
     status::{PrefixStatus, ServiceState},
 };
@@ -266,6 +266,15 @@ pub struct Client {
     connected: Timestamp,
 }
 
+/// What the flow table holds whenever it is looked at.
+pub fn sample() -> Sample {
+    Sample {
+        flows: 7,
+        networks: 1,
+        busiest: vec![("198.51.100.0/24".parse().unwrap(), 7)],
+    }
+}
+
 /// The engine and the world around it.
 pub struct World {
     pub config: Config,
@@ -355,6 +364,7 @@ impl World {
         self.engine.handle(input, self.now);
         let mut routes = Vec::new();
         let mut asked_for_sensor = false;
+        let mut collect = Vec::new();
         while let Some(command) = self.engine.next_command() {
             match &command {
                 Command::Probe {
@@ -365,9 +375,17 @@ impl World {
                 } => self.launch(*service, *burst, *count),
                 Command::SetLevel { prefix, level, .. } => routes.push((*prefix, *level)),
                 Command::CheckSensor => asked_for_sensor = true,
+                Command::CollectEvidence { service, kind } => collect.push((*service, *kind)),
                 Command::SetDeadline { .. } | Command::Record(_) => {}
             }
             self.commands.push((self.now, command));
+        }
+        for (service, kind) in collect {
+            self.handle(Input::Evidence(Evidence {
+                service,
+                kind,
+                sample: sample(),
+            }));
         }
         if asked_for_sensor {
             self.handle(Input::Sensor(self.sensor.clone()));
@@ -502,6 +520,7 @@ impl World {
                 Command::Probe { .. }
                 | Command::CheckSensor
                 | Command::SetDeadline { .. }
+                | Command::CollectEvidence { .. }
                 | Command::Record(_) => None,
             })
             .collect()
@@ -522,6 +541,7 @@ impl World {
                 Command::Probe { .. }
                 | Command::CheckSensor
                 | Command::SetDeadline { .. }
+                | Command::CollectEvidence { .. }
                 | Command::SetLevel { .. } => None,
             })
             .collect()

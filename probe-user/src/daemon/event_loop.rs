@@ -7,7 +7,11 @@ mod orders;
 use std::time::Duration;
 
 use anyhow::Context;
-use probe_core::{Attention, Command, Engine, Input, Timestamp, config::Mode, input::Sensor};
+use probe_core::{
+    Attention, Command, Engine, Input, Timestamp,
+    config::Mode,
+    input::{Evidence, Sensor},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -253,6 +257,17 @@ impl Daemon {
                     count,
                     purpose,
                 } => self.launcher.launch(service, burst, count, purpose),
+                Command::CollectEvidence { service, kind } => {
+                    let now = datapath::now();
+                    if let Some(sample) = self.datapath.evidence(service, kind, now) {
+                        let evidence = Evidence {
+                            service,
+                            kind,
+                            sample,
+                        };
+                        self.engine.handle(Input::Evidence(evidence), now);
+                    }
+                }
                 Command::SetDeadline { service, deadline } => {
                     self.set_deadline(service, deadline);
                 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use aya_log::EbpfLogger;
-use probe_common::{counters::Counters, skip::Skip};
+use probe_common::{counters::Counters, skip::Skip, trial::Kind};
 use probe_core::{
     Timestamp,
     config::ServiceId,
-    input::{Reading, Sensor},
+    input::{Reading, Sample, Sensor},
 };
 
 use super::{
@@ -123,6 +123,11 @@ impl Datapath {
     /// When a map cannot be written.
     pub fn set_deadline(&mut self, service: ServiceId, deadline: Duration) -> Result<(), Error> {
         self.object.set_deadline(service, deadline)
+    }
+
+    /// Where flows come from whose trials of this kind failed lately.
+    pub fn evidence(&self, service: ServiceId, kind: Kind, now: Timestamp) -> Option<Sample> {
+        self.object.evidence(service, kind, now)
     }
 
     /// Every service's counters.

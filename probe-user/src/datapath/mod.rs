@@ -15,6 +15,7 @@ mod attach;
 mod bell;
 mod clsact;
 mod driver;
+mod evidence;
 mod kernel;
 mod links;
 mod load;

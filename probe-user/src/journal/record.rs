@@ -9,7 +9,7 @@ use probe_core::{
     Config, Level, Reason,
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
-    input::{Directive, Order, ProbeFailure},
+    input::{Directive, Order, ProbeFailure, Sample},
 };
 use serde::Serialize;
 
@@ -274,6 +274,8 @@ pub struct ReasonRecord {
     stood_ns: u64,
     failed_services: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Sample>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
 }
 
@@ -293,6 +295,7 @@ impl ReasonRecord {
             first_failure,
             stood,
             failed_services,
+            evidence,
             order,
         } = reason;
         Self {
@@ -310,6 +313,7 @@ impl ReasonRecord {
                 .iter()
                 .map(|service| names.service(*service))
                 .collect(),
+            evidence: evidence.clone(),
             order: order.clone(),
         }
     }

@@ -148,6 +148,7 @@ impl Judge {
                 Command::Probe { .. }
                 | Command::SetLevel { .. }
                 | Command::SetDeadline { .. }
+                | Command::CollectEvidence { .. }
                 | Command::Record(_) => {}
             }
         }
