@@ -1,7 +1,7 @@
 //! What clients, service and probes do at one time: the words in which scenarios are
 //! written.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use probe_common::address::NETWORK_BUCKETS;
 use probe_core::input::ProbeFailure;
@@ -35,34 +35,48 @@ impl Networks {
         if dominant {
             return DOMINANT;
         }
+        // The inverse of `MANY_UP_TO`.
         let part = draw.unit();
-        let network = (0..NETWORK_BUCKETS - 1)
-            .find(|network| part < many_up_to(*network))
-            .unwrap_or(NETWORK_BUCKETS - 1);
-        u8::try_from(network).unwrap_or_default()
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a part of sixty-four"
+        )]
+        let network = (part * part.sqrt() * NETWORK_BUCKETS as f64) as u8;
+        network
     }
 
-    /// The part of all clients that are of the networks up to and with this one.
-    pub fn up_to(self, network: usize) -> f64 {
-        let dominant = if network >= usize::from(DOMINANT) {
-            1.0
-        } else {
-            0.0
-        };
+    /// The part of all clients that are of each network, or of one before it.
+    pub fn up_to(self) -> &'static [f64; NETWORK_BUCKETS] {
         match self {
-            Self::Many => many_up_to(network),
-            Self::Dominated => {
-                (1.0 - DOMINANT_PART) * many_up_to(network) + DOMINANT_PART * dominant
-            }
-            Self::Dominant => dominant,
+            Self::Many => &MANY_UP_TO,
+            Self::Dominated => &DOMINATED_UP_TO,
+            Self::Dominant => &DOMINANT_UP_TO,
         }
     }
 }
 
-fn many_up_to(network: usize) -> f64 {
-    let part = (network + 1) as f64 / NETWORK_BUCKETS as f64;
-    part * part.cbrt().recip()
-}
+/// Part to the power of two thirds: the first networks are the largest.
+static MANY_UP_TO: LazyLock<[f64; NETWORK_BUCKETS]> = LazyLock::new(|| {
+    core::array::from_fn(|network| {
+        let part = (network + 1) as f64 / NETWORK_BUCKETS as f64;
+        part.cbrt() * part.cbrt()
+    })
+});
+static DOMINANT_UP_TO: LazyLock<[f64; NETWORK_BUCKETS]> = LazyLock::new(|| {
+    core::array::from_fn(|network| {
+        if network >= usize::from(DOMINANT) {
+            1.0
+        } else {
+            0.0
+        }
+    })
+});
+static DOMINATED_UP_TO: LazyLock<[f64; NETWORK_BUCKETS]> = LazyLock::new(|| {
+    core::array::from_fn(|network| {
+        (1.0 - DOMINANT_PART) * MANY_UP_TO[network] + DOMINANT_PART * DOMINANT_UP_TO[network]
+    })
+});
 
 /// How trials end: the parts that are not answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -250,7 +264,7 @@ mod tests {
                 so_far += count;
                 let part = f64::from(so_far) / 20_000.0;
                 assert!(
-                    (part - networks.up_to(network)).abs() < 0.02,
+                    (part - networks.up_to()[network]).abs() < 0.02,
                     "{networks:?} {network}: {part}"
                 );
             }

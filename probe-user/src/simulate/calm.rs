@@ -72,9 +72,9 @@ impl Calm {
         },
         Self {
             name: "bursts",
-            about: "correlated failures: fifty times a day for 10 s on average, 2 to 8 % of trials and probes fail",
+            about: "correlated failures: twenty times a day for 10 s on average, 2 to 8 % of trials and probes fail",
             days: Days::usual,
-            per_day: 50.0,
+            per_day: 20.0,
             episode: burst,
         },
         Self {

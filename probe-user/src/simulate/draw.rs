@@ -36,11 +36,6 @@ impl Draw {
         low + (high - low) * self.unit()
     }
 
-    /// One of `count` places, evenly.
-    pub fn place(&mut self, count: usize) -> usize {
-        let wide = u128::from(self.0.next_u64()) * count as u128;
-        usize::try_from(wide >> 64).unwrap_or_default()
-    }
 
     /// Exponential with mean 1.
     pub fn exponential(&mut self) -> f64 {

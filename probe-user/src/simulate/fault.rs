@@ -283,3 +283,4 @@ fn delay(starts: &[Timestamp], onset: Timestamp, at: Timestamp, deadline: Durati
         time: at.since(onset),
     }
 }
+

@@ -11,7 +11,7 @@ use probe_core::{
     input::{ProbeResult, Reading, Sensor},
 };
 
-use super::{draw::Draw, script::Script, site::Site, trace::Trace};
+use super::{draw::Draw, kernel::Shape, script::Script, site::Site, trace::Trace};
 use crate::{daemon::rhythm::Pace, datapath::Deadlines};
 
 /// How long a probe takes that passes.
@@ -28,6 +28,8 @@ pub struct Host {
     pub(super) sites: Vec<Site>,
     pub(super) draw: Draw,
     pub(super) pace: Pace,
+    /// The shape of the rings.
+    pub(super) shape: Shape,
     /// Probe results on their way, in the order of their arrival.
     pub(super) results: BTreeMap<(Timestamp, u64), ProbeResult>,
     probes: Vec<Probe>,
@@ -74,6 +76,7 @@ impl Host {
             sites,
             draw,
             pace,
+            shape: Shape::Fine,
             results: BTreeMap::new(),
             probes,
             sent: 0,
@@ -123,6 +126,17 @@ impl Host {
             .map(|(index, site)| site.kernel.reading(ServiceId(index)))
             .collect();
         self.handle(Input::Reading(Reading { services }));
+    }
+
+    /// Changes over to rings of another shape, between two readings at one instant: no
+    /// trial is lost, and the core learns the new rings' base.
+    pub(super) fn reshape(&mut self, shape: Shape) {
+        self.read();
+        self.shape = shape;
+        for site in &mut self.sites {
+            site.kernel.reshape(shape);
+        }
+        self.read();
     }
 
     /// Hands the probe results in that are there by now.

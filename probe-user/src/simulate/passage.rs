@@ -22,7 +22,7 @@ use super::{
 use crate::daemon::rhythm::Reader;
 
 /// The longest span.
-const SPAN: Duration = Duration::from_secs(1);
+const SPAN: Duration = Duration::from_secs(2);
 /// How long one stays close after there was a reason to.
 const LINGER: Duration = Duration::from_secs(2);
 /// A service answers, and turns down, so quickly.
@@ -43,7 +43,6 @@ pub enum Closeness {
 /// Lets time pass.
 pub struct Passage {
     closeness: Closeness,
-    shape: Shape,
     close_until: Timestamp,
     reader: Reader,
     trials: Vec<Trials>,
@@ -76,7 +75,6 @@ impl Passage {
     pub fn new(host: &Host, closeness: Closeness) -> Self {
         Self {
             closeness,
-            shape: Shape::Fine,
             close_until: host.now,
             reader: Reader::new(host.pace, host.now),
             trials: vec![Trials::default(); host.sites.len()],
@@ -115,19 +113,13 @@ impl Passage {
         }
     }
 
-    /// Changes over to rings of another shape, between two readings at one instant: no
-    /// trial is lost, and the core learns the new rings' base.
+    /// Has the rings in this shape.
     fn take(&mut self, shape: Shape, host: &mut Host) {
-        if self.shape == shape {
+        if host.shape == shape {
             return;
         }
-        self.shape = shape;
         self.events.clear();
-        host.read();
-        for site in &mut host.sites {
-            site.kernel.reshape(shape);
-        }
-        host.read();
+        host.reshape(shape);
         self.reader = Reader::new(host.pace, host.now);
     }
 
@@ -335,13 +327,13 @@ fn verify(site: &mut Site, answered: u64, draw: &mut Draw) {
     }
     let offset = draw.unit();
     let mut before = 0;
-    for network in 0..NETWORK_BUCKETS {
+    for (network, part) in networks.up_to().iter().enumerate() {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "not negative, and a float to an integer saturates"
         )]
-        let up_to = (networks.up_to(network) * answered as f64 + offset) as u32;
+        let up_to = (part * answered as f64 + offset) as u32;
         site.kernel.verify(network, up_to.saturating_sub(before));
         before = up_to;
     }
