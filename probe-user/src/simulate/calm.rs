@@ -123,6 +123,13 @@ impl Calm {
             episode: forged_failures,
         },
         Self {
+            name: "overload",
+            about: "twice a day, 20 times the traffic in spoofed SYNs for 20 s overflows the backlog: most of them, half of the clients and of the probes get no answer",
+            days: Days::usual,
+            per_day: 2.0,
+            episode: overload,
+        },
+        Self {
             name: "rst-spray",
             about: "twice a day, half of all trials are taken back by somebody's RST for 20 s",
             days: Days::usual,
@@ -229,6 +236,18 @@ fn forged_failures(draw: &mut Draw) -> Episode {
         networks: None,
     });
     vec![(20 * SECOND, forged)]
+}
+
+fn overload(_: &mut Draw) -> Episode {
+    let overflows = Situation::CALM
+        .ends(Ends::silent(0.5))
+        .probes(Probes::fail(0.5, Failing::Silent))
+        .and(Group {
+            crowd: 20.0,
+            ends: Ends::silent(0.8),
+            networks: None,
+        });
+    vec![(20 * SECOND, overflows)]
 }
 
 fn rst_spray(_: &mut Draw) -> Episode {

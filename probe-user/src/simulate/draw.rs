@@ -36,7 +36,6 @@ impl Draw {
         low + (high - low) * self.unit()
     }
 
-
     /// Exponential with mean 1.
     pub fn exponential(&mut self) -> f64 {
         Exp1.sample(&mut self.0)

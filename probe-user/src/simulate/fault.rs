@@ -35,6 +35,8 @@ pub struct Fault {
     probed: Probed,
     /// The rates at which it is measured.
     pub rates: &'static [f64],
+    /// What must come of it.
+    level: Level,
     /// What it may take, at most.
     within: Within,
 }
@@ -87,6 +89,7 @@ impl Fault {
                     .probes(Probes::fail(1.0, Failing::Refused))
             },
             probed: Probed::Tcp,
+            level: Level::Withdrawn,
             rates: RATES,
             within: Within {
                 trials: Some(15),
@@ -102,6 +105,7 @@ impl Fault {
                     .probes(Probes::fail(1.0, Failing::Silent))
             },
             probed: Probed::Tcp,
+            level: Level::Withdrawn,
             rates: RATES,
             within: Within::seconds(60),
         },
@@ -110,6 +114,7 @@ impl Fault {
             about: "nobody is answered, but the probes are: packets are lost in front of the host",
             situation: || Situation::CALM.ends(Ends::silent(1.0)),
             probed: Probed::Tcp,
+            level: Level::Withdrawn,
             rates: &[10.0, 100.0, 1000.0, 10_000.0],
             within: Within {
                 trials: Some(20),
@@ -126,6 +131,7 @@ impl Fault {
                     .probes(Probes::fail(0.5, Failing::Refused))
             },
             probed: Probed::Tcp,
+            level: Level::Withdrawn,
             rates: &[10.0, 100.0, 1000.0],
             within: Within {
                 trials: Some(100),
@@ -133,10 +139,24 @@ impl Fault {
             },
         },
         Self {
+            name: "grey",
+            about: "a tenth of the clients and of the probes is refused: it must degrade, and not withdraw",
+            situation: || {
+                Situation::CALM
+                    .ends(Ends::refused(0.1))
+                    .probes(Probes::fail(0.1, Failing::Refused))
+            },
+            probed: Probed::Tcp,
+            level: Level::Degraded,
+            rates: &[10.0, 100.0, 1000.0],
+            within: Within::seconds(60),
+        },
+        Self {
             name: "unavailable",
             about: "status 503 behind TLS: every connection is answered, the application probe fails",
             situation: || Situation::CALM.probes(Probes::fail(1.0, Failing::Unavailable)),
             probed: Probed::Http,
+            level: Level::Withdrawn,
             rates: &[10.0, 100.0, 1000.0],
             within: Within::seconds(4),
         },
@@ -149,6 +169,7 @@ impl Fault {
                     .probes(Probes::fail(1.0, Failing::Refused))
             },
             probed: Probed::Tcp,
+            level: Level::Withdrawn,
             rates: &[HANDFUL],
             within: Within::seconds(60),
         },
@@ -161,6 +182,7 @@ impl Fault {
                     .probes(Probes::fail(1.0, Failing::Silent))
             },
             probed: Probed::Tcp,
+            level: Level::Withdrawn,
             rates: &[HANDFUL],
             within: Within::seconds(60),
         },
@@ -198,7 +220,8 @@ impl Fault {
         let seen = host.changes.len();
         let until = onset.after(self.within.time);
         passage.run(&mut host, until, &|host| {
-            host.changes[seen..].iter().any(|change| change.prefix == 0)
+            let mut changes = host.changes[seen..].iter();
+            changes.any(|change| change.prefix == 0 && change.level <= self.level)
         });
         (host, onset)
     }
@@ -220,15 +243,16 @@ impl Fault {
             finding.service_days += f64::from(SERVICES) * lasted.as_secs_f64() / 86_400.0;
             let mut found = None;
             for change in &host.changes {
-                if change.level != Level::Withdrawn {
-                    continue;
+                let struck = change.prefix == 0 && change.at >= onset;
+                if change.level == Level::Degraded {
+                    finding.degraded += 1;
                 }
-                if change.prefix == 0 && change.at >= onset {
+                if struck && change.level == self.level {
                     found = Some(change.at);
-                } else {
+                } else if change.level == Level::Withdrawn {
                     finding.false_withdrawals += 1;
                     finding.violations.push(format!(
-                        "a service that was well was withdrawn: {}",
+                        "a service that must not be was withdrawn: {}",
                         change.reason.sentence()
                     ));
                 }
@@ -241,7 +265,7 @@ impl Fault {
         finding.delays(&delays);
         if finding.missed > 0 {
             finding.violations.push(format!(
-                "{} of {runs} runs withdrew nothing within {:?}",
+                "{} of {runs} runs came to nothing within {:?}",
                 finding.missed, self.within.time
             ));
         }
@@ -283,4 +307,3 @@ fn delay(starts: &[Timestamp], onset: Timestamp, at: Timestamp, deadline: Durati
         time: at.since(onset),
     }
 }
-

@@ -19,6 +19,8 @@ pub struct Finding {
     pub service_days: f64,
     /// Withdraws of services that were well.
     pub false_withdrawals: u64,
+    /// Degradations.
+    pub degraded: u64,
     /// Faults that withdrew nothing in time.
     pub missed: u64,
     /// Suspicions in which nothing was withdrawn: what the second leg and patience are
@@ -69,6 +71,7 @@ impl Finding {
             trials_per_second,
             service_days: 0.0,
             false_withdrawals: 0,
+            degraded: 0,
             missed: 0,
             suspicions: 0,
             delay_trials_p50: None,
@@ -88,6 +91,7 @@ impl Finding {
     pub fn add(&mut self, other: Self) {
         self.service_days += other.service_days;
         self.false_withdrawals += other.false_withdrawals;
+        self.degraded += other.degraded;
         self.missed += other.missed;
         self.suspicions += other.suspicions;
         self.violations.extend(other.violations);

@@ -211,7 +211,8 @@ impl Host {
         let prefix = position(prefix.0);
         self.sites[prefix].gone_since = match level {
             Level::Withdrawn => Some(self.now),
-            Level::Full => None,
+            // Upstreams that honour it send clients elsewhere; these do not.
+            Level::Degraded | Level::Full => None,
         };
         self.changes.push(Change {
             at: self.now,
@@ -227,6 +228,9 @@ impl Host {
             Event::Armed { .. }
             | Event::Cleared { .. }
             | Event::Verdict { .. }
+            | Event::Impaired { .. }
+            | Event::LockedOut { .. }
+            | Event::Ordered { .. }
             | Event::Held { .. }
             | Event::ProbeChanged { .. }
             | Event::Blind { .. }

@@ -156,6 +156,7 @@ impl Kernel {
                 },
             }],
             verified: self.verified.clone(),
+            servfails: vec![0; NETWORK_BUCKETS],
         }
     }
 }

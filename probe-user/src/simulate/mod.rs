@@ -265,13 +265,17 @@ impl Task {
         finding.service_days = self.days * f64::from(SERVICES);
         finding.suspicions = host.suspicions;
         for change in &host.changes {
-            if change.level == Level::Withdrawn {
-                finding.false_withdrawals += 1;
-                finding.violations.push(format!(
-                    "withdrawn {:.3} days after the beginning: {}",
-                    change.at.since(span.start).as_secs_f64() / DAY_SECONDS,
-                    change.reason.sentence()
-                ));
+            match change.level {
+                Level::Full => {}
+                Level::Degraded => finding.degraded += 1,
+                Level::Withdrawn => {
+                    finding.false_withdrawals += 1;
+                    finding.violations.push(format!(
+                        "withdrawn {:.3} days after the beginning: {}",
+                        change.at.since(span.start).as_secs_f64() / DAY_SECONDS,
+                        change.reason.sentence()
+                    ));
+                }
             }
         }
         finding

@@ -169,9 +169,9 @@ impl Passage {
                 host.answer();
             } else if due <= host.now {
                 host.read();
-                let restless = host.engine.is_restless();
+                let attention = host.engine.attention();
                 self.reader
-                    .has_read(host.now, READING_TAKES, true, restless);
+                    .has_read(host.now, READING_TAKES, true, attention);
             } else if wake.is_some_and(|at| at <= host.now) {
                 host.handle(Input::Wake);
             } else {

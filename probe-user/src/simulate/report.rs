@@ -5,6 +5,9 @@ use serde::Serialize;
 use super::finding::{Finding, Group};
 use crate::status::columns;
 
+/// Violations of one scenario that are shown.
+const SHOWN: usize = 3;
+
 /// The result of a simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -56,6 +59,7 @@ impl Report {
                     "SCENARIO",
                     "SERVICE-DAYS",
                     "SUSPICIONS",
+                    "DEGRADED",
                     "WITHDRAWN",
                     "PER SERVICE-YEAR",
                 ][..],
@@ -89,8 +93,13 @@ impl Report {
             }
         }
         let mut text = parts.join("\n");
-        for (name, violation) in self.violations() {
-            text += &format!("\n{name}: {violation}");
+        for finding in &self.findings {
+            for violation in finding.violations.iter().take(SHOWN) {
+                text += &format!("\n{}: {violation}", finding.name);
+            }
+            if let Some(more @ 1..) = finding.violations.len().checked_sub(SHOWN) {
+                text += &format!("\n{}: and {more} more", finding.name);
+            }
         }
         let last = match self.violations().count() {
             0 => "every scenario went as it must".to_owned(),
@@ -106,6 +115,7 @@ fn calm_row(finding: &Finding) -> Vec<String> {
         finding.name.clone(),
         format!("{:.1}", finding.service_days),
         finding.suspicions.to_string(),
+        finding.degraded.to_string(),
         finding.false_withdrawals.to_string(),
         match finding.upper_bound_per_service_year {
             Some(bound) => format!("below {bound:.2}"),

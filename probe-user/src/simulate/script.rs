@@ -33,7 +33,7 @@ impl Days {
         Self {
             rate,
             swing: 0.65,
-            noise: 0.2,
+            noise: 0.1,
             background: 0.001,
             networks: Networks::Many,
         }

@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 use probe_core::config::{
-    Application, Config, Endpoint, Mode, Prefix, ProbeKind, Protocol, Service, ServiceId,
+    Application, Config, Endpoint, Guards, Mode, Prefix, ProbeKind, Protocol, Service, ServiceId,
     WithdrawWhen,
 };
 
@@ -80,10 +80,15 @@ pub fn host(profile: Profile, probed: Probed) -> Config {
             prefix: IpNet::from(IpAddr::V4(address(index))),
             withdraw_when: WithdrawWhen::Any,
             services: vec![ServiceId(u32::from(index))],
+            drain: Duration::ZERO,
         })
         .collect();
     Config {
         mode: Mode::Enforce,
+        // Nothing is to hide behind a budget.
+        guards: Guards {
+            lowerings_per_hour: u32::MAX,
+        },
         services,
         prefixes,
         ..settings.core
