@@ -1,5 +1,7 @@
 //! The command line: arguments flow in, an exit code flows out.
 
+mod simulation;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -15,7 +17,7 @@ use crate::{
     check, config,
     control::{self, OrderRequest, Verb},
     daemon::{self, Failure, RunOptions},
-    logging, replay, simulate,
+    logging, replay,
 };
 
 const EXIT_CODES: &str = "\
@@ -28,10 +30,6 @@ stderr says where that is, and the exit code is 0.
 
 Exit codes: 0 done; 1 the file cannot be read, is no capture, or cannot be measured; 2 mistake
 on the command line.";
-
-const SIMULATE_HELP: &str = "\
-Exit codes: 0 every scenario went as it must; 1 one did not: a service that was well was
-withdrawn, or a fault was missed or took too long; 2 mistake on the command line.";
 
 /// Withdraws an anycast prefix when live traffic proves that its service is dead.
 #[derive(Debug, Parser)]
@@ -121,8 +119,8 @@ enum Command {
     Replay(Replay),
     /// Let the decision core run against simulated services: how often it would be wrong,
     /// and how quick it is.
-    #[command(after_help = SIMULATE_HELP)]
-    Simulate(Simulate),
+    #[command(after_help = simulation::HELP)]
+    Simulate(simulation::Simulate),
     /// Attach the hooks and pin them, without running the daemon.
     #[command(after_help = EXIT_CODES)]
     Attach {
@@ -228,58 +226,6 @@ fn level(text: &str) -> Result<Level, String> {
         .ok_or_else(|| "a level is full, degraded or withdrawn".to_owned())
 }
 
-/// What is simulated, and what is shown of it.
-#[derive(Debug, Args)]
-struct Simulate {
-    /// Simulate only this scenario, as `gaps` or `gaps@100` (trials per second); may be
-    /// repeated.
-    #[arg(long = "scenario", value_name = "NAME")]
-    scenarios: Vec<String>,
-    /// Name the scenarios and what happens in them.
-    #[arg(long)]
-    list: bool,
-    /// A few service-days instead of two service-years: seconds instead of minutes.
-    #[arg(long)]
-    quick: bool,
-    /// Where all chance comes from: the same seed gives the same text.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// Service-days of each calm scenario at each rate.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    days: Option<u32>,
-    /// The same in months.
-    #[arg(long, value_name = "N", conflicts_with = "days", value_parser = clap::value_parser!(u32).range(1..))]
-    months: Option<u32>,
-    /// Threads; as many as there are processors by default.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
-    /// Print the results as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Simulate {
-    fn options(&self) -> simulate::Options {
-        let options = if self.quick {
-            simulate::Options::quick()
-        } else {
-            simulate::Options::thorough()
-        };
-        let days = self.days.map(f64::from);
-        let months = self.months.map(|months| f64::from(months) * 365.25 / 12.0);
-        simulate::Options {
-            scenarios: self.scenarios.clone(),
-            seed: self.seed,
-            service_days: days.or(months).unwrap_or(options.service_days),
-            jobs: self.jobs.map_or_else(
-                || std::thread::available_parallelism().map_or(1, usize::from),
-                usize::from,
-            ),
-            ..options
-        }
-    }
-}
-
 /// The bounds of the configuration's `deadline`.
 fn deadline(text: &str) -> Result<Duration, String> {
     let deadline = humantime::parse_duration(text).map_err(|error| error.to_string())?;
@@ -340,7 +286,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
         Command::Check { file } => print(&check::check(&file)?),
         Command::Replay(asked) => replay(&asked),
-        Command::Simulate(asked) => simulate(&asked),
+        Command::Simulate(asked) => simulation::simulate(&asked),
         Command::Attach { setup } => {
             let _logs = logging::start(false);
             let attached = daemon::hooks::attach(&RunOptions {
@@ -415,24 +361,6 @@ fn replay(asked: &Replay) -> Result<(), Failure> {
         print(&report.json().map_err(anyhow::Error::from)?)
     } else {
         print(&report.table())
-    }
-}
-
-fn simulate(asked: &Simulate) -> Result<(), Failure> {
-    if asked.list {
-        return print(&simulate::list());
-    }
-    let report = simulate::run(&asked.options())
-        .map_err(|error| Failure::Mistake(format!("error: {error}")))?;
-    if asked.json {
-        print(&report.json().map_err(anyhow::Error::from)?)?;
-    } else {
-        print(&report.table())?;
-    }
-    match report.violations().count() {
-        0 => Ok(()),
-        1 => Err(anyhow::anyhow!("1 expectation was not met").into()),
-        count => Err(anyhow::anyhow!("{count} expectations were not met").into()),
     }
 }
 

@@ -50,9 +50,7 @@ pub enum Look {
     Dotted,
     /// A dashed line.
     Dashed,
-    /// Dots.
-    Dots,
-    /// Small dots.
+    /// Small dots, without a line.
     Dust,
 }
 
@@ -147,7 +145,9 @@ fn number(value: f64) -> String {
 }
 
 fn exponent(value: f64) -> Option<u32> {
-    (6..18).find(|exponent| (value / 10.0_f64.powi(i32::try_from(*exponent).unwrap_or(0)) - 1.0).abs() < 1e-6)
+    (6..18).find(|exponent| {
+        (value / 10.0_f64.powi(i32::try_from(*exponent).unwrap_or(0)) - 1.0).abs() < 1e-6
+    })
 }
 
 fn superscript(number: u32) -> String {
@@ -252,17 +252,17 @@ fn text(out: &mut String, x: f64, y: f64, anchor: &str, class: &str, words: &str
 
 fn sample(out: &mut String, series: &Series, x: f64, y: f64) {
     let colour = series.colour;
-    let line = |dashed: &str| {
-        format!(
-            "<path class=\"line s{colour}{dashed}\" d=\"M{x:.1} {y:.1}h26\"/>"
-        )
-    };
-    let dot = format!("<circle class=\"dot s{colour}\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\"/>", x + 13.0);
+    let line =
+        |dashed: &str| format!("<path class=\"line s{colour}{dashed}\" d=\"M{x:.1} {y:.1}h26\"/>");
+    let dot = format!(
+        "<circle class=\"dot s{colour}\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\"/>",
+        x + 13.0
+    );
     *out += &match series.look {
         Look::Line => line(""),
         Look::Dashed => line(" dashed"),
         Look::Dotted => line("") + &dot,
-        Look::Dots | Look::Dust => dot,
+        Look::Dust => dot,
     };
 }
 
@@ -308,7 +308,14 @@ impl Plot<'_> {
             self.top, self.width
         );
         let middle = LEFT + self.width / 2.0;
-        text(out, middle, bottom + 36.0, "middle", "", &self.chart.x.label);
+        text(
+            out,
+            middle,
+            bottom + 36.0,
+            "middle",
+            "",
+            &self.chart.x.label,
+        );
         let (x, y) = (16.0, self.top + self.chart.height / 2.0);
         let _ = write!(
             out,
@@ -339,7 +346,6 @@ impl Plot<'_> {
                 path("");
                 3.5
             }
-            Look::Dots => 4.5,
             Look::Dust => 1.8,
         };
         for (x, y) in &inside {
@@ -397,7 +403,7 @@ mod tests {
             series: vec![Series {
                 name: "dots".to_owned(),
                 colour: 0,
-                look: Look::Dots,
+                look: Look::Dust,
                 points: vec![(10.0, 0.5), (1000.0, 0.5), (10.0, 2.0)],
             }],
             marks: vec![(10.0, "here".to_owned())],

@@ -171,8 +171,10 @@ fn delays(methods: &[Method], after: f64, changes: u64, seed: u64) -> Vec<f64> {
     for change in 0..changes {
         let stream = [change, (after * 100.0).to_bits()];
         let mut draw = Draw::new(seed, "comparison, change", &stream);
-        let mut states: Vec<Option<State>> =
-            methods.iter().map(|method| Some(State::new(*method))).collect();
+        let mut states: Vec<Option<State>> = methods
+            .iter()
+            .map(|method| Some(State::new(*method)))
+            .collect();
         let mut at = 0;
         let mut last = 0;
         let mut waiting = methods.len();
@@ -186,7 +188,9 @@ fn delays(methods: &[Method], after: f64, changes: u64, seed: u64) -> Vec<f64> {
             let successes = at - last - 1;
             last = at;
             for (state, sum) in states.iter_mut().zip(&mut sums) {
-                let alarm = state.as_mut().is_some_and(|state| state.fails(successes, at));
+                let alarm = state
+                    .as_mut()
+                    .is_some_and(|state| state.fails(successes, at));
                 if alarm && at > LEAD_IN {
                     *sum += at - LEAD_IN;
                     *state = None;

@@ -64,6 +64,8 @@ pub fn host(profile: Profile, probed: Probed) -> Config {
                     host: "www.example".to_owned(),
                     path: "/".to_owned(),
                     status: Some(200),
+                    body: None,
+                    tls: None,
                 },
             };
             Service {
