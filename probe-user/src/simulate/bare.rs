@@ -68,16 +68,16 @@ impl Bare {
         let mut draw = Draw::new(seed, &name, &[]);
         let mut trials = 0;
         let longest = MOST_PERIODS * PERIOD.as_secs_f64() * rate;
-        let mut seen = 0;
-        while seen < alarms && (trials as f64) < longest * alarms as f64 {
+        let mut alarmed = 0;
+        while alarmed < alarms && (trials as f64) < longest * alarms as f64 {
             trials += self.trials_to_alarm(threshold(PERIOD.as_secs_f64(), rate), &mut draw);
-            seen += 1;
+            alarmed += 1;
         }
         let mut finding = Finding::new(name, Group::Detector, self.about, rate);
         let seconds = trials as f64 / rate;
         finding.service_days = seconds / 86_400.0;
-        finding.suspicions = seen;
-        let measured = seconds / seen as f64;
+        finding.suspicions = alarmed;
+        let measured = seconds / alarmed as f64;
         finding.configured_alarm_seconds = Some(PERIOD.as_secs_f64());
         finding.measured_alarm_seconds = Some(measured);
         if measured < PERIOD.as_secs_f64() {

@@ -13,7 +13,7 @@ use super::{
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// A scenario in which nothing may be withdrawn.
@@ -25,7 +25,7 @@ pub struct Calm {
     pub about: &'static str,
     days: fn(f64) -> Days,
     /// How often an episode begins.
-    per_day: f64,
+    pub per_day: f64,
     episode: fn(&mut Draw) -> Episode,
 }
 
@@ -103,7 +103,7 @@ impl Calm {
         },
         Self {
             name: "flash-crowd",
-            about: "twice a day, ten times the traffic for ten minutes, of which 2 % fails",
+            about: "twice a day, ten times the traffic for two minutes, of which 1 % fails",
             days: Days::usual,
             per_day: 2.0,
             episode: flash_crowd,
@@ -124,7 +124,7 @@ impl Calm {
         },
         Self {
             name: "overload",
-            about: "twice a day, 20 times the traffic in spoofed SYNs for 20 s overflows the backlog: most of them, half of the clients and of the probes get no answer",
+            about: "twice a day, 20 times the traffic in spoofed SYNs for 5 s overflows the backlog: most of them, half of the clients and of the probes get no answer",
             days: Days::usual,
             per_day: 2.0,
             episode: overload,
@@ -211,8 +211,8 @@ fn leaving(draw: &mut Draw) -> Episode {
 }
 
 fn flash_crowd(_: &mut Draw) -> Episode {
-    let crowd = Situation::CALM.crowd(10.0).ends(Ends::refused(0.02));
-    vec![(10 * MINUTE, crowd)]
+    let crowd = Situation::CALM.crowd(10.0).ends(Ends::refused(0.01));
+    vec![(2 * MINUTE, crowd)]
 }
 
 fn syn_flood(_: &mut Draw) -> Episode {
@@ -247,7 +247,7 @@ fn overload(_: &mut Draw) -> Episode {
             ends: Ends::silent(0.8),
             networks: None,
         });
-    vec![(20 * SECOND, overflows)]
+    vec![(5 * SECOND, overflows)]
 }
 
 fn rst_spray(_: &mut Draw) -> Episode {

@@ -131,10 +131,10 @@ impl Axis {
 fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 1e6 {
-        return match exponent(value) {
-            Some(exponent) => format!("10{}", superscript(exponent)),
-            None => format!("{value:e}"),
-        };
+        return exponent(value).map_or_else(
+            || format!("{value:e}"),
+            |exponent| format!("10{}", superscript(exponent)),
+        );
     }
     if size >= 1000.0 {
         let whole = value.round();

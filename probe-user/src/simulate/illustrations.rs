@@ -10,6 +10,7 @@ use super::{
     draw::Draw,
     fault::Fault,
     finding::{Finding, Group},
+    kernel::End,
     report::Report,
     theory::Cusum,
     trace::Trace,
@@ -108,7 +109,7 @@ impl Illustrations {
             .map(|h| (CUSUM.period(h), CUSUM.delay(h, after)))
             .collect();
         let least = thresholds()
-            .map(|h| h.exp())
+            .map(f64::exp)
             .map(|period| (period, CUSUM.least_delay(period, after)))
             .collect();
         let series = |name: &str, colour, look, points| Series {
@@ -180,15 +181,15 @@ impl Illustrations {
             range,
         };
         let marks = || vec![(0.0, "fault".to_owned()), (end, "withdrawn".to_owned())];
-        let dust = |name: &str, colour, lane: f64, answered: bool| Series {
-            name: name.to_owned(),
+        let dust = |colour, lane: f64, answered: bool| Series {
+            name: String::new(),
             colour,
             look: Look::Dust,
             points: self
                 .trace
                 .trials
                 .iter()
-                .filter(|(_, end)| end.is_some() == answered)
+                .filter(|(_, end)| end.is_some_and(End::is_answer) == answered)
                 .map(|(start, _)| (milliseconds(start), lane))
                 .collect(),
         };
@@ -211,10 +212,10 @@ impl Illustrations {
                 x: x(""),
                 y: Axis {
                     label: String::new(),
-                    scale: Scale::Lanes(vec!["never", "answered"]),
+                    scale: Scale::Lanes(vec!["failed", "answered"]),
                     range: (-0.7, 1.7),
                 },
-                series: vec![dust("", 2, 1.0, true), dust("", 1, 0.0, false)],
+                series: vec![dust(2, 1.0, true), dust(1, 0.0, false)],
                 marks: marks(),
                 height: 80.0,
             },

@@ -11,13 +11,11 @@ use std::{
 
 use super::progress::Progress;
 
-/// Runs every task, on so many threads at once. A task says how much of it was done
-/// since it said so last.
-pub fn run<T: Sync, R: Send>(
-    threads: usize,
-    tasks: &[T],
-    run: &(dyn Fn(&T, &dyn Fn(f64)) -> R + Sync),
-) -> Vec<R> {
+/// Runs one task, and says how much of it was done since it said so last.
+pub type Run<'a, T, R> = dyn Fn(&T, &dyn Fn(f64)) -> R + Sync + 'a;
+
+/// Runs every task, on so many threads at once.
+pub fn run<T: Sync, R: Send>(threads: usize, tasks: &[T], run: &Run<T, R>) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let progress = Progress::new(tasks.len());

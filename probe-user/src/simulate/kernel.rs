@@ -45,6 +45,16 @@ pub enum End {
     Abandoned,
 }
 
+impl End {
+    /// Whether the service answered.
+    pub fn is_answer(self) -> bool {
+        match self {
+            Self::Verified(_) | Self::Answered => true,
+            Self::Refused | Self::Abandoned => false,
+        }
+    }
+}
+
 /// Trials that ended where they started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Batch {

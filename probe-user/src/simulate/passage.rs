@@ -13,11 +13,11 @@ use std::time::Duration;
 use probe_core::{Input, Timestamp};
 
 use super::{
-    behaviour::Networks,
+    behaviour::{Ends, Networks},
     draw::Draw,
     host::Host,
     kernel::{Batch, End, Shape},
-    site::{Outlook, Site, Trials, Unanswered},
+    site::{Outlook, Site, Trials},
 };
 use crate::daemon::rhythm::Reader;
 
@@ -195,7 +195,7 @@ impl Passage {
             for trial in 0..trials.count {
                 let at = self.times[usize::try_from(trial).unwrap_or_default()];
                 let what = if unanswered.next_if_eq(&trial).is_some() {
-                    unanswered_end(&host.sites[index], ends, &mut host.draw)
+                    unanswered_end(ends, &mut host.draw)
                 } else {
                     What::Verified(networks.pick(&mut host.draw))
                 };
@@ -219,7 +219,7 @@ impl Passage {
             for trial in 0..count {
                 let at = self.times[usize::try_from(trial).unwrap_or_default()];
                 let what = if host.draw.chance(group.ends.unanswered()) {
-                    unanswered_end(&host.sites[index], group.ends, &mut host.draw)
+                    unanswered_end(group.ends, &mut host.draw)
                 } else {
                     group.networks.map_or(What::Answered, |networks| {
                         What::Verified(networks.pick(&mut host.draw))
@@ -273,11 +273,15 @@ impl Passage {
     }
 }
 
-fn unanswered_end(site: &Site, ends: super::behaviour::Ends, draw: &mut Draw) -> What {
-    match site.unanswered_end(ends, draw) {
-        Unanswered::Refused => What::Refused,
-        Unanswered::Silent => What::NotAnswered,
-        Unanswered::Abandoned => What::Abandoned,
+/// How one trial ends that is not answered.
+fn unanswered_end(ends: Ends, draw: &mut Draw) -> What {
+    let part = draw.unit() * ends.unanswered();
+    if part < ends.refused {
+        What::Refused
+    } else if part < ends.refused + ends.silent {
+        What::NotAnswered
+    } else {
+        What::Abandoned
     }
 }
 

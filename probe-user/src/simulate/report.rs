@@ -1,5 +1,7 @@
 //! What a simulation found, as tables and as JSON.
 
+use core::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::finding::{Finding, Group};
@@ -95,10 +97,11 @@ impl Report {
         let mut text = parts.join("\n");
         for finding in &self.findings {
             for violation in finding.violations.iter().take(SHOWN) {
-                text += &format!("\n{}: {violation}", finding.name);
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\n{}: {violation}", finding.name);
             }
             if let Some(more @ 1..) = finding.violations.len().checked_sub(SHOWN) {
-                text += &format!("\n{}: and {more} more", finding.name);
+                let _ = write!(text, "\n{}: and {more} more", finding.name);
             }
         }
         let last = match self.violations().count() {

@@ -25,10 +25,11 @@ const FAILURE_WEIGHT: f64 = 4.606;
 const SUCCESS_WEIGHT: f64 = 0.587;
 /// No threshold is higher: it is that of a million trials per second and a century.
 const HIGHEST_SCORE: f64 = 36.0;
-/// A walk that stays below this is a third of any threshold away from an alarm.
-const LOW: f64 = 12.0;
+/// No threshold is so low: that of ten trials per second and ten years is 21.9. A walk
+/// that stays below this is two failures in a row away from it.
+const LOW: f64 = 13.0;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// A service and its clients.
@@ -144,18 +145,6 @@ impl Site {
         self.walk = (self.walk - successes as f64 * SUCCESS_WEIGHT).max(0.0);
     }
 
-    /// How one trial that is not answered ends.
-    pub fn unanswered_end(&self, ends: Ends, draw: &mut Draw) -> Unanswered {
-        let part = draw.unit() * ends.unanswered();
-        if part < ends.refused {
-            Unanswered::Refused
-        } else if part < ends.refused + ends.silent {
-            Unanswered::Silent
-        } else {
-            Unanswered::Abandoned
-        }
-    }
-
     /// The networks of its ordinary clients.
     pub fn networks(&self) -> Networks {
         let usual = self.script.days.networks;
@@ -175,15 +164,4 @@ impl Site {
             .map(|group| draw.arrivals(group.crowd * rate))
             .sum()
     }
-}
-
-/// How a trial ends that is not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unanswered {
-    /// Turned down.
-    Refused,
-    /// Not at all.
-    Silent,
-    /// Nobody can say.
-    Abandoned,
 }
