@@ -54,7 +54,7 @@ const RATES: [f64; 3] = [10.0, 100.0, 1000.0];
 /// Days of one host in one go: enough for a yesterday, and some to share out.
 const STRETCH_DAYS: f64 = 7.5;
 /// A host gets to know its services before it counts.
-const WARM_UP: Duration = Duration::from_hours(2);
+const WARM_UP: Duration = Duration::from_mins(45);
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// What is simulated.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use probe_core::{Input, Timestamp};
 
 use super::{
-    behaviour::{Ends, Networks},
+    behaviour::{Ends, Networks, Probes},
     draw::Draw,
     host::Host,
     kernel::{Batch, End, Shape},
@@ -21,8 +21,9 @@ use super::{
 };
 use crate::daemon::rhythm::Reader;
 
-/// The longest span.
-const SPAN: Duration = Duration::from_secs(2);
+/// The longest span, and the longest while probes fail.
+const SPAN: Duration = Duration::from_secs(5);
+const SHORT_SPAN: Duration = Duration::from_secs(1);
 /// How long one stays close after there was a reason to.
 const LINGER: Duration = Duration::from_secs(2);
 /// A service answers, and turns down, so quickly.
@@ -86,14 +87,23 @@ impl Passage {
     /// Lets time pass until `until`, or until `done` is content with what happened.
     pub fn run(&mut self, host: &mut Host, until: Timestamp, done: &dyn Fn(&Host) -> bool) {
         while host.now < until && !done(host) {
-            let mut end = host.now.after(SPAN).min(until);
             let mut close = self.closeness == Closeness::Always;
+            let mut longest = SPAN;
             for site in &mut host.sites {
                 site.script.advance(host.now);
+                close |= site.script.situation().needs_close();
+                if site.script.situation().probes != Probes::PASS {
+                    longest = SHORT_SPAN;
+                }
+            }
+            if close || host.now < self.close_until {
+                longest = SHORT_SPAN;
+            }
+            let mut end = host.now.after(longest).min(until);
+            for site in &host.sites {
                 if let Some(change) = site.script.changes_at() {
                     end = end.min(change);
                 }
-                close |= site.script.situation().needs_close();
             }
             let span = end.since(host.now);
             for (site, trials) in host.sites.iter_mut().zip(&mut self.trials) {
