@@ -25,7 +25,7 @@ pub struct Calm {
     pub about: &'static str,
     days: fn(f64) -> Days,
     /// How often an episode begins.
-    pub per_day: f64,
+    per_day: f64,
     episode: fn(&mut Draw) -> Episode,
 }
 
@@ -45,6 +45,12 @@ impl Calm {
             }
             script.add(at, (self.episode)(draw));
         }
+    }
+
+    /// The same, with this many episodes a day.
+    #[cfg(test)]
+    pub fn per_day(self, per_day: f64) -> Self {
+        Self { per_day, ..self }
     }
 
     /// All of them.

@@ -3,6 +3,8 @@
 
 use core::fmt::Write as _;
 
+pub use super::axis::{Axis, Scale};
+
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 34.0;
@@ -18,28 +20,6 @@ text{fill:var(--ink)}.title{font-weight:600;font-size:14px}.grid{stroke:var(--fa
 .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}\
 .line{fill:none;stroke:var(--c);stroke-width:2}.dashed{stroke-dasharray:6 5}.dot{fill:var(--c)}\
 .mark{stroke:var(--ink);stroke-dasharray:2 4}";
-
-/// How values become places.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scale {
-    /// Evenly, with a tick every so often.
-    Even(f64),
-    /// By powers of ten.
-    Log,
-    /// Named lanes: the values are their numbers.
-    Lanes(Vec<&'static str>),
-}
-
-/// One axis.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Axis {
-    /// What it shows.
-    pub label: String,
-    /// How.
-    pub scale: Scale,
-    /// From where to where.
-    pub range: (f64, f64),
-}
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,83 +64,6 @@ pub struct Chart {
     pub height: f64,
 }
 
-impl Axis {
-    fn place(&self, value: f64) -> f64 {
-        let (low, high) = self.range;
-        match self.scale {
-            Scale::Even(_) | Scale::Lanes(_) => (value - low) / (high - low),
-            Scale::Log => (value / low).ln() / (high / low).ln(),
-        }
-    }
-
-    fn ticks(&self) -> Vec<(f64, String)> {
-        let (low, high) = self.range;
-        match &self.scale {
-            Scale::Even(step) => {
-                let mut ticks = Vec::new();
-                let mut tick = (low / step).ceil() * step;
-                while tick <= high + step * 1e-9 {
-                    ticks.push((tick, number(tick)));
-                    tick += step;
-                }
-                ticks
-            }
-            Scale::Log => {
-                let mut ticks = Vec::new();
-                let mut tick = 10.0_f64.powf(low.log10().ceil());
-                while tick <= high * (1.0 + 1e-9) {
-                    ticks.push((tick, number(tick)));
-                    tick *= 10.0;
-                }
-                ticks
-            }
-            Scale::Lanes(names) => (0_u32..)
-                .zip(names)
-                .map(|(lane, name)| (f64::from(lane), (*name).to_owned()))
-                .collect(),
-        }
-    }
-
-    fn holds(&self, value: f64) -> bool {
-        let place = self.place(value);
-        (-1e-9..=1.0 + 1e-9).contains(&place)
-    }
-}
-
-/// A number for a tick: whole, with thousands set apart, or a power of ten.
-fn number(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e6 {
-        return exponent(value).map_or_else(
-            || format!("{value:e}"),
-            |exponent| format!("10{}", superscript(exponent)),
-        );
-    }
-    if size >= 1000.0 {
-        let whole = value.round();
-        return format!("{:.0},{:03.0}", (whole / 1000.0).floor(), whole % 1000.0);
-    }
-    let rounded = (value * 1e6).round() / 1e6;
-    format!("{}", if rounded == 0.0 { 0.0 } else { rounded })
-}
-
-fn exponent(value: f64) -> Option<u32> {
-    (6..18).find(|exponent| {
-        (value / 10.0_f64.powi(i32::try_from(*exponent).unwrap_or(0)) - 1.0).abs() < 1e-6
-    })
-}
-
-fn superscript(number: u32) -> String {
-    number
-        .to_string()
-        .chars()
-        .map(|digit| {
-            let digit = usize::try_from(digit.to_digit(10).unwrap_or(0)).unwrap_or(0);
-            ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit]
-        })
-        .collect()
-}
-
 /// Text that may stand in a document.
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
@@ -195,12 +98,11 @@ impl Chart {
         let mut left = 0.0;
         for series in self.named() {
             let needs = legend_width(&series.name);
-            match rows.last_mut().filter(|_| left >= needs) {
-                Some(row) => row.push(series),
-                None => {
-                    rows.push(vec![series]);
-                    left = width - LEFT - RIGHT;
-                }
+            if let Some(row) = rows.last_mut().filter(|_| left >= needs) {
+                row.push(series);
+            } else {
+                rows.push(vec![series]);
+                left = width - LEFT - RIGHT;
             }
             left -= needs;
         }
@@ -372,22 +274,6 @@ impl Plot<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_as_people_write_them() {
-        for (value, written) in [
-            (0.0, "0"),
-            (0.001, "0.001"),
-            (0.30000000000000004, "0.3"),
-            (25.0, "25"),
-            (1000.0, "1,000"),
-            (100_000.0, "100,000"),
-            (1e6, "10⁶"),
-            (1e12, "10¹²"),
-        ] {
-            assert_eq!(number(value), written);
-        }
-    }
 
     #[test]
     fn a_picture_is_well_formed_and_leaves_out_what_is_not_on_it() {
