@@ -17,7 +17,7 @@ body{margin:0 auto;max-width:58rem;padding:2rem 1.25rem 4rem;font:16px/1.5 syste
 h1{font-size:1.7rem;margin:0 0 .25rem}h2{font-size:1.2rem;margin:2.5rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft)}\
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}\
 th,td{text-align:right;padding:.3rem .5rem;border-bottom:1px solid var(--faint);vertical-align:top}\
-th{font-weight:600}th:first-child,td:first-child{text-align:left}td small{display:block;color:var(--soft);text-align:left}\
+th{font-weight:600}td{white-space:nowrap}th:first-child,td:first-child{text-align:left;white-space:normal}td small{display:block;color:var(--soft);text-align:left}\
 .bad{color:var(--bad);font-weight:600}.wide{overflow-x:auto}svg{display:block;margin:1rem 0}";
 
 /// A table: what stands above its columns, and its rows.
@@ -36,22 +36,18 @@ impl Report {
                 .find(|picture| picture.name == name)
                 .map_or("", |picture| &picture.svg)
         };
+        // One of each scenario tells what went wrong.
         let violations: Vec<String> = self
-            .violations()
-            .map(|(name, violation)| {
-                format!(
-                    "<li class=\"bad\">{}: {}</li>",
-                    escaped(name),
-                    escaped(violation)
-                )
-            })
-            .take(20)
+            .findings
+            .iter()
+            .filter_map(|finding| Some((&finding.name, finding.violations.first()?)))
+            .map(|(name, violation)| format!("<li>{}: {}</li>", escaped(name), escaped(violation)))
             .collect();
         let verdict = if violations.is_empty() {
             "<p>Every scenario went as it must.</p>".to_owned()
         } else {
             format!(
-                "<p class=\"bad\">{} expectations were not met.</p><ul>{}</ul>",
+                "<p class=\"bad\">{} expectations were not met. The first of each scenario:</p><ul>{}</ul>",
                 self.violations().count(),
                 violations.concat()
             )
