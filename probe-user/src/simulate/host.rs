@@ -172,6 +172,8 @@ impl Host {
                     });
                 }
                 Command::CheckSensor => answers.push(Input::Sensor(Sensor::Attached)),
+                // No latencies are told, so nobody asks for another deadline.
+                Command::SetDeadline { .. } => {}
                 Command::Record(event) => self.record(&event),
             }
         }
@@ -231,6 +233,7 @@ impl Host {
             | Event::Impaired { .. }
             | Event::LockedOut { .. }
             | Event::Ordered { .. }
+            | Event::Deadline { .. }
             | Event::Held { .. }
             | Event::ProbeChanged { .. }
             | Event::Blind { .. }
