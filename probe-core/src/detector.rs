@@ -21,7 +21,8 @@
 
 use std::collections::VecDeque;
 
-use crate::{exact, time::Timestamp, window::Outcomes};
+pub use crate::window::Outcomes;
+use crate::{exact, time::Timestamp};
 
 /// p0 is never believed to be lower than this.
 pub const P0_FLOOR: f64 = 0.005;

@@ -303,8 +303,14 @@ impl Engine {
             });
         }
         self.refresh();
+        // Asked once, so that it costs little with many services, and the verdict on one
+        // does not depend on which others were judged before it.
+        let host_wide = self.is_host_wide();
         for index in 0..self.watches.len() {
-            let moment = self.moment(self.watches[index].id());
+            let moment = Moment {
+                host_wide,
+                ..self.moment(self.watches[index].id())
+            };
             self.watches[index].judge(moment, &mut self.out);
         }
         for announcement in &mut self.announcements {
@@ -377,7 +383,7 @@ impl Engine {
                     .any(|prefix| self.announcements[*prefix].is_live()),
             blind: self.is_blind(),
             hooks_seen: self.hooks_seen,
-            host_wide: self.is_host_wide(),
+            host_wide: false,
         }
     }
 }

@@ -22,7 +22,7 @@ mod clients;
 pub mod command;
 pub mod config;
 mod deadline;
-mod detector;
+pub mod detector;
 mod engine;
 mod exact;
 pub mod input;

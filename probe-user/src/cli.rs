@@ -1,5 +1,7 @@
 //! The command line: arguments flow in, an exit code flows out.
 
+mod simulation;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -115,6 +117,10 @@ enum Command {
     /// Measure a capture file as if its packets came now: what would have been counted.
     #[command(after_help = REPLAY_HELP)]
     Replay(Replay),
+    /// Let the decision core run against simulated services: how often it would be wrong,
+    /// and how quick it is.
+    #[command(after_help = simulation::HELP)]
+    Simulate(simulation::Simulate),
     /// Attach the hooks and pin them, without running the daemon.
     #[command(after_help = EXIT_CODES)]
     Attach {
@@ -280,6 +286,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
         Command::Check { file } => print(&check::check(&file)?),
         Command::Replay(asked) => replay(&asked),
+        Command::Simulate(asked) => simulation::simulate(&asked),
         Command::Attach { setup } => {
             let _logs = logging::start(false);
             let attached = daemon::hooks::attach(&RunOptions {

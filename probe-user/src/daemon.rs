@@ -23,7 +23,7 @@ mod launch;
 mod lock;
 mod log;
 mod remember;
-mod rhythm;
+pub(crate) mod rhythm;
 mod setup;
 mod signals;
 mod view;

@@ -16,4 +16,5 @@ pub mod logging;
 pub mod metrics;
 pub mod probe;
 pub mod replay;
+pub mod simulate;
 pub mod status;

@@ -1,0 +1,272 @@
+//! A report to look at: as one page that needs no other file, and as the pictures and
+//! tables of the documentation.
+
+use core::fmt::Write as _;
+
+use super::{
+    chart::escaped,
+    finding::{Finding, Group},
+    illustrations::{Illustrations, by_scenario},
+    report::{Report, seconds},
+};
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--faint:#d9dee3;--paper:#fff;--bad:#b42318}\
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa3ad;--faint:#353b43;--paper:#15181c;--bad:#ff8a80}}\
+body{margin:0 auto;max-width:58rem;padding:2rem 1.25rem 4rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}\
+h1{font-size:1.7rem;margin:0 0 .25rem}h2{font-size:1.2rem;margin:2.5rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft)}\
+table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}\
+th,td{text-align:right;padding:.3rem .5rem;border-bottom:1px solid var(--faint);vertical-align:top}\
+th{font-weight:600}td{white-space:nowrap}th:first-child,td:first-child{text-align:left;white-space:normal}td small{display:block;color:var(--soft);text-align:left}\
+.bad{color:var(--bad);font-weight:600}.wide{overflow-x:auto}svg{display:block;margin:1rem 0}";
+
+/// A table: what stands above its columns, and its rows.
+struct Table {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Report {
+    /// The page.
+    pub fn page(&self, illustrations: &Illustrations) -> String {
+        let pictures = illustrations.pictures(self);
+        let figure = |name: &str| {
+            pictures
+                .iter()
+                .find(|picture| picture.name == name)
+                .map_or("", |picture| &picture.svg)
+        };
+        // One of each scenario tells what went wrong.
+        let violations: Vec<String> = self
+            .findings
+            .iter()
+            .filter_map(|finding| Some((&finding.name, finding.violations.first()?)))
+            .map(|(name, violation)| format!("<li>{}: {}</li>", escaped(name), escaped(violation)))
+            .collect();
+        let verdict = if violations.is_empty() {
+            "<p>Every scenario went as it must.</p>".to_owned()
+        } else {
+            format!(
+                "<p class=\"bad\">{} expectations were not met. The first of each scenario:</p><ul>{}</ul>",
+                self.violations().count(),
+                violations.concat()
+            )
+        };
+        let years: f64 = self
+            .group(Group::Calm)
+            .map(|finding| finding.service_days / 365.25)
+            .sum();
+        format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Lapwing: simulated decisions</title><style>{STYLE}</style></head><body>\n\
+             <h1>Simulated decisions</h1><p class=\"soft\">lapwing {} · seed {} · {years:.1} service-years of calm</p>{verdict}\n\
+             <h2>Calm: nothing may be withdrawn</h2><p>Default profile, ten services on each host. The bound is the rule of three: with 95 % confidence, a service suffers fewer false withdraws a year.</p>{}\n\
+             <h2>Faults: from the first affected trial to the decision</h2><p>Fast profile, without patience.</p>{}{}\n\
+             <h2>One fault, step by step</h2>{}\n\
+             <h2>Delay against false alarms</h2><p>Three ways to find the same change in the same streams of trials. Lower is quicker, further right is calmer.</p>{}\n\
+             <h2>Theory and simulation</h2><p>The CUSUM from 1 % to 50 %, in trials.</p>{}\n\
+             <h2>The detector alone</h2><p>Mean time between two alarms while nothing is wrong, with the threshold for one in ten minutes.</p>{}\n\
+             </body></html>\n",
+            env!("CARGO_PKG_VERSION"),
+            self.seed,
+            self.calm().html(),
+            self.faults().html(),
+            figure("detection-delays.svg"),
+            figure("detection-timeline.svg"),
+            figure("detection-methods.svg"),
+            theory(illustrations).html(),
+            self.detectors().html(),
+        )
+    }
+
+    /// The files of the documentation, by name.
+    pub fn documents(&self, illustrations: &Illustrations) -> Vec<(&'static str, String)> {
+        let pictures = illustrations.pictures(self);
+        let mut text = format!(
+            "# What the simulation found\n\n\
+             Written by `lapwing simulate --docs docs` (seed {}); what it means stands in\n\
+             [detection](detection.md).\n\n\
+             ## Calm: nothing may be withdrawn\n\n{}\n## Faults: from the first affected trial to the decision\n\n{}\n## The detector alone\n\n{}\n## Theory and simulation\n\n{}",
+            self.seed,
+            self.calm().markdown(),
+            self.faults().markdown(),
+            self.detectors().markdown(),
+            theory(illustrations).markdown(),
+        );
+        for picture in &pictures {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n![{}]({})\n", picture.about, picture.name);
+        }
+        let mut files = vec![("detection-results.md", text)];
+        files.extend(
+            pictures
+                .into_iter()
+                .map(|picture| (picture.name, picture.svg)),
+        );
+        files
+    }
+
+    fn calm(&self) -> Table {
+        let rows = by_scenario(self.group(Group::Calm)).into_iter().map(|of| {
+            let scenario = of[0].name.split('@').next().unwrap_or_default();
+            let each = |value: &dyn Fn(&Finding) -> String| {
+                of.iter()
+                    .map(|finding| value(finding))
+                    .collect::<Vec<_>>()
+                    .join(" · ")
+            };
+            vec![
+                format!("{scenario}\n{}", of[0].about),
+                each(&|finding| format!("{:.0}", finding.trials_per_second)),
+                each(&|finding| format!("{:.0}", finding.service_days)),
+                each(&|finding| finding.suspicions.to_string()),
+                each(&|finding| finding.degraded.to_string()),
+                each(&|finding| finding.false_withdrawals.to_string()),
+                each(&|finding| {
+                    finding
+                        .upper_bound_per_service_year
+                        .map_or_else(|| "-".to_owned(), |bound| format!("< {bound:.1}"))
+                }),
+            ]
+        });
+        Table {
+            header: vec![
+                "scenario",
+                "trials/s",
+                "service-days",
+                "suspicions",
+                "degraded",
+                "withdrawn",
+                "per service-year",
+            ],
+            rows: rows.collect(),
+        }
+    }
+
+    fn faults(&self) -> Table {
+        let trials =
+            |count: Option<f64>| count.map_or_else(|| "-".into(), |count| format!("{count:.0}"));
+        let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), seconds);
+        let rows = self.group(Group::Fault).map(|finding| {
+            let (name, rate) = finding.name.split_once('@').unwrap_or((&finding.name, ""));
+            vec![
+                format!("{name}\n{}", finding.about),
+                rate.to_owned(),
+                finding.missed.to_string(),
+                trials(finding.delay_trials_p50),
+                trials(finding.delay_trials_p99),
+                trials(finding.delay_trials_after_deadline_p50),
+                trials(finding.delay_trials_after_deadline_p99),
+                time(finding.delay_seconds_p50),
+                time(finding.delay_seconds_p99),
+            ]
+        });
+        let mut table = Table {
+            header: vec![
+                "fault",
+                "trials/s",
+                "missed",
+                "trials, median",
+                "99 %",
+                "past deadline",
+                "99 %",
+                "seconds",
+                "99 %",
+            ],
+            rows: rows.collect(),
+        };
+        let mut last = String::new();
+        for row in &mut table.rows {
+            let first = row[0].clone();
+            if first == last {
+                row[0] = String::new();
+            }
+            last = first;
+        }
+        table
+    }
+
+    fn detectors(&self) -> Table {
+        let minutes = |seconds: Option<f64>| {
+            seconds.map_or_else(
+                || "-".to_owned(),
+                |seconds| format!("{:.1}", seconds / 60.0),
+            )
+        };
+        Table {
+            header: vec![
+                "stream",
+                "alarms",
+                "configured, minutes",
+                "measured, minutes",
+            ],
+            rows: self
+                .group(Group::Detector)
+                .map(|finding| {
+                    vec![
+                        finding.about.to_owned(),
+                        finding.suspicions.to_string(),
+                        minutes(finding.configured_alarm_seconds),
+                        minutes(finding.measured_alarm_seconds),
+                    ]
+                })
+                .collect(),
+        }
+    }
+}
+
+fn theory(illustrations: &Illustrations) -> Table {
+    Table {
+        header: vec![
+            "threshold h",
+            "period, Lorden's bound",
+            "period, Wald",
+            "period, measured",
+            "delay, Wald",
+            "delay, measured",
+        ],
+        rows: illustrations
+            .theory_rows()
+            .into_iter()
+            .map(Vec::from)
+            .collect(),
+    }
+}
+
+impl Table {
+    fn html(&self) -> String {
+        let mut text = "<div class=\"wide\"><table><thead><tr>".to_owned();
+        for name in &self.header {
+            let _ = write!(text, "<th>{}</th>", escaped(name));
+        }
+        text += "</tr></thead><tbody>";
+        for row in &self.rows {
+            text += "<tr>";
+            for cell in row {
+                let cell = match cell.split_once('\n') {
+                    Some((name, about)) => {
+                        format!("{}<small>{}</small>", escaped(name), escaped(about))
+                    }
+                    None => escaped(cell),
+                };
+                let _ = write!(text, "<td>{cell}</td>");
+            }
+            text += "</tr>";
+        }
+        text + "</tbody></table></div>"
+    }
+
+    fn markdown(&self) -> String {
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let header = self.header.iter().map(|name| (*name).to_owned()).collect();
+        let mut text = line(header);
+        text += &line(
+            (0..self.header.len())
+                .map(|column| if column == 0 { "---" } else { "---:" }.to_owned())
+                .collect(),
+        );
+        for row in &self.rows {
+            text += &line(row.iter().map(|cell| cell.replace('\n', ": ")).collect());
+        }
+        text
+    }
+}
