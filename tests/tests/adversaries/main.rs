@@ -1,0 +1,13 @@
+//! Adversaries and accidents, live: real packets, real servers, a real upstream. Each
+//! scenario ends with the route where it belongs.
+//!
+//! | file | what happens | the route |
+//! |---|---|---|
+//! | `floods` | spoofed SYNs, with and without an exhausted backlog | stays |
+//! | `partial` | a tenth or a half of the connections fail | degraded, withdrawn |
+
+mod abuse;
+mod floods;
+mod outages;
+mod partial;
+mod stage;
