@@ -7,7 +7,9 @@
 //! | `partial` | a tenth or a half of the connections fail | degraded, withdrawn |
 
 mod abuse;
+mod dns;
 mod floods;
 mod outages;
 mod partial;
+mod resolvers;
 mod stage;

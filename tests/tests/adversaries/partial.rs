@@ -3,10 +3,11 @@
 //! A packet filter on the host turns down that part of the SYNs, whoever sends them,
 //! so that probes meet it as clients do.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
+    faults::nft,
     lapwing::Settings,
     topology::{Edge, Family},
 };
@@ -16,7 +17,7 @@ use crate::stage::{class, play, settings, watch_web};
 /// Refuses the SYNs to the web server that `chosen` matches.
 fn refuse(edge: &Edge, chosen: &str) -> Result<()> {
     nft(
-        edge,
+        &edge.node,
         &format!(
             "table inet part {{ chain part {{ type filter hook input priority 0; \
              tcp dport 80 tcp flags & (syn | ack) == syn {chosen} reject with tcp reset; }}; }}\n"
@@ -25,13 +26,7 @@ fn refuse(edge: &Edge, chosen: &str) -> Result<()> {
 }
 
 fn heal(edge: &Edge) -> Result<()> {
-    nft(edge, "delete table inet part\n")
-}
-
-fn nft(edge: &Edge, orders: &str) -> Result<()> {
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]);
-    edge.node.run_with_input(command, orders).map(drop)
+    nft(&edge.node, "delete table inet part\n")
 }
 
 #[test]
