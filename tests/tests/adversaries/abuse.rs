@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
+    faults::nft,
     pair::Pair,
     topology::{Family, Lab},
 };
@@ -21,7 +22,7 @@ use nix::sys::socket::{
 use crate::stage::{RATE, answered_percent, play, settings, watch_web};
 
 /// Connects to the web server from an address, as nobody else's client.
-fn open(from: IpAddr) -> Result<TcpStream> {
+pub fn open(from: IpAddr) -> Result<TcpStream> {
     let family = Family::of(from);
     let of = match family {
         Family::V4 => AddressFamily::Inet,
@@ -35,9 +36,14 @@ fn open(from: IpAddr) -> Result<TcpStream> {
     Ok(TcpStream::from(socket))
 }
 
-/// From one network of each family: connections that send one byte and stay open, so
-/// many per second and family. Returns them when so many were made.
-fn open_and_wait(lab: &Lab, per_second: u32, count: u32) -> Result<Vec<TcpStream>> {
+/// From one network of each family: connections that send this and stay open, so many
+/// per second and family. Returns them when so many were made.
+fn open_and_wait(
+    lab: &Lab,
+    sent: &'static [u8],
+    per_second: u32,
+    count: u32,
+) -> Result<Vec<TcpStream>> {
     let abusers = Family::ALL.map(|family| -> Result<_> {
         let from = Pair::client(family)?;
         lab.clients.network_thread("abuser", move || {
@@ -47,7 +53,7 @@ fn open_and_wait(lab: &Lab, per_second: u32, count: u32) -> Result<Vec<TcpStream
                 let due = Duration::from_secs(1) * turn / per_second;
                 thread::sleep(due.saturating_sub(begin.elapsed()));
                 let mut stream = open(from)?;
-                stream.write_all(b"G")?;
+                stream.write_all(sent)?;
                 waiting.push(stream);
             }
             Ok::<_, anyhow::Error>(waiting)
@@ -65,7 +71,7 @@ fn open_and_wait(lab: &Lab, per_second: u32, count: u32) -> Result<Vec<TcpStream
 fn one_network_that_leaves_its_requests_open_is_no_fault() -> Result<()> {
     play(|lab| {
         let (load, mut watched) = watch_web(lab, &settings())?;
-        let waiting = open_and_wait(lab, 3 * RATE, 30 * RATE)?;
+        let waiting = open_and_wait(lab, b"G", 3 * RATE, 30 * RATE)?;
         watched.stays_full(lab, Duration::ZERO)?;
         watched.expect_held("second_leg", "request")?;
         let percent = answered_percent(&load, Duration::from_secs(1))?;
@@ -75,5 +81,33 @@ fn one_network_that_leaves_its_requests_open_is_no_fault() -> Result<()> {
         );
         ensure!(percent >= 95, "{percent} % of the clients served");
         watched.stays_full(lab, Duration::from_secs(2))
+    })
+}
+
+/// It asks, and never acknowledges an answer: the server sends each again and again.
+#[test]
+fn one_network_that_acknowledges_nothing_is_no_fault_of_the_way() -> Result<()> {
+    play(|lab| {
+        let (load, mut watched) = watch_web(lab, &settings())?;
+        nft(
+            &lab.clients,
+            "table inet deaf { chain deaf { type filter hook input priority 0; \
+             ip daddr 198.18.1.10 tcp sport 80 ip length > 60 drop; \
+             ip6 daddr 2001:db8:c01::10 tcp sport 80 ip6 length > 40 drop; }; }\n",
+        )?;
+        let request = b"GET / HTTP/1.1\r\nHost: anycast.example\r\n\r\n";
+        let deaf = open_and_wait(lab, request, RATE, 10 * RATE)?;
+        let percent = answered_percent(&load, Duration::from_secs(1))?;
+        let status = watched.daemon.status(&lab.fra1.node)?;
+        println!(
+            "{} connections acknowledge nothing; {percent} % of the clients served; deliver: {} {}",
+            deaf.len(),
+            status["services"][0]["trials"]["deliver"],
+            status["services"][0]["kinds"]["deliver"],
+        );
+        println!("{}", watched.told());
+        watched.stays_full(lab, Duration::from_secs(2))?;
+        drop(deaf);
+        nft(&lab.clients, "delete table inet deaf\n")
     })
 }

@@ -2,11 +2,7 @@
 //! serve, of those that ask too often, and what is no query at all. Anybody can send
 //! such, with any source, so they prove nothing.
 
-use std::{
-    net::SocketAddr,
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
@@ -120,7 +116,11 @@ fn is_nothing(
     let percent = resolvers.answered_percent(Duration::from_secs(6));
     drop(streams);
     println!("{what}: {percent} % of the resolvers' queries answered");
-    ensure!(percent >= 90, "{what}: {percent} % answered\n{}", watched.told());
+    ensure!(
+        percent >= 90,
+        "{what}: {percent} % answered\n{}",
+        watched.told()
+    );
     watched.stays_full(lab, Duration::from_secs(1))
 }
 
@@ -156,7 +156,10 @@ fn restarted_within_patience_stays_and_dead_with_eager_clients_goes() -> Result<
         thread::sleep(Duration::from_millis(500));
         let knot = Knot::start(&lab.fra1.node)?;
         watched.stays_full(lab, Duration::from_secs(4))?;
-        let suspected = watched.records()?.iter().any(|record| record.event() == "suspected");
+        let suspected = watched
+            .records()?
+            .iter()
+            .any(|record| record.event() == "suspected");
         ensure!(suspected, "the gap was not seen:\n{}", watched.told());
 
         // Silence, and resolvers that ask five times as often for it.

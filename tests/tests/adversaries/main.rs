@@ -7,9 +7,13 @@
 //! | `partial` | a tenth or a half of the connections fail | degraded, withdrawn |
 
 mod abuse;
+mod crowds;
 mod dns;
 mod floods;
+mod https;
 mod outages;
 mod partial;
+mod resets;
 mod resolvers;
+mod slow;
 mod stage;

@@ -30,7 +30,8 @@ impl Resolvers {
         let counts = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         let stop = Arc::new(AtomicBool::new(false));
         let (counted, stopped) = (Arc::clone(&counts), Arc::clone(&stop));
-        let thread = node.network_thread("resolvers", move || ask(per_second, &counted, &stopped))?;
+        let thread =
+            node.network_thread("resolvers", move || ask(per_second, &counted, &stopped))?;
         Ok(Self {
             counts,
             stop,
@@ -42,7 +43,10 @@ impl Resolvers {
     pub fn answered_percent(&self, time: Duration) -> u32 {
         let read = || {
             let [sent, answered] = &*self.counts;
-            (sent.load(Ordering::Relaxed), answered.load(Ordering::Relaxed))
+            (
+                sent.load(Ordering::Relaxed),
+                answered.load(Ordering::Relaxed),
+            )
         };
         let before = read();
         thread::sleep(time);
