@@ -86,9 +86,7 @@ impl Watch {
                 busiest_name: self.names.busiest_share(1),
             },
             server_is_well: !self.is_doubted() && self.probing.passes() != Some(false),
-            overloaded: self
-                .load
-                .is_overload(self.usual(), self.classify.overload_factor),
+            overloaded: self.is_overloaded(),
             absorb: self.classify.overload,
             armed: judge.baseline.is_armed(),
             blind: moment.blind,

@@ -102,6 +102,7 @@ pub type Succeeds = fn(usize) -> bool;
 
 /// The kernel's view of one service.
 pub struct Kernel {
+    judged: Kind,
     rings: BTreeMap<Kind, Vec<Bucket>>,
     verified: Vec<u32>,
     deadline: Duration,
@@ -132,7 +133,7 @@ pub enum Answer {
 }
 
 impl Kernel {
-    fn new(deadline: Duration, initial: u32) -> Self {
+    fn new(deadline: Duration, initial: u32, judged: Kind) -> Self {
         let bucket = Bucket {
             started: initial,
             succeeded: initial,
@@ -140,7 +141,8 @@ impl Kernel {
             abandoned: 0,
         };
         Self {
-            rings: BTreeMap::from([(Kind::Connect, vec![bucket; BUCKETS])]),
+            judged,
+            rings: BTreeMap::from([(judged, vec![bucket; BUCKETS])]),
             verified: vec![initial; NETWORK_BUCKETS],
             deadline,
             connections: 0,
@@ -158,12 +160,12 @@ impl Kernel {
             Answer::FailsOneIn(_) | Answer::ServesOneIn(_) => Answer::Accepts,
             other => other,
         };
-        self.trial(Kind::Connect, at, answer);
+        self.trial(self.judged, at, answer);
         match answer {
             Answer::Accepts | Answer::AcceptsUnverified => {
                 let trial = self.connections;
                 self.connections += 1;
-                if answer == Answer::Accepts {
+                if answer == Answer::Accepts && self.judged == Kind::Connect {
                     let network = match self.few_networks {
                         Some(few) if !trial.is_multiple_of(10) => trial % few,
                         Some(_) | None => trial % NETWORK_BUCKETS,
@@ -189,7 +191,7 @@ impl Kernel {
 
     /// A SYN with a forged source: answered, and then nobody is there.
     fn forged(&mut self, at: Timestamp) {
-        self.trial(Kind::Connect, at, Answer::Accepts);
+        self.trial(self.judged, at, Answer::Accepts);
         if self.others.contains_key(&Kind::Handshake) {
             self.trial(Kind::Handshake, at, Answer::Silent);
         }
@@ -292,7 +294,11 @@ impl World {
             .services
             .iter()
             .map(|service| Client {
-                kernel: Kernel::new(service.detect.deadline, u32::MAX - 100),
+                kernel: Kernel::new(
+                    service.detect.deadline,
+                    u32::MAX - 100,
+                    service.judged_kind(),
+                ),
                 answer: Answer::Accepts,
                 probe: ProbeAnswer::Passes,
                 rate: 1000,
