@@ -81,10 +81,9 @@ impl Clients {
         self.buckets.read(verified)
     }
 
-    /// The part of the recent verified handshakes that came from the four busiest
-    /// networks; 1 if there were none.
-    pub fn busiest_share(&self) -> f64 {
-        self.buckets.busiest_share(4)
+    /// The verified handshakes by network.
+    pub fn verified(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// Once a second (or after `seconds`): learns from the handshakes since, if the

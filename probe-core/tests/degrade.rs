@@ -118,6 +118,27 @@ fn requests_that_clients_leave_open_are_no_fault_of_the_server() {
 }
 
 #[test]
+fn a_network_that_suddenly_leaves_many_requests_open_is_not_everybody() {
+    let mut config = config(1);
+    config.classify.overload = Absorb::Ignore;
+    let mut world = World::new(config);
+    world.kind(0, Kind::Request, |_| true);
+    world.route(0, Level::Full);
+    world.run(10 * SECOND);
+    // Others come as before; nine times as many connections are of one network.
+    world.clients[0].rate = 10_000;
+    world.clients[0].kernel.few_networks = Some(1);
+    world.kind(0, Kind::Request, |trial| trial.is_multiple_of(10));
+    world.run(27 * SECOND);
+    world.clients[0].rate = 1000;
+    world.clients[0].kernel.few_networks = None;
+    world.kind(0, Kind::Request, |_| true);
+    world.run(20 * SECOND);
+    assert_eq!(levels(&world), []);
+    assert!(world.holds().contains(&Guard::SecondLeg));
+}
+
+#[test]
 fn a_hung_application_is_withdrawn_though_its_backlog_accepts() {
     let mut world = World::new(config(1));
     world.kind(0, Kind::Request, |_| true);
