@@ -169,7 +169,8 @@ impl Suspicion {
             Purpose::DegradePath if !evidence.server_is_well => return Finding::Standing,
             Purpose::DegradePath => match evidence.forger {
                 Forger::Anyone | Forger::Names => rate_leg(evidence, now),
-                Forger::Client => spread_leg(evidence),
+                // One connection brings many trials: see `kinds`.
+                Forger::Client => None,
             },
         };
         match leg {

@@ -183,6 +183,18 @@ fn handshakes_that_are_never_completed_degrade_only_if_clients_are_lost() {
 }
 
 #[test]
+fn connections_that_acknowledge_nothing_are_no_fault_of_the_path() {
+    let mut world = World::new(config(1));
+    world.kind(0, Kind::Deliver, |_| true);
+    world.route(0, Level::Full);
+    world.run(10 * SECOND);
+    world.kind(0, Kind::Deliver, |trial| trial.is_multiple_of(3));
+    world.run(MINUTE);
+    assert_eq!(levels(&world), []);
+    assert_eq!(world.holds(), [Guard::SecondLeg]);
+}
+
+#[test]
 fn overload_is_absorbed_unless_the_operator_ignores_it() {
     for (absorb, expected) in [
         (Absorb::Hold, None),

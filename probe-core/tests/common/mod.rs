@@ -97,7 +97,8 @@ pub fn http(config: &mut Config) {
     }
 }
 
-/// Whether the trial of this number succeeds; the others are late.
+/// Whether the trial of this number succeeds; the others are late, or where nothing
+/// else is a failure, fail at once.
 pub type Succeeds = fn(usize) -> bool;
 
 /// The kernel's view of one service.
@@ -175,6 +176,8 @@ impl Kernel {
                 for (kind, succeeds) in self.others.clone() {
                     let outcome = if succeeds(trial) {
                         Answer::Accepts
+                    } else if kind.silence_is_success() {
+                        Answer::Refuses
                     } else {
                         Answer::Silent
                     };
