@@ -88,6 +88,18 @@ impl Knot {
     }
 }
 
+/// A query for an address (RFC 1035 section 4). Labels are shorter than 64 bytes.
+pub fn query(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+        message.extend(label.as_bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    message
+}
+
 fn config(modules: &str) -> String {
     let listen = Family::ALL
         .iter()

@@ -105,8 +105,8 @@ fn one_network_that_acknowledges_nothing_is_no_fault_of_the_way() -> Result<()> 
             status["services"][0]["trials"]["deliver"],
             status["services"][0]["kinds"]["deliver"],
         );
-        println!("{}", watched.told());
         watched.stays_full(lab, Duration::from_secs(2))?;
+        watched.expect_held("second_leg", "deliver")?;
         drop(deaf);
         nft(&lab.clients, "delete table inet deaf\n")
     })

@@ -8,14 +8,14 @@ use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
     faults::nft,
     flood::{Random, Stream, nobody},
-    knot::Knot,
+    knot::{Knot, query},
     lapwing::Settings,
     raw::datagram,
     topology::{Family, Lab},
 };
 
 use crate::{
-    resolvers::{Resolvers, query},
+    resolvers::Resolvers,
     stage::{RATE, Watched, play, settings, watch},
 };
 

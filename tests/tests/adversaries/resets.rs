@@ -119,8 +119,8 @@ fn aim(lab: &Lab, live: &[Live], distance: u32) -> Result<()> {
             .iter()
             .try_for_each(|(to, packet)| RawSocket::to(*to)?.send(packet))
     };
-    let sent = lab.clients.network_thread("aim", send)?;
-    sent.join().ok().context("sending panicked")??
+    let aimed = lab.clients.network_thread("aim", send)?;
+    aimed.join().ok().context("sending panicked")??
 }
 
 fn is_answered(live: &mut Live) -> bool {

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::Result;
 use lapwing_tests::lab::{
+    knot::query,
     netns::Namespace,
     topology::{Family, client_addresses},
 };
@@ -66,24 +67,29 @@ impl Drop for Resolvers {
 
 fn ask(per_second: u32, counts: &[AtomicU32; 2], stop: &AtomicBool) -> Result<()> {
     let mut sockets = Vec::new();
-    for client in 0..usize::from(lapwing_tests::lab::topology::CLIENT_NETWORKS) {
-        for family in Family::ALL {
-            let socket = UdpSocket::bind(SocketAddr::new(client_addresses(family)[client], 0))?;
-            socket.connect(SocketAddr::new(family.service(), 53))?;
-            socket.set_nonblocking(true)?;
-            sockets.push(socket);
-        }
+    let [v4, v6] = Family::ALL.map(client_addresses);
+    // Families in turn, each going through its client networks.
+    for client in v4.into_iter().zip(v6).flat_map(<[_; 2]>::from) {
+        let socket = UdpSocket::bind(SocketAddr::new(client, 0))?;
+        socket.connect(SocketAddr::new(Family::of(client).service(), 53))?;
+        socket.set_nonblocking(true)?;
+        sockets.push(socket);
     }
     let begin = Instant::now();
-    let mut asked: u32 = 0;
+    let mut sockets_in_turn = (0..sockets.len()).cycle();
+    let mut id = 0_u16;
+    let mut asked = 0_u64;
     let mut answer = [0; 512];
     while !stop.load(Ordering::Relaxed) {
-        let due = (begin.elapsed().as_secs_f64() * f64::from(2 * per_second)) as u32;
-        while asked < due {
-            let socket = &sockets[asked as usize % sockets.len()];
-            // A refused query before this one is reported here; that is its loss.
-            let _ = socket.send(&query(asked as u16, "www.example"));
+        let due = begin.elapsed().as_secs_f64() * f64::from(2 * per_second);
+        while (asked as f64) < due {
             asked += 1;
+            id = id.wrapping_add(1);
+            let Some(turn) = sockets_in_turn.next() else {
+                break;
+            };
+            // That the query before was refused is reported here; it is that one's loss.
+            let _ = sockets[turn].send(&query(id, "www.example"));
             counts[0].fetch_add(1, Ordering::Relaxed);
         }
         for socket in &sockets {
@@ -94,16 +100,4 @@ fn ask(per_second: u32, counts: &[AtomicU32; 2], stop: &AtomicBool) -> Result<()
         thread::sleep(Duration::from_millis(2));
     }
     Ok(())
-}
-
-/// RFC 1035 section 4: a header, and a question for an address.
-pub fn query(id: u16, name: &str) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend(label.as_bytes());
-    }
-    message.extend([0, 0, 1, 0, 1]);
-    message
 }
