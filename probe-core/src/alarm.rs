@@ -11,6 +11,7 @@
 use core::time::Duration;
 
 use crate::{
+    blame::Blame,
     command::{Guard, Reason},
     detector::Detector,
     persistence::Persistence,
@@ -60,6 +61,8 @@ pub struct Alarm {
     persistence: Persistence,
     /// The suspicion that stands, if any.
     pub suspicion: Option<Suspicion>,
+    /// Who came, and what failed, since then or lately.
+    pub blame: Option<Box<Blame>>,
     /// What holds it.
     pub held: Option<Guard>,
     /// What was proven.
@@ -74,6 +77,7 @@ impl Alarm {
             detector,
             persistence: Persistence::default(),
             suspicion: None,
+            blame: None,
             held: None,
             fault: None,
         }
@@ -82,6 +86,9 @@ impl Alarm {
     /// Feeds one bucket's news, read at `now`.
     pub fn feed(&mut self, outcomes: &Outcomes, now: Timestamp) {
         self.detector.feed(outcomes);
+        if let Some(blame) = &mut self.blame {
+            blame.add(outcomes);
+        }
         self.persistence
             .add(outcomes.failures(), outcomes.judged(), now);
     }
@@ -130,6 +137,7 @@ impl Alarm {
         self.detector.reset();
         self.persistence = Persistence::default();
         self.suspicion = None;
+        self.blame = None;
         self.held = None;
         self.fault.take().is_some()
     }

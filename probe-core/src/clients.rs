@@ -2,8 +2,10 @@
 //! successes per second are expected, how many handshakes come now, and by how much
 //! the busiest networks lead.
 //!
-//! *Expected* is the rate of handshakes whose client proved itself. One client
-//! network must not make it: with `c` the handshakes of each network (by hash
+//! *Expected* is the rate of handshakes whose client proved itself: the mean of the last
+//! ten minutes, but not more than in the quietest minute of the last hour, nor than at the
+//! same hour yesterday. A crowd that leaves again is no fault, and whoever wants it to
+//! look like one must bring it for an hour. One client network must not make it: with `c` the handshakes of each network (by hash
 //! bucket) and `T` their sum,
 //!
 //! ```text
@@ -19,6 +21,7 @@
 //! bound. From ten networks of equal size on, all is counted.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use probe_common::address::NETWORK_BUCKETS;
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,9 @@ const LEAST_SECONDS: f64 = 1.9;
 /// Less than this teaches nothing about a rate.
 const LEAST_VERIFIED: f64 = 50.0;
 
+const MINUTE_SECONDS: u64 = 60;
+/// The minutes of which the quietest counts.
+const MINUTES: usize = 60;
 const HOUR_SECONDS: u64 = 3600;
 /// A day, and the hour that is being filled.
 const HOURS: usize = 25;
@@ -53,8 +59,35 @@ pub struct Learned {
     networks: Vec<f64>,
     /// The seconds behind them, fading as they do.
     seconds: f64,
+    /// The minute that is being filled.
+    minute: Minute,
+    /// The rates of the last whole minutes, oldest first.
+    minutes: VecDeque<f64>,
     /// By hour of [`Clients::refresh`]'s clock.
     hours: Vec<Hour>,
+}
+
+/// The handshakes of a minute by network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Minute {
+    networks: Vec<f64>,
+    seconds: u64,
+}
+
+impl Minute {
+    /// Adds so many seconds; the rate of the minute if that made it whole.
+    fn add(&mut self, fresh: &[u32; NETWORK_BUCKETS], seconds: u64) -> Option<f64> {
+        self.networks.resize(NETWORK_BUCKETS, 0.0);
+        for (count, fresh) in self.networks.iter_mut().zip(fresh) {
+            *count += f64::from(*fresh);
+        }
+        self.seconds += seconds;
+        if self.seconds < MINUTE_SECONDS {
+            return None;
+        }
+        let minute = core::mem::take(self);
+        Some(counted(&minute.networks) / minute.seconds as f64)
+    }
 }
 
 /// The mean of what was expected during one hour.
@@ -81,10 +114,9 @@ impl Clients {
         self.buckets.read(verified)
     }
 
-    /// The part of the recent verified handshakes that came from the four busiest
-    /// networks; 1 if there were none.
-    pub fn busiest_share(&self) -> f64 {
-        self.buckets.busiest_share(4)
+    /// The verified handshakes by network.
+    pub fn verified(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// Once a second (or after `seconds`): learns from the handshakes since, if the
@@ -101,6 +133,12 @@ impl Clients {
             *learned = *learned * kept + f64::from(fresh);
         }
         self.learned.seconds = self.learned.seconds * kept + seconds as f64;
+        if let Some(rate) = self.learned.minute.add(&fresh, seconds) {
+            self.learned.minutes.push_back(rate);
+            if self.learned.minutes.len() > MINUTES {
+                self.learned.minutes.pop_front();
+            }
+        }
         self.expected = self.learned.lower_of_recent_and_yesterday(seconds, now);
         came
     }
@@ -150,7 +188,8 @@ impl Learned {
         if self.seconds < LEAST_SECONDS || total < LEAST_VERIFIED {
             return None;
         }
-        let recent = counted(&self.networks) / self.seconds;
+        let mean = counted(&self.networks) / self.seconds;
+        let recent = self.minutes.iter().copied().fold(mean, f64::min);
         let number = hour_of(now);
         self.hours
             .retain(|hour| number.saturating_sub(hour.number) < HOURS as u64);
@@ -164,7 +203,7 @@ impl Learned {
             }
             let hour = self.hours.iter_mut().find(|hour| hour.number == number)?;
             hour.seconds += seconds as f64;
-            hour.sum += recent * seconds as f64;
+            hour.sum += mean * seconds as f64;
         }
         let yesterday = self
             .hours
@@ -251,6 +290,18 @@ mod tests {
         assert_eq!(source.expected(), None);
         source.seconds(1, 10, true);
         assert_eq!(source.expected().map(f64::round), Some(640.0));
+    }
+
+    #[test]
+    fn the_quietest_minute_of_the_last_hour_bounds_what_is_expected() {
+        let mut source = Source::new();
+        source.seconds(20 * 60, 2, true); // 128 per second
+        source.seconds(30 * 60, 20, true); // a crowd
+        let expected = source.expected().unwrap();
+        assert!((127.0..129.0).contains(&expected), "{expected}");
+        source.seconds(60 * 60, 20, true); // that stays
+        let expected = source.expected().unwrap();
+        assert!((1279.0..1281.0).contains(&expected), "{expected}");
     }
 
     #[test]

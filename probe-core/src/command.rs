@@ -398,7 +398,7 @@ pub enum SecondLeg {
         /// The part of it for the busiest one.
         busiest_name: f64,
     },
-    /// Successes fell below half of what is expected.
+    /// Successes fell far below what is expected.
     Rate {
         /// Expected successes per second.
         expected_per_second: f64,

@@ -170,15 +170,6 @@ impl Detector {
         self.success_weight / (self.success_weight + self.failure_weight)
     }
 
-    /// The failure ratio since the score left zero; zero if it has not.
-    pub fn episode_ratio(&self) -> f64 {
-        self.episode.map_or(0.0, |episode| {
-            let failures = episode.failed.saturating_add(episode.late);
-            let judged = failures.saturating_add(episode.succeeded).max(1);
-            failures as f64 / judged as f64
-        })
-    }
-
     /// Since when the score is above zero, and what came since.
     pub fn episode(&self) -> Option<&Episode> {
         self.episode.as_ref()

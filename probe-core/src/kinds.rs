@@ -7,7 +7,12 @@
 //! | `finish`, `status` | clients that proved themselves | degrade: probes or spread | the same |
 //! | `resolve` | anyone | degrade: probes or names | the same |
 //! | `handshake` | anyone, and the path | degrade: rate | - |
-//! | `deliver` | clients that proved themselves, and the path | degrade: spread | - |
+//! | `deliver` | clients that proved themselves, and the path | - | - |
+//!
+//! A connection brings at most one trial of the other kinds, but one of `deliver` every
+//! 800 ms. So a few connections that never acknowledge anything can fail more often than
+//! all others together succeed, and how many connections a network opened says nothing
+//! about it. Nothing agrees with `deliver` alone: it is shown, and held.
 
 use probe_common::trial::Kind;
 

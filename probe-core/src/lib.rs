@@ -16,6 +16,7 @@
 
 mod alarm;
 mod baseline;
+mod blame;
 mod budget;
 mod cadence;
 mod clients;

@@ -3,14 +3,21 @@
 //!
 //! Moving an attack or a crowd to the next site cascades (RFC 9199 section 4), so an
 //! overloaded service is held. One that serves nobody is not overloaded but dead,
-//! however often its clients try again.
+//! however often its clients try again: what is refused at once is no load.
+//!
+//! What arrives is looked at closely, since a flood must be known before its first
+//! trials are late. What is served is a mean over seconds: a full backlog serves in
+//! bursts, whenever its half-open connections time out together.
 
 use crate::time::Timestamp;
 
-/// The time constant of both rates.
-const MEMORY_SECONDS: f64 = 0.1;
+/// The time constant of what arrives.
+const ARRIVALS_MEMORY_SECONDS: f64 = 0.1;
+/// The time constant of what is served: twice the time after which the first half-open
+/// connections leave a backlog.
+const SERVED_MEMORY_SECONDS: f64 = 2.0;
 
-/// The part of the usual verified handshakes that must still come.
+/// The part of what is usually served that must still be.
 const SERVED: f64 = 0.2;
 
 /// The present rates of one service.
@@ -18,7 +25,7 @@ const SERVED: f64 = 0.2;
 pub struct Load {
     at: Option<Timestamp>,
     arrivals_per_second: f64,
-    verified_per_second: f64,
+    served_per_second: f64,
 }
 
 /// What is usual.
@@ -26,21 +33,24 @@ pub struct Load {
 pub struct Usual {
     /// Trials per second.
     pub arrivals_per_second: f64,
-    /// Verified handshakes per second, or judged successes where none are verified.
+    /// Verified handshakes per second, or successes where none are verified.
     pub served_per_second: f64,
 }
 
 impl Load {
-    /// Counts what came since the last time.
-    pub fn add(&mut self, arrivals: u64, verified: u64, now: Timestamp) {
+    /// Counts what came since the last time, of it what was refused at once, and what
+    /// was served.
+    pub fn add(&mut self, arrivals: u64, refused: u64, served: u64, now: Timestamp) {
         let Some(before) = self.at.replace(now) else {
             return;
         };
         let elapsed = now.since(before).as_secs_f64();
-        let kept = MEMORY_SECONDS / (MEMORY_SECONDS + elapsed);
-        let gained = 1.0 / (MEMORY_SECONDS + elapsed);
-        self.arrivals_per_second = self.arrivals_per_second * kept + arrivals as f64 * gained;
-        self.verified_per_second = self.verified_per_second * kept + verified as f64 * gained;
+        let mean =
+            |rate: f64, memory: f64, count: f64| (rate * memory + count) / (memory + elapsed);
+        // What is refused may have arrived before the last reading.
+        let arrived = arrivals as f64 - refused as f64;
+        self.arrivals_per_second = mean(self.arrivals_per_second, ARRIVALS_MEMORY_SECONDS, arrived);
+        self.served_per_second = mean(self.served_per_second, SERVED_MEMORY_SECONDS, served as f64);
     }
 
     /// Whether more than `factor` times the usual arrives, and enough of the usual is
@@ -48,7 +58,7 @@ impl Load {
     pub fn is_overload(&self, usual: Usual, factor: f64) -> bool {
         usual.arrivals_per_second > 0.0
             && self.arrivals_per_second > factor * usual.arrivals_per_second
-            && self.verified_per_second >= SERVED * usual.served_per_second
+            && self.served_per_second >= SERVED * usual.served_per_second
     }
 }
 
@@ -63,33 +73,36 @@ mod tests {
         served_per_second: 1000.0,
     };
 
-    fn after(milliseconds: u64, arrivals: u64, verified: u64) -> Load {
+    /// A time as usual, and then so much of each in every millisecond.
+    fn after(milliseconds: u64, arrivals: u64, refused: u64, served: u64) -> Load {
         let mut load = Load::default();
         let mut now = Timestamp::default();
-        load.add(0, 0, now);
-        for _ in 0..2000 {
+        load.add(0, 0, 0, now);
+        for _ in 0..20_000 {
             now = now.after(Duration::from_millis(1));
-            load.add(1, 1, now);
+            load.add(1, 0, 1, now);
         }
         for _ in 0..milliseconds {
             now = now.after(Duration::from_millis(1));
-            load.add(arrivals, verified, now);
+            load.add(arrivals, refused, served, now);
         }
         load
     }
 
     #[test]
     fn overload_is_much_arriving_while_a_part_is_served() {
-        for (description, milliseconds, arrivals, verified, expected) in [
-            ("as usual", 1000, 1, 1, false),
-            ("twice as much", 1000, 2, 1, false),
-            ("a flood, served", 10, 100, 1, true),
-            ("five times as much", 200, 5, 1, true),
-            ("retries of refused clients at first", 50, 25, 0, true),
-            ("... and soon", 300, 25, 0, false),
-            ("silence", 1000, 0, 0, false),
+        for (description, milliseconds, (arrivals, refused, served), expected) in [
+            ("as usual", 1000, (1, 0, 1), false),
+            ("twice as much", 1000, (2, 0, 1), false),
+            ("a flood, served", 10, (100, 0, 1), true),
+            ("five times as much", 200, (5, 0, 1), true),
+            ("retries of refused clients", 5, (25, 25, 0), false),
+            ("... and later", 1000, (25, 25, 0), false),
+            ("a flood, and nobody is served", 600, (25, 0, 0), true),
+            ("... for seconds", 3500, (25, 0, 0), false),
+            ("silence", 1000, (0, 0, 0), false),
         ] {
-            let load = after(milliseconds, arrivals, verified);
+            let load = after(milliseconds, arrivals, refused, served);
             assert_eq!(load.is_overload(USUAL, 3.0), expected, "{description}");
         }
     }
@@ -100,6 +113,6 @@ mod tests {
             arrivals_per_second: 0.0,
             served_per_second: 0.0,
         };
-        assert!(!after(100, 100, 100).is_overload(usual, 3.0));
+        assert!(!after(100, 100, 0, 100).is_overload(usual, 3.0));
     }
 }

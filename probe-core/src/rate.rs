@@ -1,16 +1,29 @@
-//! In flow the successes of one kind of trials, out flows whether they fell below
-//! half of what is expected: the rate leg, a Poisson CUSUM.
+//! In flow the successes of one kind of trials, out flows whether they fell far below
+//! what is expected: the rate leg, a Poisson CUSUM.
 //!
-//! A client can forge failures. It cannot take away the successes of others, so
-//! this leg may agree with a suspicion where no local probe sees the fault (packets
-//! dropped in front of the host's own stack). What is expected comes from
+//! ```text
+//! S ← max(0, S + (0.6 - 0.25) · expected · time - successes · ln(0.6/0.25))
+//! ```
+//! It rises while successes stay below two fifths of the expected. A client can forge
+//! failures. It cannot take away the successes of others, so this leg may agree with a
+//! suspicion where no local probe sees the fault (packets dropped in front of the host's
+//! own stack). But whoever forges failures for hours also waits for every dip of the
+//! traffic. So the leg must hold against dips: with successes as low as three quarters
+//! of the expected it is wrong once in 10^9 times that the score leaves zero.
+//! What is expected comes from
 //! [`clients`](crate::clients): the rate of verified handshakes, times the successes
 //! of this kind that a verified handshake normally brings, at most one.
 
 use crate::{exact, time::Timestamp};
 
-/// ln(1000): the leg's own false-alarm threshold.
-const THRESHOLD: f64 = 6.907_755_278_982_137;
+/// ln(1,000,000): the leg's own false-alarm threshold.
+const THRESHOLD: f64 = 13.815_510_557_964_274;
+
+/// What is still normal, and what is a fault, as parts of what is expected.
+const NORMAL: f64 = 0.6;
+const FAULT: f64 = 0.25;
+/// ln(NORMAL / FAULT).
+const SUCCESS_WEIGHT: f64 = 0.875_468_737_353_899_9;
 
 /// Per second: counts fade with a time constant of ten minutes.
 const MEMORY_PER_SECOND: f64 = 0.998_334_721_451;
@@ -47,7 +60,7 @@ impl RateLeg {
         }
         let elapsed = now.since(fed_at).as_secs_f64();
         let sum =
-            self.score + expected / 2.0 * elapsed - succeeded as f64 * core::f64::consts::LN_2;
+            self.score + (NORMAL - FAULT) * expected * elapsed - succeeded as f64 * SUCCESS_WEIGHT;
         self.score = sum.clamp(0.0, THRESHOLD);
     }
 
@@ -73,7 +86,7 @@ impl RateLeg {
         self.learned.1 = self.learned.1 * kept + verified as f64;
     }
 
-    /// Whether successes fell below half of what is expected.
+    /// Whether successes fell far below what is expected.
     pub fn agrees(&self) -> bool {
         self.score >= THRESHOLD
     }
@@ -123,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_noticed_after_fourteen_expected_successes() {
-        for (with_ten, milliseconds) in [(10, 21), (30, 21), (5, 43)] {
+    fn silence_is_noticed_after_forty_expected_successes() {
+        for (with_ten, milliseconds) in [(10, 61), (30, 61), (5, 123)] {
             let mut service = service(with_ten);
             service.silence(Duration::from_millis(milliseconds), false);
             assert!(!service.leg.agrees(), "{with_ten}");
@@ -136,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_expected_is_no_alarm() {
+    fn two_fifths_of_the_expected_are_no_alarm() {
         let mut service = service(10);
         for _ in 0..10_000 {
             service.now = service.now.after(Duration::from_millis(10));
-            service.leg.feed(5, EXPECTED, false, service.now); // 500 of 640 per second
+            service.leg.feed(3, EXPECTED, false, service.now); // 300 of 640 per second
             assert!(!service.leg.agrees());
         }
     }

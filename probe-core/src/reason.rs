@@ -148,7 +148,7 @@ impl fmt::Display for Leg<'_> {
                 ..
             }) => write!(
                 f,
-                "and successes fell below half of the expected {expected_per_second:.0} per second"
+                "and successes fell far below the expected {expected_per_second:.0} per second"
             ),
             None => f.write_str("and nothing else agrees yet"),
         }
@@ -246,7 +246,7 @@ mod tests {
             ),
             (
                 live(0, 9, 1, Some(rate)),
-                "web: 9 of 10 new connections unanswered since the first failure (score 26.6 of 26.5, normal 0.5 %), and successes fell below half of the expected 640 per second",
+                "web: 9 of 10 new connections unanswered since the first failure (score 26.6 of 26.5, normal 0.5 %), and successes fell far below the expected 640 per second",
             ),
             (
                 live(4, 3, 0, None),

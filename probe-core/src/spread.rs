@@ -76,6 +76,24 @@ impl Buckets {
         buckets.iter().take(count).sum::<f64>() / total
     }
 
+    /// The cumulative counts as last read; zeros before.
+    pub fn counts(&self) -> [u32; NETWORK_BUCKETS] {
+        self.seen.unwrap_or([0; NETWORK_BUCKETS])
+    }
+
+    /// How much the `count` buckets that grew most have grown since `before`.
+    pub fn busiest_since(&self, before: &[u32; NETWORK_BUCKETS], count: usize) -> u64 {
+        let now = self.counts();
+        let mut grown: [u32; NETWORK_BUCKETS] =
+            core::array::from_fn(|bucket| now[bucket].wrapping_sub(before[bucket]));
+        grown.sort_unstable_by(|a, b| b.cmp(a));
+        grown
+            .iter()
+            .take(count)
+            .map(|grown| u64::from(*grown))
+            .sum()
+    }
+
     /// In how many buckets something recent stands.
     pub fn filled(&self) -> usize {
         self.now().iter().filter(|count| **count >= 0.5).count()

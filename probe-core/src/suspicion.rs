@@ -11,7 +11,7 @@
 //! Clients can forge failures, so the alarm never proves anything alone. All of
 //! three probes must fail, in a burst answered within the last second (a service
 //! that has come back is not withdrawn for what it did before), or the successes
-//! must have fallen below half of what is expected.
+//! must have fallen far below what is expected.
 //!
 //! A suspicion that only degrades is content with less, and waits longer: some of the
 //! probes of the last ten seconds fail too, or what fails is more than what the
@@ -21,6 +21,7 @@ use core::time::Duration;
 
 use crate::{
     alarm::Purpose,
+    blame::Shares,
     command::{Guard, SecondLeg},
     config::Absorb,
     detector::Detector,
@@ -103,11 +104,11 @@ pub struct Evidence<'a> {
     pub last_failed: Option<Timestamp>,
 }
 
-/// How recent clients and names are spread.
+/// How failures are spread over clients and names.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
-    /// The part of the verified handshakes that the four busiest networks made.
-    pub busiest_networks: f64,
+    /// What fails, and what the busiest networks could make fail, if that is known.
+    pub networks: Option<Shares>,
     /// For how many names SERVFAIL was answered.
     pub names: usize,
     /// The part of it for the busiest one.
@@ -168,7 +169,8 @@ impl Suspicion {
             Purpose::DegradePath if !evidence.server_is_well => return Finding::Standing,
             Purpose::DegradePath => match evidence.forger {
                 Forger::Anyone | Forger::Names => rate_leg(evidence, now),
-                Forger::Client => spread_leg(evidence),
+                // One connection brings many trials: see `kinds`.
+                Forger::Client => None,
             },
         };
         match leg {
@@ -265,17 +267,19 @@ fn some_probes_leg(evidence: &Evidence<'_>, now: Timestamp) -> Option<SecondLeg>
 /// Whether more fails than the busiest sources could make fail.
 fn spread_leg(evidence: &Evidence<'_>) -> Option<SecondLeg> {
     let Spread {
-        busiest_networks,
+        networks,
         names,
         busiest_name,
     } = evidence.spread;
-    let failing = evidence.detector.episode_ratio();
     match evidence.forger {
         Forger::Anyone => None,
-        Forger::Client => (failing > busiest_networks).then_some(SecondLeg::Spread {
-            failing,
-            busiest_networks,
-        }),
+        Forger::Client => {
+            let Shares { failing, busiest } = networks?;
+            (failing > busiest).then_some(SecondLeg::Spread {
+                failing,
+                busiest_networks: busiest,
+            })
+        }
         Forger::Names => {
             (names >= LEAST_NAMES && busiest_name <= BUSIEST_NAME).then_some(SecondLeg::Names {
                 names: u32::try_from(names).unwrap_or(u32::MAX),

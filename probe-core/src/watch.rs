@@ -20,9 +20,9 @@ use crate::{
     alarm::{Fault, Purpose},
     clients::Clients,
     command::{Cause, Class, Command, Event, Guard, Reason},
-    config::{Action, Classify, Service, ServiceId},
+    config::{Absorb, Action, Classify, Protocol, Service, ServiceId},
     deadline::Answers,
-    input::{ProbeResult, Sample, ServiceReading},
+    input::{ProbeFailure, ProbeResult, Sample, ServiceReading},
     judge::Judge,
     kinds,
     load::{Load, Usual},
@@ -61,6 +61,8 @@ pub struct Watch {
     void_until: Timestamp,
     probing: Probing,
     probe_fault: Option<Fault>,
+    /// Who holds a fall of the probe.
+    probe_held: Option<Guard>,
 }
 
 /// What a service's judge must know beside its own readings.
@@ -124,6 +126,7 @@ impl Watch {
             void_until: Timestamp::default(),
             probing: Probing::new(id, config.probe.clone(), first_probe),
             probe_fault: None,
+            probe_held: None,
             config,
         }
     }
@@ -142,6 +145,7 @@ impl Watch {
         let believed = moment.live && !detached;
         let mut blindness = None;
         let mut arrivals = 0;
+        let (mut refused, mut succeeded) = (0, 0);
         for (kind, read) in self.tally.read(&reading.trials, moment.now) {
             let Some(index) = self.judges.iter().position(|judge| judge.kind == kind) else {
                 continue;
@@ -150,6 +154,8 @@ impl Watch {
                 Read::News(news) => {
                     if index == 0 {
                         arrivals = self.tally.started();
+                        refused = news.iter().map(|outcomes| outcomes.failed).sum();
+                        succeeded = news.iter().map(|outcomes| outcomes.succeeded).sum();
                     }
                     self.feed(index, &news, believed, moment.now, out);
                 }
@@ -160,7 +166,12 @@ impl Watch {
                 }
             }
         }
-        self.load.add(arrivals, verified, moment.now);
+        // A UDP client proves nothing: what is answered counts.
+        let served = match self.config.endpoint.protocol {
+            Protocol::Tcp => verified,
+            Protocol::Udp => succeeded,
+        };
+        self.load.add(arrivals, refused, served, moment.now);
         blindness
     }
 
@@ -277,6 +288,7 @@ impl Watch {
     fn judge_probe(&mut self, moment: Moment, out: &mut Outbox) {
         let fallen = self.probing.verdict() == Some(false);
         let decides = self.probe_decides_alone(moment);
+        self.probe_held = None;
         if self.probe_fault.is_some() {
             // It ends by rise, or when live trials can judge again and are good.
             let trials_are_good = !decides && !self.primary().fast().newest_fail();
@@ -284,6 +296,8 @@ impl Watch {
                 self.probe_fault = None;
                 self.tell_good_again(out);
             }
+        } else if fallen && decides && moment.live && self.stands_in_queue() {
+            self.probe_held = Some(Guard::Overload);
         } else if fallen && decides {
             let class = if moment.host_wide {
                 Class::Host
@@ -296,6 +310,21 @@ impl Watch {
             reason.class = Some(class);
             self.probe_fault = Some(self.fault(reason, moment.now, out));
         }
+    }
+
+    /// Whether the probe got no answer because it waits like everybody else. An answer
+    /// that is wrong says what the server is, however many others ask.
+    fn stands_in_queue(&self) -> bool {
+        let unanswered = self
+            .probing
+            .last_failure()
+            .is_some_and(|(_, failure)| *failure == ProbeFailure::Timeout);
+        unanswered && self.is_overloaded() && self.classify.overload == Absorb::Hold
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.load
+            .is_overload(self.usual(), self.classify.overload_factor)
     }
 
     /// An application probe always does. A bare TCP probe only where live trials
@@ -460,6 +489,11 @@ impl Watch {
             .collect()
     }
 
+    /// The guard that holds a fall of the probe, if one does.
+    pub fn probe_held(&self) -> Option<Guard> {
+        self.probe_held
+    }
+
     /// Since when it is suspected to be dead.
     pub fn suspect_since(&self) -> Option<Timestamp> {
         self.suspicions(false).map(Suspicion::since).min()
@@ -495,9 +529,10 @@ impl Watch {
 
     fn usual(&self) -> Usual {
         let arrivals_per_second = self.primary().baseline.trials_per_second();
+        let verified_per_second = self.clients.expected_per_second();
         Usual {
             arrivals_per_second,
-            served_per_second: self.clients.expected_per_second().unwrap_or_default(),
+            served_per_second: verified_per_second.unwrap_or(arrivals_per_second),
         }
     }
 

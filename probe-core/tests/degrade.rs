@@ -5,12 +5,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Answer, MS, ProbeAnswer, SECOND, World, config};
+use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http};
 use probe_common::trial::Kind;
 use probe_core::{
     Level,
-    command::{Cause, Class, Guard, SecondLeg},
-    config::{Absorb, Action},
+    command::{Cause, Class, Event, Guard, SecondLeg},
+    config::{Absorb, Action, Application, DnsRecord, DnsTransport, ProbeKind, Protocol},
     input::ProbeFailure,
     status::{ServiceState, Standing},
 };
@@ -119,6 +119,27 @@ fn requests_that_clients_leave_open_are_no_fault_of_the_server() {
 }
 
 #[test]
+fn a_network_that_suddenly_leaves_many_requests_open_is_not_everybody() {
+    let mut config = config(1);
+    config.classify.overload = Absorb::Ignore;
+    let mut world = World::new(config);
+    world.kind(0, Kind::Request, |_| true);
+    world.route(0, Level::Full);
+    world.run(10 * SECOND);
+    // Others come as before; nine times as many connections are of one network.
+    world.clients[0].rate = 10_000;
+    world.clients[0].kernel.few_networks = Some(1);
+    world.kind(0, Kind::Request, |trial| trial.is_multiple_of(10));
+    world.run(27 * SECOND);
+    world.clients[0].rate = 1000;
+    world.clients[0].kernel.few_networks = None;
+    world.kind(0, Kind::Request, |_| true);
+    world.run(20 * SECOND);
+    assert_eq!(levels(&world), []);
+    assert!(world.holds().contains(&Guard::SecondLeg));
+}
+
+#[test]
 fn a_hung_application_is_withdrawn_though_its_backlog_accepts() {
     let mut world = World::new(config(1));
     world.kind(0, Kind::Request, |_| true);
@@ -163,6 +184,18 @@ fn handshakes_that_are_never_completed_degrade_only_if_clients_are_lost() {
 }
 
 #[test]
+fn connections_that_acknowledge_nothing_are_no_fault_of_the_path() {
+    let mut world = World::new(config(1));
+    world.kind(0, Kind::Deliver, |_| true);
+    world.route(0, Level::Full);
+    world.run(10 * SECOND);
+    world.kind(0, Kind::Deliver, |trial| trial.is_multiple_of(3));
+    world.run(MINUTE);
+    assert_eq!(levels(&world), []);
+    assert_eq!(world.holds(), [Guard::SecondLeg]);
+}
+
+#[test]
 fn overload_is_absorbed_unless_the_operator_ignores_it() {
     for (absorb, expected) in [
         (Absorb::Hold, None),
@@ -186,6 +219,67 @@ fn overload_is_absorbed_unless_the_operator_ignores_it() {
             assert!(world.holds().contains(&Guard::Overload));
         }
     }
+}
+
+#[test]
+fn a_backlog_that_fills_and_empties_is_overloaded_all_the_time() {
+    // Half-open connections time out together: it serves for a while, then nobody.
+    for patience in [Duration::ZERO, SECOND] {
+        let mut config = config(1);
+        config.services[0].detect.patience = patience;
+        http(&mut config);
+        let mut world = World::healthy(config);
+        world.clients[0].rate = 7_000;
+        let unanswered = ProbeAnswer::Fails(ProbeFailure::Timeout, 100 * MS);
+        for _ in 0..20 {
+            world.fail(0, Answer::ServesOneIn(2), unanswered.clone());
+            world.run(400 * MS);
+            world.fail(0, Answer::Silent, unanswered.clone());
+            world.run(600 * MS);
+        }
+        assert_eq!(levels(&world), [], "{patience:?}");
+        let by_probe = world.events().into_iter().any(|event| {
+            matches!(event, Event::Held { guard: Guard::Overload, reason, .. }
+                if reason.cause == Cause::Probe)
+        });
+        assert!(by_probe, "the probe waits in the same queue");
+        // Now nobody is served any more.
+        let (took, level, _) = world.run_until_change(20 * SECOND).unwrap();
+        assert_eq!(level, Level::Withdrawn);
+        assert!(took < 5 * SECOND, "{took:?}");
+    }
+}
+
+#[test]
+fn a_crowd_that_gets_errors_is_no_reason_to_wait() {
+    let mut config = config(1);
+    http(&mut config);
+    let mut world = World::healthy(config);
+    world.clients[0].rate = 10_000;
+    let error = ProbeAnswer::Fails(ProbeFailure::Status(503), MS);
+    world.fail(0, Answer::Accepts, error);
+    let (_, level, reason) = world.run_until_change(10 * SECOND).unwrap();
+    assert_eq!((level, reason.cause), (Level::Withdrawn, Cause::Probe));
+}
+
+#[test]
+fn a_silent_name_server_whose_resolvers_ask_again_is_not_overloaded() {
+    let mut config = config(1);
+    let service = &mut config.services[0];
+    service.endpoint.protocol = Protocol::Udp;
+    service.application = Application::Dns;
+    service.probe.kind = ProbeKind::Dns {
+        target: (service.endpoint.address, 53).into(),
+        transport: DnsTransport::Udp,
+        name: "www.example".into(),
+        record: DnsRecord::A,
+    };
+    let mut world = World::healthy(config);
+    world.clients[0].rate = 10_000;
+    world.fail(0, Answer::Silent, ProbeAnswer::timeout());
+    let (took, level, _) = world.run_until_change(20 * SECOND).unwrap();
+    assert_eq!(level, Level::Withdrawn);
+    assert!(took < 6 * SECOND, "{took:?}");
 }
 
 #[test]

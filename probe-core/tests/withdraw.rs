@@ -96,7 +96,7 @@ fn silent_service_at_fifty_per_second_waits_for_the_rate() {
     let mut world = at_rate(config(1), 50);
     world.fail(0, Answer::Silent, ProbeAnswer::Passes);
     let (took, _, _) = world.run_until_change(5 * SECOND).unwrap();
-    assert!(took <= 330 * MS, "{took:?}");
+    assert!(took <= 900 * MS, "{took:?}");
 }
 
 #[test]

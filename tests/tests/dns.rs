@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use lapwing_tests::lab::{
-    knot::{BROKEN_ZONE, Knot, ZONE},
+    knot::{BROKEN_ZONE, Knot, ZONE, query},
     pair::Pair,
     sensor::{self, Sensor, Tally},
     topology::{Family, OUTER},
@@ -41,18 +41,6 @@ fn specs() -> Vec<ServiceSpec> {
 
 fn start(pair: &Pair) -> Result<Sensor> {
     Sensor::start(&pair.host, &[OUTER], AttachMode::Native, &specs())
-}
-
-/// RFC 1035 section 4: a header, and a question for an address.
-fn query(id: u16, name: &str) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        message.push(u8::try_from(label.len()).expect("a label is short"));
-        message.extend(label.as_bytes());
-    }
-    message.extend([0, 0, 1, 0, 1]);
-    message
 }
 
 /// Names, how often each is asked for, and what the server says.

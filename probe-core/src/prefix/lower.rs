@@ -163,7 +163,11 @@ impl Announcement {
                 .filter(|watch| !counted.iter().any(|counted| counted.id() == watch.id()))
         };
         let doubted = others()
-            .filter(|watch| !watch.held(degrade).is_empty() || watch.tolerated().next().is_some())
+            .filter(|watch| {
+                !watch.held(degrade).is_empty()
+                    || watch.probe_held().is_some()
+                    || watch.tolerated().next().is_some()
+            })
             .count();
         if doubted == 0 || counted.len() + doubted < needed {
             return;
@@ -176,6 +180,12 @@ impl Announcement {
                 reason.failed_services.clone_from(&failed);
                 let held = Held::Suspicion(watch.id(), guard, suspicion.since());
                 self.hold(held, guard, level, reason, out);
+            }
+            if let Some(guard) = watch.probe_held() {
+                let mut reason = watch.reason(Cause::Probe, Duration::ZERO);
+                reason.failed_services.clone_from(&failed);
+                let held = Held::Probe(watch.id(), guard);
+                self.hold(held, guard, Level::Withdrawn, reason, out);
             }
             for fault in watch.tolerated() {
                 let held = Held::Fault(watch.id(), fault.reason.cause, level, Guard::Policy);

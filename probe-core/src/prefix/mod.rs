@@ -99,6 +99,8 @@ enum Held {
     Raise(Guard),
     /// A lowering because of a service's fault.
     Fault(ServiceId, Cause, Level, Guard),
+    /// A lowering because of a service's probe.
+    Probe(ServiceId, Guard),
     /// A suspicion, by the time at which it began.
     Suspicion(ServiceId, Guard, Timestamp),
     /// An order.
@@ -373,6 +375,9 @@ impl Announcement {
                     .chain(watch.tolerated())
                     .any(|fault| fault.reason.cause == cause)
             }),
+            Held::Probe(id, _) => {
+                watch(id).is_some_and(|watch| watch.probing().verdict() == Some(false))
+            }
             Held::Suspicion(id, _, since) => watch(id).is_some_and(|watch| {
                 [false, true].into_iter().any(|degrade| {
                     watch

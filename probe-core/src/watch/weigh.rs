@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::{Moment, QUIET, Watch};
 use crate::{
     alarm::{Fault, Purpose},
+    blame::{Blame, Shares},
     command::{Cause, Class, Command, Event, Reason, SecondLeg},
     kinds,
     outbox::Outbox,
@@ -60,6 +61,7 @@ impl Watch {
         if armed && burst.is_some_and(|due| due <= now) {
             self.probing.launch_second_leg(now, out);
         }
+        self.keep_blame(at, now);
         let finding = suspicion.weigh(&self.evidence_for(at, moment), now);
         match finding {
             Finding::Standing => {}
@@ -81,20 +83,42 @@ impl Watch {
             rate: &judge.rate,
             expected_per_second: judge.rate.expected(verified),
             spread: Spread {
-                busiest_networks: self.clients.busiest_share(),
+                networks: self.network_shares(at, moment.now),
                 names: self.names.filled(),
                 busiest_name: self.names.busiest_share(1),
             },
             server_is_well: !self.is_doubted() && self.probing.passes() != Some(false),
-            overloaded: self
-                .load
-                .is_overload(self.usual(), self.classify.overload_factor),
+            overloaded: self.is_overloaded(),
             absorb: self.classify.overload,
             armed: judge.baseline.is_armed(),
             blind: moment.blind,
             hooks_seen: moment.hooks_seen,
             last_failed: judge.last_failed,
         }
+    }
+
+    /// Counts anew where a count has become old: what comes now is to be seen.
+    fn keep_blame(&mut self, at: At, now: Timestamp) {
+        let lasts = self.config.detect.grey_patience.saturating_mul(2);
+        let alarm = &mut self.judges[at.judge].alarms[at.alarm];
+        let is_current = alarm
+            .blame
+            .as_ref()
+            .is_some_and(|blame| blame.age(now) < lasts);
+        if !is_current {
+            let blame = Blame::begin(self.clients.verified(), now);
+            alarm.blame = Some(Box::new(blame));
+        }
+    }
+
+    /// What fails, and what the busiest networks could make fail, once both were counted
+    /// for long enough.
+    fn network_shares(&self, at: At, now: Timestamp) -> Option<Shares> {
+        let blame = self.judges[at.judge].alarms[at.alarm].blame.as_ref()?;
+        let is_enough = blame.age(now) >= self.config.detect.grey_patience;
+        is_enough
+            .then(|| blame.shares(self.clients.verified()))
+            .flatten()
     }
 
     fn begin_suspicion(&mut self, at: At, now: Timestamp, out: &mut Outbox) -> Suspicion {
@@ -124,6 +148,7 @@ impl Watch {
 
     fn clear_suspicion(&mut self, at: At, now: Timestamp, out: &mut Outbox) {
         let judge = &mut self.judges[at.judge];
+        judge.alarms[at.alarm].blame = None;
         if let Some(suspicion) = judge.alarms[at.alarm].suspicion.take() {
             out.record(Event::Cleared {
                 service: self.id,
@@ -184,6 +209,7 @@ impl Watch {
         };
         let alarm = &mut self.judges[at.judge].alarms[at.alarm];
         alarm.suspicion = None;
+        alarm.blame = None;
         alarm.fault = Some(fault);
     }
 

@@ -98,11 +98,13 @@ pub fn http(config: &mut Config) {
     }
 }
 
-/// Whether the trial of this number succeeds; the others are late.
+/// Whether the trial of this number succeeds; the others are late, or where nothing
+/// else is a failure, fail at once.
 pub type Succeeds = fn(usize) -> bool;
 
 /// The kernel's view of one service.
 pub struct Kernel {
+    judged: Kind,
     rings: BTreeMap<Kind, Vec<Bucket>>,
     verified: Vec<u32>,
     deadline: Duration,
@@ -133,7 +135,7 @@ pub enum Answer {
 }
 
 impl Kernel {
-    fn new(deadline: Duration, initial: u32) -> Self {
+    fn new(deadline: Duration, initial: u32, judged: Kind) -> Self {
         let bucket = Bucket {
             started: initial,
             succeeded: initial,
@@ -141,7 +143,8 @@ impl Kernel {
             abandoned: 0,
         };
         Self {
-            rings: BTreeMap::from([(Kind::Connect, vec![bucket; BUCKETS])]),
+            judged,
+            rings: BTreeMap::from([(judged, vec![bucket; BUCKETS])]),
             verified: vec![initial; NETWORK_BUCKETS],
             deadline,
             connections: 0,
@@ -159,12 +162,12 @@ impl Kernel {
             Answer::FailsOneIn(_) | Answer::ServesOneIn(_) => Answer::Accepts,
             other => other,
         };
-        self.trial(Kind::Connect, at, answer);
+        self.trial(self.judged, at, answer);
         match answer {
             Answer::Accepts | Answer::AcceptsUnverified => {
                 let trial = self.connections;
                 self.connections += 1;
-                if answer == Answer::Accepts {
+                if answer == Answer::Accepts && self.judged == Kind::Connect {
                     let network = match self.few_networks {
                         Some(few) if !trial.is_multiple_of(10) => trial % few,
                         Some(_) | None => trial % NETWORK_BUCKETS,
@@ -174,6 +177,8 @@ impl Kernel {
                 for (kind, succeeds) in self.others.clone() {
                     let outcome = if succeeds(trial) {
                         Answer::Accepts
+                    } else if kind.silence_is_success() {
+                        Answer::Refuses
                     } else {
                         Answer::Silent
                     };
@@ -190,7 +195,7 @@ impl Kernel {
 
     /// A SYN with a forged source: answered, and then nobody is there.
     fn forged(&mut self, at: Timestamp) {
-        self.trial(Kind::Connect, at, Answer::Accepts);
+        self.trial(self.judged, at, Answer::Accepts);
         if self.others.contains_key(&Kind::Handshake) {
             self.trial(Kind::Handshake, at, Answer::Silent);
         }
@@ -302,7 +307,11 @@ impl World {
             .services
             .iter()
             .map(|service| Client {
-                kernel: Kernel::new(service.detect.deadline, u32::MAX - 100),
+                kernel: Kernel::new(
+                    service.detect.deadline,
+                    u32::MAX - 100,
+                    service.judged_kind(),
+                ),
                 answer: Answer::Accepts,
                 probe: ProbeAnswer::Passes,
                 rate: 1000,

@@ -172,8 +172,9 @@ impl Host {
                     });
                 }
                 Command::CheckSensor => answers.push(Input::Sensor(Sensor::Attached)),
-                // No latencies are told, so nobody asks for another deadline.
-                Command::SetDeadline { .. } => {}
+                // No latencies are told, so nobody asks for another deadline; and there
+                // is no table to look into.
+                Command::SetDeadline { .. } | Command::CollectEvidence { .. } => {}
                 Command::Record(event) => self.record(&event),
             }
         }

@@ -45,7 +45,7 @@ pub fn drop_outside(node: &Namespace, interface: &str, direction: Direction) -> 
         Direction::Inward => ("ingress", "dport"),
         Direction::Outward => ("egress", "sport"),
     };
-    nft(node)?.fire(&format!(
+    prepare(node)?.fire(&format!(
         "table netdev {TABLE} {{\n  chain drop_service {{\n    \
              type filter hook {hook} device \"{interface}\" priority 0; policy accept;\n    \
              tcp {port} 80 counter drop\n  }}\n}}\n"
@@ -54,10 +54,15 @@ pub fn drop_outside(node: &Namespace, interface: &str, direction: Direction) -> 
 
 /// Removes the rule. Returns the moment just before.
 pub fn heal_outside(node: &Namespace) -> Result<Timestamp> {
-    nft(node)?.fire(&format!("delete table netdev {TABLE}\n"))
+    prepare(node)?.fire(&format!("delete table netdev {TABLE}\n"))
 }
 
-fn nft(node: &Namespace) -> Result<Prepared> {
+/// Gives orders to the packet filter of a node.
+pub fn nft(node: &Namespace, orders: &str) -> Result<()> {
+    prepare(node)?.fire(orders).map(drop)
+}
+
+fn prepare(node: &Namespace) -> Result<Prepared> {
     let mut command = Command::new("nft");
     command.args(["-f", "-"]);
     node.prepare(command)

@@ -1,22 +1,21 @@
 //! A SYN flood: segments with sources that do not exist, as an attacker sends them.
-//!
-//! Raw sockets take the whole IP packet from us and find the way themselves, so the
-//! packets reach the host as any others do.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsRawFd as _,
-};
-
-use anyhow::{Result, bail};
-use nix::{
-    errno::Errno,
-    sys::socket::{
-        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-const TCP_LENGTH: u8 = 24;
+use anyhow::{Context as _, Result};
+
+use super::{
+    netns::Namespace,
+    raw::{RawSocket, Segment, flags},
+};
 
 /// Numbers that look random and are the same each time (xorshift64).
 pub struct Random(u64);
@@ -48,74 +47,101 @@ impl Random {
 /// Sends so many SYNs to the service, each from another address and port, from the
 /// network in which it is called. Returns when all have been taken by the link.
 pub fn syn_flood(service: SocketAddr, count: u32) -> Result<()> {
-    let (family, address) = match service {
-        SocketAddr::V4(_) => (AddressFamily::Inet, SocketAddr::new(service.ip(), 0)),
-        SocketAddr::V6(_) => (AddressFamily::Inet6, SocketAddr::new(service.ip(), 0)),
-    };
-    let raw = socket(
-        family,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::Raw,
-    )?;
-    let to = SockaddrStorage::from(address);
+    let socket = RawSocket::to(service.ip())?;
     let mut random = Random::new(u64::from(service.port()));
-    for _ in 0..count {
-        let packet = syn(service, &mut random);
-        loop {
-            match sendto(raw.as_raw_fd(), &packet, &to, MsgFlags::empty()) {
-                Ok(_) => break,
-                // The link is full.
-                Err(Errno::ENOBUFS | Errno::EAGAIN) => std::thread::yield_now(),
-                Err(error) => bail!("sending a SYN to {service}: {error}"),
-            }
-        }
-    }
-    Ok(())
+    (0..count).try_for_each(|_| socket.send(&syn(service, &mut random)))
 }
 
-/// An IP packet with a SYN of a source that nobody has: 10.0.0.0/8, `2001:db8:dead::/48`.
-fn syn(service: SocketAddr, random: &mut Random) -> Vec<u8> {
+/// A SYN of a source that nobody has.
+pub fn syn(service: SocketAddr, random: &mut Random) -> Vec<u8> {
     let numbers = random.next().to_be_bytes();
-    let host = random.next().to_be_bytes();
-    let mut packet;
-    let pseudo: Vec<u8>;
-    match service {
-        SocketAddr::V4(service) => {
-            let source = Ipv4Addr::new(10, host[0], host[1], host[2]).octets();
-            pseudo = [source, service.ip().octets()].concat();
-            // The kernel fills in the length and the header's checksum.
-            packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0];
-        }
-        SocketAddr::V6(service) => {
-            let mut source = Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 0).octets();
-            source[8..].copy_from_slice(&host);
-            pseudo = [source, service.ip().octets()].concat();
-            packet = vec![0x60, 0, 0, 0, 0, TCP_LENGTH, 6, 64];
-        }
-    }
-    packet.extend(&pseudo);
-    let start = packet.len();
-    packet.extend([0x28 | numbers[0], numbers[1]]);
-    packet.extend(service.port().to_be_bytes());
-    packet.extend(&numbers[2..6]);
-    // No acknowledgment; six words; SYN; a window; an MSS.
-    packet.extend([0, 0, 0, 0, 0x60, 2, 0xff, 0xff, 0, 0, 0, 0]);
-    packet.extend([2, 4, 0x05, 0xb4]);
-    let sum = 6 + u32::from(TCP_LENGTH) + sum(&pseudo) + sum(&packet[start..]);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let checksum = !u16::try_from(sum).unwrap_or_default();
-    packet[start + 16..start + 18].copy_from_slice(&checksum.to_be_bytes());
-    packet
+    let port = u16::from_be_bytes([0x28 | numbers[0], numbers[1]]);
+    let segment = Segment {
+        from: SocketAddr::new(nobody(service.ip(), random), port),
+        to: service,
+        sequence: u32::from_be_bytes([numbers[2], numbers[3], numbers[4], numbers[5]]),
+        acknowledgment: 0,
+        flags: flags::SYN,
+        // The maximum segment size.
+        options: &[2, 4, 0x05, 0xb4],
+        payload: &[],
+    };
+    segment.packet()
 }
 
-/// RFC 1071's sum, not folded.
-fn sum(bytes: &[u8]) -> u32 {
-    bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|pair| u32::from(u16::from_be_bytes(*pair)))
-        .sum()
+/// Networks in which there is nobody, for [`nobody`].
+pub const NOBODY: [&str; 2] = ["10.0.0.0/8", "2001:db8:dead::/48"];
+
+/// An address that nobody has, of the family of `like`.
+pub fn nobody(like: IpAddr, random: &mut Random) -> IpAddr {
+    let host = random.next().to_be_bytes();
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::new(10, host[0], host[1], host[2]).into(),
+        IpAddr::V6(_) => {
+            let mut address = Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 0).octets();
+            address[8..].copy_from_slice(&host);
+            Ipv6Addr::from(address).into()
+        }
+    }
+}
+
+/// Packets sent at a constant rate by a thread in a node's network, until it is
+/// dropped.
+pub struct Stream {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: Option<JoinHandle<Result<Result<()>>>>,
+}
+
+impl Stream {
+    /// Sends what `next` makes to `to`, so many per second.
+    pub fn start(
+        node: &Namespace,
+        to: IpAddr,
+        per_second: u32,
+        mut next: impl FnMut(&mut Random) -> Vec<u8> + Send + 'static,
+    ) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let sent = Arc::new(AtomicU64::new(0));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&sent));
+        let thread = node.network_thread("stream", move || {
+            let socket = RawSocket::to(to)?;
+            let mut random = Random::new(u64::from(per_second));
+            let begin = Instant::now();
+            while !stopped.load(Ordering::Relaxed) {
+                let due = begin.elapsed().as_secs_f64() * f64::from(per_second);
+                while (counted.load(Ordering::Relaxed) as f64) < due {
+                    socket.send(&next(&mut random))?;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    if stopped.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            stop,
+            sent,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends it; how many packets were sent.
+    pub fn finish(mut self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("it runs")?;
+        thread.join().expect("the stream does not panic")??;
+        Ok(self.sent.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }

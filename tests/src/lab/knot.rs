@@ -30,7 +30,23 @@ pub struct Knot {
 impl Knot {
     /// Starts it and waits until it listens on both addresses.
     pub fn start(node: &Namespace) -> Result<Self> {
-        node.write(CONFIG, &config())?;
+        Self::start_with(node, "")
+    }
+
+    /// As [`start`](Self::start), answering each network at most so often per second
+    /// and else not at all (response rate limiting).
+    pub fn start_limited(node: &Namespace, per_second: u32) -> Result<Self> {
+        Self::start_with(
+            node,
+            &format!(
+                "mod-rrl:\n  - id: limit\n    rate-limit: {per_second}\n    slip: 0\n\
+                 template:\n  - id: default\n    global-module: mod-rrl/limit\n"
+            ),
+        )
+    }
+
+    fn start_with(node: &Namespace, modules: &str) -> Result<Self> {
+        node.write(CONFIG, &config(modules))?;
         node.write(
             "/run/lab/example.zone",
             "example. 300 SOA ns.example. admin.example. 1 3600 600 86400 300\n\
@@ -55,6 +71,16 @@ impl Knot {
         Ok(Self { process })
     }
 
+    /// Freezes it: queries are taken and never answered.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal_group(Signal::SIGSTOP)
+    }
+
+    /// Ends [`freeze`](Self::freeze).
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal_group(Signal::SIGCONT)
+    }
+
     /// Kills it.
     pub fn kill(self) -> Result<()> {
         self.process.signal(Signal::SIGKILL)?;
@@ -62,7 +88,19 @@ impl Knot {
     }
 }
 
-fn config() -> String {
+/// A query for an address (RFC 1035 section 4). Labels are shorter than 64 bytes.
+pub fn query(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+        message.extend(label.as_bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    message
+}
+
+fn config(modules: &str) -> String {
     let listen = Family::ALL
         .iter()
         .map(|family| format!("    listen: {}@53\n", family.service()))
@@ -73,6 +111,7 @@ fn config() -> String {
          tcp-workers: 1\n    background-workers: 1\n\
          log:\n  - target: stderr\n    any: error\n\
          database:\n    storage: /run/lab\n\
+         {modules}\
          zone:\n  - domain: {ZONE}\n    file: /run/lab/example.zone\n    zonefile-sync: -1\n    \
          journal-content: none\n\
          \x20 - domain: {BROKEN_ZONE}\n    file: /run/lab/missing.zone\n    journal-content: none\n"

@@ -8,6 +8,7 @@ use std::{
     env,
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitStatus},
     thread,
@@ -74,6 +75,10 @@ pub struct Settings {
     pub on_exit: &'static str,
     /// Good trials that arm a detector.
     pub arm_after: u32,
+    /// How long a suspicion that only degrades must stand.
+    pub grey_patience: Duration,
+    /// The services of each family's prefix, as tables of the configuration.
+    pub services: fn(Family) -> String,
 }
 
 impl Settings {
@@ -88,6 +93,8 @@ impl Settings {
             hold_max: Duration::from_secs(4),
             on_exit: "keep",
             arm_after: 200,
+            grey_patience: Duration::from_secs(5),
+            services: web,
         }
     }
 
@@ -120,6 +127,7 @@ table = {TABLE}
 profile = "{}"
 deadline = "{}ms"
 arm_after = {}
+grey_patience = "{}ms"
 settle = "{}ms"
 
 [recover]
@@ -131,32 +139,47 @@ hold_max = "{}ms"
             self.profile,
             self.deadline.as_millis(),
             self.arm_after,
+            self.grey_patience.as_millis(),
             self.settle.as_millis(),
             self.hold.as_millis(),
             self.hold_max.as_millis(),
         )];
         for family in Family::ALL {
-            let address = family.service();
             config.push(format!(
-                r#"
-[[prefix]]
-prefix = "{}"
-drain = "2s"
-
-[[prefix.service]]
-name = "{}"
-address = "{address}"
-port = 80
-protocol = "tcp"
-probe = {{ http = "http://{}/", status = 200, interval = "500ms", timeout = "500ms", rise = 2, fall = 3 }}
-"#,
+                "\n[[prefix]]\nprefix = \"{}\"\ndrain = \"2s\"\n{}",
                 family.prefix(),
-                service_name(family),
-                std::net::SocketAddr::new(address, 80),
+                (self.services)(family),
             ));
         }
         config.concat()
     }
+}
+
+/// The web server as a service that is probed by HTTP.
+pub fn web(family: Family) -> String {
+    let endpoint = SocketAddr::new(family.service(), 80);
+    web_with(
+        family,
+        &format!(
+            r#"{{ http = "http://{endpoint}/", status = 200, interval = "500ms", timeout = "500ms", rise = 2, fall = 3 }}"#
+        ),
+    )
+}
+
+/// The web server as a service with this probe.
+pub fn web_with(family: Family, probe: &str) -> String {
+    format!(
+        r#"
+[[prefix.service]]
+name = "{}"
+address = "{}"
+port = 80
+protocol = "tcp"
+probe = {probe}
+"#,
+        service_name(family),
+        family.service(),
+    )
 }
 
 impl Default for Settings {
@@ -240,18 +263,18 @@ impl Lapwing {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Waits until live trials guard both services.
+    /// Waits until live trials guard all services.
     pub fn wait_armed(&self, node: &Namespace, timeout: Duration) -> Result<()> {
-        wait_until("both services are armed", timeout, || {
+        wait_until("all services are armed", timeout, || {
             let status = self.status(node)?;
-            Ok(Family::ALL
-                .iter()
-                .all(|family| state_of(&status, service_name(*family)) == Some("armed")))
+            Ok(status["services"]
+                .as_array()
+                .is_some_and(|services| services.iter().all(|service| service["state"] == "armed")))
         })
         .with_context(|| format!("lapwing says:\n{}", self.log_tail()))
     }
 
-    /// Waits until both services are armed and the rate leg knows what to expect. To
+    /// Waits until all services are armed and the rate leg knows what to expect. To
     /// be called once clients are served: the leg is void for `settle` after a change
     /// of level and then learns for some seconds.
     pub fn wait_ready(&self, node: &Namespace, timeout: Duration) -> Result<()> {
@@ -282,12 +305,6 @@ impl Lapwing {
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
-}
-
-/// The state of a service in the status document.
-fn state_of<'a>(status: &'a Value, name: &str) -> Option<&'a str> {
-    let services = status["services"].as_array()?;
-    services.iter().find(|service| service["name"] == name)?["state"].as_str()
 }
 
 /// A record of the journal.

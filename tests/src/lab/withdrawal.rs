@@ -163,7 +163,7 @@ pub fn measure(lab: &mut Lab, fault: Fault, settings: &Settings) -> Result<Vec<W
 }
 
 /// No route, and nothing that a daemon has learned.
-fn clear_state(edge: &Edge) -> Result<()> {
+pub fn clear_state(edge: &Edge) -> Result<()> {
     for family in Family::ALL {
         if !edge.routes(family)?.trim().is_empty() {
             edge.delete_routes()?;
