@@ -30,8 +30,9 @@ pub const P0_FLOOR: f64 = 0.005;
 /// A service whose p0 bound is higher than this is unfit for this detector.
 pub const P0_UNFIT: f64 = 0.1;
 
-/// So many of the newest trials must still fail when a suspicion acts.
-const NEWEST: u64 = 5;
+/// So many of the newest trials must still fail when a suspicion acts: enough that a
+/// service of which a tenth fails hardly ever looks dead.
+const NEWEST: u64 = 10;
 
 /// The least failure ratio that is called grey.
 const GREY: f64 = 0.05;
@@ -158,7 +159,7 @@ impl Detector {
         self.episode.is_none()
     }
 
-    /// Whether the newest five judged trials fail above the ratio that is looked for.
+    /// Whether the newest ten judged trials fail above the ratio that is looked for.
     pub fn newest_fail(&self) -> bool {
         self.newest
             .failure_ratio()
@@ -199,11 +200,11 @@ impl Detector {
     }
 }
 
-/// The newest five judged trials, or more where the fifth is in a bucket whose order
-/// is unknown.
+/// The newest ten judged trials, or more where the tenth is in a bucket whose order is
+/// unknown.
 #[derive(Clone, Debug, Default)]
 struct Newest {
-    /// (failures, judged), oldest first; none empty, so at most five.
+    /// (failures, judged), oldest first; none empty, so at most ten.
     buckets: VecDeque<(u64, u64)>,
     failures: u64,
     judged: u64,
@@ -318,10 +319,10 @@ mod tests {
         let mut detector = detector();
         detector.feed(&outcomes(0, 0, 100));
         assert!(detector.newest_fail());
-        detector.feed(&outcomes(1, 3, 0));
-        assert!(detector.newest_fail(), "97 of 103");
-        detector.feed(&outcomes(2, 2, 0));
-        assert!(!detector.newest_fail(), "none of the newest five");
+        detector.feed(&outcomes(1, 6, 0));
+        assert!(detector.newest_fail(), "100 of 106");
+        detector.feed(&outcomes(2, 4, 0));
+        assert!(!detector.newest_fail(), "none of the newest ten");
     }
 
     proptest! {

@@ -6,13 +6,19 @@
 //! however often its clients try again: what is refused at once is no load.
 //!
 //! What arrives is looked at closely, since a flood must be known before its first
-//! trials are late. What is served is a mean over seconds: a full backlog serves in
+//! trials are late, and remembered for some seconds: what it left unanswered is late, and
+//! its backlog full, when it is over already. What is served is a mean over seconds: a full backlog serves in
 //! bursts, whenever its half-open connections time out together.
+
+use core::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The time constant of what arrives.
-const ARRIVALS_MEMORY_SECONDS: f64 = 0.1;
+/// The time constant of what arrives: that of so many usual trials, within bounds.
+const ARRIVALS_MEMORY_TRIALS: f64 = 10.0;
+const ARRIVALS_MEMORY_SECONDS: (f64, f64) = (0.1, 5.0);
+/// A surge is remembered for so long.
+const SURGE: Duration = Duration::from_secs(3);
 /// The time constant of what is served: twice the time after which the first half-open
 /// connections leave a backlog.
 const SERVED_MEMORY_SECONDS: f64 = 2.0;
@@ -26,6 +32,8 @@ pub struct Load {
     at: Option<Timestamp>,
     arrivals_per_second: f64,
     served_per_second: f64,
+    /// The highest rate of the last seconds, and when it was.
+    surge: (f64, Timestamp),
 }
 
 /// What is usual.
@@ -40,7 +48,12 @@ pub struct Usual {
 impl Load {
     /// Counts what came since the last time, of it what was refused at once, and what
     /// was served.
-    pub fn add(&mut self, arrivals: u64, refused: u64, served: u64, now: Timestamp) {
+    pub fn add(
+        &mut self,
+        (arrivals, refused, served): (u64, u64, u64),
+        usual: Usual,
+        now: Timestamp,
+    ) {
         let Some(before) = self.at.replace(now) else {
             return;
         };
@@ -49,7 +62,14 @@ impl Load {
             |rate: f64, memory: f64, count: f64| (rate * memory + count) / (memory + elapsed);
         // What is refused may have arrived before the last reading.
         let arrived = arrivals as f64 - refused as f64;
-        self.arrivals_per_second = mean(self.arrivals_per_second, ARRIVALS_MEMORY_SECONDS, arrived);
+        let (least, most) = ARRIVALS_MEMORY_SECONDS;
+        let memory = (ARRIVALS_MEMORY_TRIALS / usual.arrivals_per_second.max(f64::MIN_POSITIVE))
+            .clamp(least, most);
+        self.arrivals_per_second = mean(self.arrivals_per_second, memory, arrived);
+        let (highest, at) = self.surge;
+        if self.arrivals_per_second >= highest || now.since(at) > SURGE {
+            self.surge = (self.arrivals_per_second, now);
+        }
         self.served_per_second = mean(self.served_per_second, SERVED_MEMORY_SECONDS, served as f64);
     }
 
@@ -57,15 +77,13 @@ impl Load {
     /// served.
     pub fn is_overload(&self, usual: Usual, factor: f64) -> bool {
         usual.arrivals_per_second > 0.0
-            && self.arrivals_per_second > factor * usual.arrivals_per_second
+            && self.surge.0 > factor * usual.arrivals_per_second
             && self.served_per_second >= SERVED * usual.served_per_second
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     const USUAL: Usual = Usual {
@@ -77,14 +95,14 @@ mod tests {
     fn after(milliseconds: u64, arrivals: u64, refused: u64, served: u64) -> Load {
         let mut load = Load::default();
         let mut now = Timestamp::default();
-        load.add(0, 0, 0, now);
+        load.add((0, 0, 0), USUAL, now);
         for _ in 0..20_000 {
             now = now.after(Duration::from_millis(1));
-            load.add(1, 0, 1, now);
+            load.add((1, 0, 1), USUAL, now);
         }
         for _ in 0..milliseconds {
             now = now.after(Duration::from_millis(1));
-            load.add(arrivals, refused, served, now);
+            load.add((arrivals, refused, served), USUAL, now);
         }
         load
     }
@@ -104,6 +122,19 @@ mod tests {
         ] {
             let load = after(milliseconds, arrivals, refused, served);
             assert_eq!(load.is_overload(USUAL, 3.0), expected, "{description}");
+        }
+    }
+
+    #[test]
+    fn a_surge_is_remembered_for_some_seconds() {
+        let mut load = after(100, 100, 0, 1);
+        let mut now = Timestamp::default().after(Duration::from_millis(20_100));
+        for (seconds, expected) in [(2, true), (2, false)] {
+            for _ in 0..seconds * 1000 {
+                now = now.after(Duration::from_millis(1));
+                load.add((1, 0, 1), USUAL, now);
+            }
+            assert_eq!(load.is_overload(USUAL, 3.0), expected);
         }
     }
 

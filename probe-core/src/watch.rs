@@ -171,7 +171,9 @@ impl Watch {
             Protocol::Tcp => verified,
             Protocol::Udp => succeeded,
         };
-        self.load.add(arrivals, refused, served, moment.now);
+        let usual = self.usual();
+        self.load
+            .add((arrivals, refused, served), usual, moment.now);
         blindness
     }
 
