@@ -482,12 +482,17 @@ impl Watch {
     }
 
     /// The guards that hold suspicions of this effect, with the reason so far.
-    pub fn held(&self, degrade: bool) -> Vec<(Guard, Suspicion, &Judge)> {
+    pub fn held(&self, degrade: bool) -> Vec<(Guard, Suspicion, Reason)> {
         self.judges
             .iter()
             .flat_map(|judge| judge.alarms.iter().map(move |alarm| (judge, alarm)))
             .filter(|(_, alarm)| alarm.purpose.is_degrade() == degrade)
-            .filter_map(|(judge, alarm)| Some((alarm.held?, alarm.suspicion?, judge)))
+            .filter_map(|(judge, alarm)| {
+                let (guard, suspicion) = (alarm.held?, alarm.suspicion?);
+                let (cause, stood) = (Cause::LiveTrials, Duration::ZERO);
+                let reason = self.reason_of(judge, &alarm.detector, cause, stood, None);
+                Some((guard, suspicion, reason))
+            })
             .collect()
     }
 

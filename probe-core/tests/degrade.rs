@@ -55,6 +55,15 @@ fn grey_trials_alone_are_held() {
     world.run(MINUTE);
     assert_eq!(levels(&world), []);
     assert_eq!(world.holds(), [Guard::SecondLeg]);
+    // The record tells of the grey detector, not of the fast one, which is at rest.
+    let mut told = Vec::new();
+    for event in world.events() {
+        if let Event::Held { reason, .. } = event {
+            told.push(reason.trials);
+        }
+    }
+    let trials = told[0];
+    assert!(trials.p1 < 0.1 && trials.failed > 0, "{trials:?}");
 }
 
 #[test]

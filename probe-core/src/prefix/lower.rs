@@ -174,9 +174,7 @@ impl Announcement {
         }
         let failed = ids(counted);
         for watch in others() {
-            for (guard, suspicion, judge) in watch.held(degrade) {
-                let mut reason =
-                    watch.reason_of(judge, judge.fast(), Cause::LiveTrials, Duration::ZERO, None);
+            for (guard, suspicion, mut reason) in watch.held(degrade) {
                 reason.failed_services.clone_from(&failed);
                 let held = Held::Suspicion(watch.id(), guard, suspicion.since());
                 self.hold(held, guard, level, reason, out);

@@ -60,7 +60,7 @@ fn send(
     Ok([v4?, v6?])
 }
 
-/// A good query of somebody who does not exist; half of them are of one network.
+/// A good query of somebody who does not exist.
 fn spoofed(service: SocketAddr, random: &mut Random) -> Vec<u8> {
     let numbers = random.next().to_be_bytes();
     let port = u16::from_be_bytes([0x28 | numbers[0], numbers[1]]);
@@ -113,7 +113,7 @@ fn is_nothing(
     next: fn(SocketAddr, &mut Random) -> Vec<u8>,
 ) -> Result<()> {
     let streams = send(lab, 10 * RATE, next)?;
-    let percent = resolvers.answered_percent(Duration::from_secs(6));
+    let percent = resolvers.answered_percent(Duration::from_secs(5));
     drop(streams);
     println!("{what}: {percent} % of the resolvers' queries answered");
     ensure!(

@@ -156,7 +156,7 @@ fn spoofed_resets_are_no_fault_of_the_server() -> Result<()> {
                 stream.finish()?
             );
         }
-        ensure!(percent >= 95, "{percent} % of the clients served");
+        ensure!(percent >= 90, "{percent} % of the clients served");
 
         // Half of them are ended by somebody who knows the number.
         let ended = held.split_off(held.len() / 2);
@@ -206,7 +206,7 @@ fn port_scans_are_nothing() -> Result<()> {
             }
         }
         let percent = answered_percent(&load, Duration::from_secs(1))?;
-        ensure!(percent >= 95, "{percent} % of the clients served");
+        ensure!(percent >= 90, "{percent} % of the clients served");
         watched.stays_full(lab, Duration::from_secs(2))
     })
 }
