@@ -159,11 +159,11 @@ impl Detector {
         self.episode.is_none()
     }
 
-    /// Whether the newest ten judged trials fail above the ratio that is looked for.
+    /// Whether the newest ten judged trials fail as often as what is looked for.
     pub fn newest_fail(&self) -> bool {
         self.newest
             .failure_ratio()
-            .is_some_and(|ratio| ratio > self.p1)
+            .is_some_and(|ratio| ratio >= self.p1)
     }
 
     /// The failure ratio at which the score neither rises nor falls.

@@ -34,6 +34,12 @@ use crate::{
 /// The least time between two bursts after one was answered.
 const BURST_PAUSE: Duration = Duration::from_millis(250);
 
+/// ... or after some of its probes failed and others passed, while the suspicion is about
+/// to act: of a service that fails by half, one burst of eight fails as a whole.
+const PARTIAL_PAUSE: Duration = Duration::from_millis(2);
+/// It is about to act for so long.
+const DECIDING: Duration = Duration::from_secs(1);
+
 /// An answer is renewed when it has become this old.
 const RENEW_AFTER: Duration = Duration::from_millis(500);
 
@@ -218,7 +224,14 @@ impl Suspicion {
     fn renewal(&self, answered: &Answered) -> Timestamp {
         let pause_ends = answered.at.after(BURST_PAUSE);
         if !answered.all_failed() {
-            return pause_ends;
+            let acts = self.acts_at();
+            let is_deciding =
+                answered.at.after(RENEW_AFTER) >= acts && answered.at <= acts.after(DECIDING);
+            return if answered.failed > 0 && is_deciding {
+                answered.at.after(PARTIAL_PAUSE)
+            } else {
+                pause_ends
+            };
         }
         let old = answered.at.after(RENEW_AFTER);
         if old > self.acts_at() {
