@@ -71,7 +71,7 @@ fn open_and_wait(
 fn one_network_that_leaves_its_requests_open_is_no_fault() -> Result<()> {
     play(|lab| {
         let (load, mut watched) = watch_web(lab, &settings())?;
-        let waiting = open_and_wait(lab, b"G", 3 * RATE, 30 * RATE)?;
+        let waiting = open_and_wait(lab, b"G", 3 * RATE, 24 * RATE)?;
         watched.stays_full(lab, Duration::ZERO)?;
         watched.expect_held("second_leg", "request")?;
         let percent = answered_percent(&load, Duration::from_secs(1))?;
@@ -96,7 +96,7 @@ fn one_network_that_acknowledges_nothing_is_no_fault_of_the_way() -> Result<()> 
              ip6 daddr 2001:db8:c01::10 tcp sport 80 ip6 length > 40 drop; }; }\n",
         )?;
         let request = b"GET / HTTP/1.1\r\nHost: anycast.example\r\n\r\n";
-        let deaf = open_and_wait(lab, request, RATE, 10 * RATE)?;
+        let deaf = open_and_wait(lab, request, RATE, 8 * RATE)?;
         let percent = answered_percent(&load, Duration::from_secs(1))?;
         let status = watched.daemon.status(&lab.fra1.node)?;
         println!(

@@ -9,20 +9,21 @@ use lapwing_tests::lab::load::Plan;
 use crate::stage::{RATE, answered_percent, plan, play, settings, watch_web};
 
 /// Longer than it takes to call a service quiet.
-const NIGHT: Duration = Duration::from_secs(12);
+const NIGHT: Duration = Duration::from_secs(11);
 
 #[test]
 fn a_night_and_then_a_crowd_change_nothing() -> Result<()> {
     play(|lab| {
         let (load, mut watched) = watch_web(lab, &settings())?;
+        drop(load);
         for part in [2, 10] {
-            // It fades.
-            drop(lab.load(Plan {
+            let fading = lab.load(Plan {
                 per_family: RATE / part,
                 ..plan()
-            })?);
+            })?;
+            watched.stays_full(lab, Duration::from_secs(1))?;
+            drop(fading);
         }
-        drop(load);
         watched.stays_full(lab, NIGHT)?;
         let crowd = lab.load(Plan {
             per_family: 10 * RATE,
