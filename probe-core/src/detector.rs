@@ -48,6 +48,11 @@ enum Target {
     Grey,
 }
 
+/// Nearly as often as a ratio is this part of it.
+const NEARLY: f64 = 0.7;
+/// Nearly all.
+const NEARLY_ALL: f64 = 0.9;
+
 /// The score of one kind of a service's trials.
 #[derive(Clone, Debug)]
 pub struct Detector {
@@ -169,6 +174,22 @@ impl Detector {
     /// The failure ratio at which the score neither rises nor falls.
     pub fn balance(&self) -> f64 {
         self.success_weight / (self.success_weight + self.failure_weight)
+    }
+
+    /// Whether the trials since the score left zero fail nearly as often as what is
+    /// looked for, and not just often enough to raise the score; or nearly all of the
+    /// newest do.
+    pub fn looks_broken(&self) -> bool {
+        let since_zero = self.episode.is_some_and(|episode| {
+            let failures = episode.failed.saturating_add(episode.late);
+            let judged = failures.saturating_add(episode.succeeded);
+            failures as f64 >= NEARLY * self.p1 * judged as f64
+        });
+        since_zero
+            || self
+                .newest
+                .failure_ratio()
+                .is_some_and(|ratio| ratio >= NEARLY_ALL)
     }
 
     /// Since when the score is above zero, and what came since.

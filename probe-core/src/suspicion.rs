@@ -34,9 +34,10 @@ use crate::{
 /// The least time between two bursts after one was answered.
 const BURST_PAUSE: Duration = Duration::from_millis(250);
 
-/// ... or after some of its probes failed and others passed, while the suspicion is about
-/// to act: of a service that fails by half, one burst of eight fails as a whole.
+/// ... while the suspicion is about to act, after a burst of which a part failed, or none:
+/// of a service that fails by half, one burst of eight fails as a whole, and one passes.
 const PARTIAL_PAUSE: Duration = Duration::from_millis(2);
+const PASSED_PAUSE: Duration = Duration::from_millis(10);
 /// It is about to act for so long.
 const DECIDING: Duration = Duration::from_secs(1);
 
@@ -197,7 +198,7 @@ impl Suspicion {
     }
 
     /// When the next burst of the second leg is due; none if probes tell nothing.
-    pub fn next_burst(&self, probing: &Probing) -> Option<Timestamp> {
+    pub fn next_burst(&self, probing: &Probing, detector: &Detector) -> Option<Timestamp> {
         if probing.is_none() {
             return None;
         }
@@ -207,7 +208,7 @@ impl Suspicion {
         let next = match (self.purpose, probing.answered()) {
             (Purpose::DegradePath, _) => return None,
             (Purpose::Withdraw | Purpose::DegradeServer, None) => self.since,
-            (Purpose::Withdraw, Some(answered)) => self.renewal(answered),
+            (Purpose::Withdraw, Some(answered)) => self.renewal(answered, detector),
             (Purpose::DegradeServer, Some(answered)) => {
                 let pause = if answered.at.since(self.since) < EAGER {
                     BURST_PAUSE
@@ -221,16 +222,17 @@ impl Suspicion {
     }
 
     /// When an answer must be renewed to be fresh when the suspicion acts.
-    fn renewal(&self, answered: &Answered) -> Timestamp {
+    fn renewal(&self, answered: &Answered, detector: &Detector) -> Timestamp {
         let pause_ends = answered.at.after(BURST_PAUSE);
         if !answered.all_failed() {
             let acts = self.acts_at();
-            let is_deciding =
-                answered.at.after(RENEW_AFTER) >= acts && answered.at <= acts.after(DECIDING);
-            return if answered.failed > 0 && is_deciding {
-                answered.at.after(PARTIAL_PAUSE)
-            } else {
-                pause_ends
+            let is_deciding = detector.looks_broken()
+                && answered.at.after(RENEW_AFTER) >= acts
+                && answered.at <= acts.after(DECIDING);
+            return match (is_deciding, answered.failed) {
+                (true, 0) => answered.at.after(PASSED_PAUSE),
+                (true, _) => answered.at.after(PARTIAL_PAUSE),
+                (false, _) => pause_ends,
             };
         }
         let old = answered.at.after(RENEW_AFTER);
@@ -248,7 +250,7 @@ impl Suspicion {
 fn probe_leg(evidence: &Evidence<'_>, patience: Duration, now: Timestamp) -> Option<SecondLeg> {
     let passed = evidence.probing.last_passed();
     let passed_lately = passed.is_some_and(|at| now.since(at) < patience);
-    if passed_lately && !fails_now(evidence, now) {
+    if (passed_lately && !fails_now(evidence, now)) || !evidence.detector.looks_broken() {
         return None;
     }
     let &Answered { at, failed, of } = evidence

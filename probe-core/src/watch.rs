@@ -410,7 +410,9 @@ impl Watch {
             let armed = judge.baseline.is_armed();
             judge.alarms.iter().filter_map(move |alarm| {
                 let suspicion = alarm.suspicion.as_ref()?;
-                let burst = suspicion.next_burst(&self.probing).filter(|_| armed);
+                let burst = suspicion
+                    .next_burst(&self.probing, &alarm.detector)
+                    .filter(|_| armed);
                 Some([Some(suspicion.acts_at()), burst])
             })
         });

@@ -57,7 +57,10 @@ impl Watch {
             Some(suspicion) => suspicion,
             None => self.begin_suspicion(at, now, out),
         };
-        let burst = suspicion.next_burst(&self.probing);
+        let burst = suspicion.next_burst(
+            &self.probing,
+            &self.judges[at.judge].alarms[at.alarm].detector,
+        );
         if armed && burst.is_some_and(|due| due <= now) {
             self.probing.launch_second_leg(now, out);
         }
