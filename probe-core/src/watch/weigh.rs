@@ -63,6 +63,13 @@ impl Watch {
         );
         if armed && burst.is_some_and(|due| due <= now) {
             self.probing.launch_second_leg(now, out);
+            // At its beginning few flows have failed; more have while patience lasts.
+            if suspicion.since() < now && now < suspicion.acts_at() {
+                out.push(Command::CollectEvidence {
+                    service: self.id,
+                    kind: self.judges[at.judge].kind,
+                });
+            }
         }
         self.keep_blame(at, now);
         let finding = suspicion.weigh(&self.evidence_for(at, moment), now);

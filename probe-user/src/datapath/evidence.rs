@@ -17,8 +17,8 @@ use probe_core::{Timestamp, config::ServiceId, input::Sample};
 
 use super::object::Object;
 
-/// So many sets are read: about a third of a millisecond.
-const SETS: u32 = 512;
+/// So many sets are read: less than a millisecond.
+const SETS: u32 = 1024;
 /// A trial that failed is evidence for so long.
 const RECENT_NS: u64 = 10_000_000_000;
 /// The networks that are named.
