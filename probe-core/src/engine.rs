@@ -313,11 +313,13 @@ impl Engine {
             };
             self.watches[index].judge(moment, &mut self.out);
         }
+        let blind = self.is_blind();
         for announcement in &mut self.announcements {
             let mut host = Host {
                 watches: &self.watches,
                 orders: &self.orders,
                 budget: &mut self.budget,
+                blind,
                 now: self.now,
             };
             let Some(change) = announcement.decide(&mut host, &mut self.out) else {

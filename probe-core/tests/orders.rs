@@ -10,7 +10,7 @@ use probe_core::{
     Engine, Input, Level, Memory,
     command::{Cause, Event, Guard},
     config::PrefixId,
-    input::{Directive, Order},
+    input::{Directive, Order, Sensor},
     status::{ServiceState, Standing},
 };
 
@@ -140,6 +140,22 @@ fn nothing_changes_while_the_host_is_frozen() {
     assert_eq!(world.causes().len(), 1, "not up either");
     order(&mut world, Order::Thaw);
     assert_eq!(world.prefix().wanted, Some(Level::Full));
+}
+
+#[test]
+fn a_fault_that_a_freeze_held_does_not_act_when_the_sensor_is_blind() {
+    let mut world = World::healthy(config(1));
+    let directive = directive(&world, None);
+    order(&mut world, Order::Freeze { directive });
+    world.fail(0, Answer::Silent, ProbeAnswer::Passes);
+    world.run(SECOND);
+    assert_eq!(world.state(0), ServiceState::Failed);
+    world.sensor = Sensor::Detached("no hook".into());
+    world.handle(Input::Sensor(world.sensor.clone()));
+    order(&mut world, Order::Thaw);
+    world.run(SECOND);
+    assert_eq!(world.levels_set(), []);
+    assert!(world.holds().contains(&Guard::Blind));
 }
 
 #[test]

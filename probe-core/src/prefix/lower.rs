@@ -33,7 +33,7 @@ impl Announcement {
         if dead.len() >= needed {
             let faults = dead.iter().filter_map(|watch| earliest(watch.faults()));
             let reason = deciding(faults, &ids(&dead))?;
-            if let Some(guard) = self.guard(host) {
+            if let Some(guard) = self.guard(host, &reason) {
                 self.hold_faults(&dead, Level::Withdrawn, guard, out);
                 return None;
             }
@@ -56,7 +56,7 @@ impl Announcement {
             .iter()
             .filter_map(|watch| earliest(watch.faults().chain(watch.impairments())));
         let reason = deciding(faults, &ids(&dead))?;
-        if let Some(guard) = self.guard(host) {
+        if let Some(guard) = self.guard(host, &reason) {
             self.hold_faults(&impaired, Level::Degraded, guard, out);
             return None;
         }
@@ -71,11 +71,14 @@ impl Announcement {
     }
 
     /// Who forbids a lowering, whatever the evidence is.
-    fn guard(&mut self, host: &Host<'_>) -> Option<Guard> {
+    fn guard(&mut self, host: &Host<'_>, reason: &Reason) -> Option<Guard> {
         if self.mode == Mode::Observe {
             Some(Guard::Observe)
         } else if host.orders.freeze().is_some() {
             Some(Guard::Frozen)
+        } else if host.blind && reason.cause == Cause::LiveTrials {
+            // Proven before, held by something else, and no longer to be seen.
+            Some(Guard::Blind)
         } else if host.budget.allows(host.now) {
             None
         } else {

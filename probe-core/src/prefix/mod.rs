@@ -126,6 +126,8 @@ pub struct Host<'a> {
     pub orders: &'a Orders,
     /// How often prefixes may be lowered.
     pub budget: &'a mut Budget,
+    /// Whether the sensor cannot be believed now.
+    pub blind: bool,
     /// The time.
     pub now: Timestamp,
 }
