@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     detector::{P0_FLOOR, P0_UNFIT},
     exact,
+    hours::{hour_of, is_within_a_day, is_yesterday, renumber},
     time::Timestamp,
     window::Outcomes,
 };
@@ -36,9 +37,6 @@ const ARMING_RATIO: f64 = 0.95;
 
 /// Time constant of the trial rate, in seconds.
 const RATE_MEMORY_SECONDS: f64 = 16.0;
-
-const HOUR: Duration = Duration::from_hours(1);
-const DAY_HOURS: u64 = 24;
 
 /// What is normal for one kind of a service's trials.
 #[derive(Clone, Debug)]
@@ -90,8 +88,15 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, outcomes: &Outcomes) {
-        self.trials = self.trials.saturating_add(outcomes.judged());
-        self.failures = self.failures.saturating_add(outcomes.failures());
+        self.join(Self {
+            trials: outcomes.judged(),
+            failures: outcomes.failures(),
+        });
+    }
+
+    fn join(&mut self, other: Self) {
+        self.trials = self.trials.saturating_add(other.trials);
+        self.failures = self.failures.saturating_add(other.failures);
     }
 }
 
@@ -157,8 +162,7 @@ impl Baseline {
         if at_rest || !self.known.armed {
             let counts = core::mem::take(&mut self.vestibule);
             self.known.learned.add(counts);
-            self.accepted.trials = self.accepted.trials.saturating_add(counts.trials);
-            self.accepted.failures = self.accepted.failures.saturating_add(counts.failures);
+            self.accepted.join(counts);
         }
         if self.known.armed {
             return None;
@@ -228,7 +232,7 @@ impl Baseline {
         let number = hour_of(now);
         let accepted = core::mem::take(&mut self.accepted);
         let hours = &mut self.known.hours;
-        hours.retain(|hour| number.saturating_sub(hour.number) <= DAY_HOURS);
+        hours.retain(|hour| is_within_a_day(hour.number, now));
         if accepted.trials > 0 {
             if let Some(hour) = hours.iter_mut().find(|hour| hour.number == number) {
                 hour.learned.add(accepted);
@@ -240,7 +244,7 @@ impl Baseline {
         }
         self.yesterday = hours
             .iter()
-            .find(|hour| hour.number + DAY_HOURS == number)
+            .find(|hour| is_yesterday(hour.number, now))
             .filter(|hour| hour.learned.trials >= ENOUGH)
             .map_or(0.0, |hour| hour.learned.upper_bound());
     }
@@ -253,16 +257,12 @@ impl Baseline {
     /// Knows again what was remembered `ago`, at `then` of a clock that has been
     /// another one since; now it is `now`.
     pub fn recall(&mut self, mut known: Known, ago: Duration, then: Timestamp, now: Timestamp) {
-        let passed = ago.as_secs() / HOUR.as_secs();
         known.hours = known
             .hours
             .iter()
             .filter_map(|hour| {
-                let hours_ago = hour_of(then).checked_sub(hour.number)? + passed;
-                Some(Hour {
-                    number: hour_of(now).checked_sub(hours_ago)?,
-                    ..*hour
-                })
+                let number = renumber(hour.number, ago, then, now)?;
+                Some(Hour { number, ..*hour })
             })
             .collect();
         if known.trials_per_second > 0.0 {
@@ -294,10 +294,6 @@ impl Baseline {
     pub fn trials_per_second(&self) -> f64 {
         self.known.trials_per_second
     }
-}
-
-fn hour_of(time: Timestamp) -> u64 {
-    time.as_nanos() / 1_000_000_000 / HOUR.as_secs()
 }
 
 #[cfg(test)]

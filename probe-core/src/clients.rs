@@ -5,8 +5,8 @@
 //! *Expected* is the rate of handshakes whose client proved itself: the mean of the last
 //! ten minutes, but not more than in the quietest minute of the last hour, nor than at the
 //! same hour yesterday. A crowd that leaves again is no fault, and whoever wants it to
-//! look like one must bring it for an hour. One client network must not make it: with `c` the handshakes of each network (by hash
-//! bucket) and `T` their sum,
+//! look like one must bring it for an hour. One client network must not make it: with `c`
+//! the handshakes of each network (by hash bucket) and `T` their sum,
 //!
 //! ```text
 //! counted = min( Σ min(c, T/10),  (T - max c) · 10/9 )      two networks or more
@@ -26,10 +26,15 @@ use std::collections::VecDeque;
 use probe_common::address::NETWORK_BUCKETS;
 use serde::{Deserialize, Serialize};
 
-use crate::{exact, spread::Buckets, time::Timestamp};
+use crate::{
+    exact,
+    hours::{hour_of, is_within_a_day, is_yesterday, renumber},
+    spread::Buckets,
+    time::Timestamp,
+};
 
 /// Per second: counts fade with a time constant of ten minutes.
-const MEMORY_PER_SECOND: f64 = 0.998_334_721_451;
+pub const MEMORY_PER_SECOND: f64 = 0.998_334_721_451;
 
 /// Less than this teaches nothing about a rate: two seconds, of which a part has
 /// faded already.
@@ -40,9 +45,6 @@ const LEAST_VERIFIED: f64 = 50.0;
 const MINUTE_SECONDS: u64 = 60;
 /// The minutes of which the quietest counts.
 const MINUTES: usize = 60;
-const HOUR_SECONDS: u64 = 3600;
-/// A day, and the hour that is being filled.
-const HOURS: usize = 25;
 
 /// The clients of one service.
 #[derive(Clone, Debug)]
@@ -156,30 +158,23 @@ impl Clients {
     /// Knows again what was remembered `ago`, at `then` of the clock of that time. Hours
     /// before the start of the present clock are forgotten.
     pub fn recall(&mut self, mut learned: Learned, ago: Duration, then: Timestamp, now: Timestamp) {
-        let ago = ago.as_secs();
-        let kept = exact::power(MEMORY_PER_SECOND, ago);
+        let kept = exact::power(MEMORY_PER_SECOND, ago.as_secs());
         learned.networks.resize(NETWORK_BUCKETS, 0.0);
         for count in &mut learned.networks {
             *count *= kept;
         }
         learned.seconds *= kept;
-        let hours_ago =
-            |hour: &Hour| hour_of(then).saturating_sub(hour.number) + ago / HOUR_SECONDS;
         learned.hours = learned
             .hours
             .iter()
             .filter_map(|hour| {
-                let number = hour_of(now).checked_sub(hours_ago(hour))?;
+                let number = renumber(hour.number, ago, then, now)?;
                 Some(Hour { number, ..*hour })
             })
             .collect();
         self.learned = learned;
         self.expected = self.learned.lower_of_recent_and_yesterday(0, now);
     }
-}
-
-fn hour_of(time: Timestamp) -> u64 {
-    time.as_nanos() / 1_000_000_000 / HOUR_SECONDS
 }
 
 impl Learned {
@@ -191,8 +186,7 @@ impl Learned {
         let mean = counted(&self.networks) / self.seconds;
         let recent = self.minutes.iter().copied().fold(mean, f64::min);
         let number = hour_of(now);
-        self.hours
-            .retain(|hour| number.saturating_sub(hour.number) < HOURS as u64);
+        self.hours.retain(|hour| is_within_a_day(hour.number, now));
         if seconds > 0 {
             if !self.hours.iter().any(|hour| hour.number == number) {
                 self.hours.push(Hour {
@@ -208,7 +202,7 @@ impl Learned {
         let yesterday = self
             .hours
             .iter()
-            .find(|hour| hour.number + 24 == number && hour.seconds > 0.0);
+            .find(|hour| is_yesterday(hour.number, now) && hour.seconds > 0.0);
         Some(yesterday.map_or(recent, |hour| recent.min(hour.sum / hour.seconds)))
     }
 }
@@ -228,6 +222,8 @@ fn counted(networks: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR_SECONDS: u64 = crate::hours::HOUR.as_secs();
 
     #[test]
     fn no_network_counts_more_than_a_tenth_nor_decides_alone() {

@@ -26,6 +26,7 @@ mod deadline;
 pub mod detector;
 mod engine;
 mod exact;
+mod hours;
 pub mod input;
 mod judge;
 mod kinds;

@@ -14,7 +14,7 @@
 //! [`clients`](crate::clients): the rate of verified handshakes, times the successes
 //! of this kind that a verified handshake normally brings, at most one.
 
-use crate::{exact, time::Timestamp};
+use crate::{clients::MEMORY_PER_SECOND, exact, time::Timestamp};
 
 /// ln(1,000,000): the leg's own false-alarm threshold.
 const THRESHOLD: f64 = 13.815_510_557_964_274;
@@ -24,9 +24,6 @@ const NORMAL: f64 = 0.6;
 const FAULT: f64 = 0.25;
 /// ln(NORMAL / FAULT).
 const SUCCESS_WEIGHT: f64 = 0.875_468_737_353_899_9;
-
-/// Per second: counts fade with a time constant of ten minutes.
-const MEMORY_PER_SECOND: f64 = 0.998_334_721_451;
 
 /// The rate leg of one kind of trials.
 #[derive(Clone, Debug, Default)]

@@ -23,7 +23,6 @@ use crate::{
     alarm::Purpose,
     blame::Shares,
     command::{Guard, SecondLeg},
-    config::Absorb,
     detector::Detector,
     kinds::Forger,
     probing::{Answered, Probing},
@@ -95,10 +94,8 @@ pub struct Evidence<'a> {
     pub spread: Spread,
     /// Whether the server is held to be well.
     pub server_is_well: bool,
-    /// Whether much more than usual arrives, and a part of the usual is served.
-    pub overloaded: bool,
-    /// What is done then.
-    pub absorb: Absorb,
+    /// Whether the service is overloaded, and to be held because of that.
+    pub absorbs: bool,
     /// Whether the newest trials fail, too.
     pub failing_now: bool,
     /// Whether the detector has seen enough good trials.
@@ -182,9 +179,7 @@ impl Suspicion {
         };
         match leg {
             Some(_) if evidence.blind => Finding::Held(Guard::Blind),
-            Some(_) if evidence.overloaded && evidence.absorb == Absorb::Hold => {
-                Finding::Held(Guard::Overload)
-            }
+            Some(_) if evidence.absorbs => Finding::Held(Guard::Overload),
             Some(SecondLeg::Rate { .. }) if !hooks_are_fresh(evidence, now) => Finding::HooksUnseen,
             Some(leg) => Finding::Proven(leg),
             None if evidence.probing.answered().is_some()

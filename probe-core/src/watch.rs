@@ -211,13 +211,18 @@ impl Watch {
     /// Once a second (or after `seconds`): ages what was learned.
     pub fn refresh(&mut self, seconds: u64, moment: Moment) {
         let now = moment.now;
-        let healthy = moment.live && !moment.blind && !self.is_suspect() && !self.has_failed();
+        let healthy = self.is_healthy(moment);
         let settled = healthy && now >= self.void_until;
         let verified = self.clients.refresh(seconds, settled, now);
         self.names.refresh(seconds);
         for judge in &mut self.judges {
             judge.refresh(seconds, healthy, verified, now);
         }
+    }
+
+    /// Whether what comes now may be taken for normal.
+    fn is_healthy(&self, moment: Moment) -> bool {
+        moment.live && !moment.blind && !self.is_suspect() && !self.has_failed()
     }
 
     /// Takes a sample of its failing flows.
@@ -232,7 +237,7 @@ impl Watch {
         if !self.config.detect.learns_deadline {
             return;
         }
-        let healthy = moment.live && !moment.blind && !self.is_suspect() && !self.has_failed();
+        let healthy = self.is_healthy(moment);
         self.answers.read(buckets, healthy);
         let Some(deadline) = self.answers.better_than(self.deadline).filter(|_| healthy) else {
             return;
@@ -321,12 +326,15 @@ impl Watch {
             .probing
             .last_failure()
             .is_some_and(|(_, failure)| *failure == ProbeFailure::Timeout);
-        unanswered && self.is_overloaded() && self.classify.overload == Absorb::Hold
+        unanswered && self.absorbs()
     }
 
-    fn is_overloaded(&self) -> bool {
-        self.load
-            .is_overload(self.usual(), self.classify.overload_factor)
+    /// Whether it is overloaded, and to be held because of that.
+    fn absorbs(&self) -> bool {
+        self.classify.overload == Absorb::Hold
+            && self
+                .load
+                .is_overload(self.usual(), self.classify.overload_factor)
     }
 
     /// An application probe always does. A bare TCP probe only where live trials

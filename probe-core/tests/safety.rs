@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use common::{Answer, MS, ProbeAnswer, SECOND, World, config};
 use probe_core::{
-    Command, Config, Input, Level, Reason, Timestamp,
+    Config, Input, Level, Reason, Timestamp,
     command::Cause,
     config::{Mode, Prefix, PrefixId, ProbeKind, ServiceId, WithdrawWhen},
     input::{Directive, Order, ProbeFailure, Sensor},
@@ -209,24 +209,6 @@ impl Judge {
     }
 }
 
-fn new_commands(world: &World, from: usize) -> Vec<(Timestamp, PrefixId, Level, Reason)> {
-    world.commands[from..]
-        .iter()
-        .filter_map(|(at, command)| match command {
-            Command::SetLevel {
-                prefix,
-                level,
-                reason,
-            } => Some((*at, *prefix, *level, (**reason).clone())),
-            Command::Probe { .. }
-            | Command::CheckSensor
-            | Command::SetDeadline { .. }
-            | Command::CollectEvidence { .. }
-            | Command::Record(_) => None,
-        })
-        .collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -245,7 +227,7 @@ proptest! {
                 orders: world.engine.orders(),
                 blind: world.sensor != Sensor::Attached,
             };
-            for change in new_commands(&world, from) {
+            for change in world.levels_set_from(from) {
                 judge.check((change.0, change.1, change.2, &change.3), &standing)?;
             }
             let end = world.now.after(Duration::from_millis(milliseconds));
@@ -254,7 +236,7 @@ proptest! {
                 world.run(world.tick);
                 // An order that expires within the tick no longer holds after it.
                 standing.orders = world.engine.orders();
-                for change in new_commands(&world, from) {
+                for change in world.levels_set_from(from) {
                     judge.check((change.0, change.1, change.2, &change.3), &standing)?;
                 }
             }

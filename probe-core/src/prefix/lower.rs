@@ -28,7 +28,7 @@ impl Announcement {
         host: &mut Host<'_>,
         out: &mut Outbox,
     ) -> Option<Change> {
-        let dead: Vec<&Watch> = having(services, |watch| watch.faults().next().is_some());
+        let dead = dead(services);
         let needed = self.config.withdraw_when.failures_needed(services.len());
         if dead.len() >= needed {
             let faults = dead.iter().filter_map(|watch| earliest(watch.faults()));
@@ -40,9 +40,7 @@ impl Announcement {
             return self.withdraw(&dead, reason, announced_since, host, out);
         }
         self.tell_held(services, &dead, needed, Level::Withdrawn, out);
-        let impaired: Vec<&Watch> = having(services, |watch| {
-            watch.faults().chain(watch.impairments()).next().is_some()
-        });
+        let impaired = impaired(services);
         let is_full = matches!(self.phase, Phase::Announced { .. })
             || (self.mode == Mode::Observe && self.wanted == Some(Level::Full));
         if impaired.len() < needed {
@@ -54,7 +52,7 @@ impl Announcement {
         }
         let faults = impaired
             .iter()
-            .filter_map(|watch| earliest(watch.faults().chain(watch.impairments())));
+            .filter_map(|watch| earliest(faults_or_impairments(watch)));
         let reason = deciding(faults, &ids(&dead))?;
         if let Some(guard) = self.guard(host, &reason) {
             self.hold_faults(&impaired, Level::Degraded, guard, out);
@@ -203,12 +201,12 @@ impl Announcement {
         guard: Guard,
         out: &mut Outbox,
     ) {
-        let dead = ids(&having(watches, |watch| watch.faults().next().is_some()));
+        let dead = ids(&dead(watches));
         for watch in watches {
-            let all = watch.faults().chain(match level {
-                Level::Degraded => watch.impairments().collect::<Vec<_>>(),
-                Level::Full | Level::Withdrawn => Vec::new(),
-            });
+            let all: Vec<&Fault> = match level {
+                Level::Degraded => faults_or_impairments(watch).collect(),
+                Level::Full | Level::Withdrawn => watch.faults().collect(),
+            };
             for fault in all {
                 let reason = Reason {
                     failed_services: dead.clone(),
@@ -226,15 +224,29 @@ impl Announcement {
         services: &[&'a Watch],
     ) -> Option<(Level, Vec<&'a Watch>)> {
         let needed = self.config.withdraw_when.failures_needed(services.len());
-        let dead = having(services, |watch| watch.faults().next().is_some());
+        let dead = dead(services);
         if dead.len() >= needed {
             return Some((Level::Withdrawn, dead));
         }
-        let impaired = having(services, |watch| {
-            watch.faults().chain(watch.impairments()).next().is_some()
-        });
+        let impaired = impaired(services);
         (impaired.len() >= needed).then_some((Level::Degraded, impaired))
     }
+}
+
+/// Those that are to withdraw the prefix.
+fn dead<'a>(services: &[&'a Watch]) -> Vec<&'a Watch> {
+    having(services, |watch| watch.faults().next().is_some())
+}
+
+/// Those that are at least to degrade it.
+fn impaired<'a>(services: &[&'a Watch]) -> Vec<&'a Watch> {
+    having(services, |watch| {
+        faults_or_impairments(watch).next().is_some()
+    })
+}
+
+fn faults_or_impairments(watch: &Watch) -> impl Iterator<Item = &Fault> {
+    watch.faults().chain(watch.impairments())
 }
 
 fn having<'a>(services: &[&'a Watch], condition: impl Fn(&Watch) -> bool) -> Vec<&'a Watch> {

@@ -135,8 +135,6 @@ pub struct Host<'a> {
 /// A level change that was commanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The new level.
-    pub level: Level,
     /// Whether clients could not come before and can now.
     pub returns: bool,
 }
@@ -343,7 +341,6 @@ impl Announcement {
             reason: Box::new(reason),
         });
         Some(Change {
-            level,
             returns: returns && level != Level::Withdrawn,
         })
     }

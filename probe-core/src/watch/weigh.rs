@@ -65,10 +65,7 @@ impl Watch {
             self.probing.launch_second_leg(now, out);
             // At its beginning few flows have failed; more have while patience lasts.
             if suspicion.since() < now && now < suspicion.acts_at() {
-                out.push(Command::CollectEvidence {
-                    service: self.id,
-                    kind: self.judges[at.judge].kind,
-                });
+                self.collect_evidence(at, out);
             }
         }
         self.keep_blame(at, now);
@@ -98,8 +95,7 @@ impl Watch {
                 busiest_name: self.names.busiest_share(1),
             },
             server_is_well: !self.is_doubted() && self.probing.passes() != Some(false),
-            overloaded: self.is_overloaded(),
-            absorb: self.classify.overload,
+            absorbs: self.absorbs(),
             armed: judge.baseline.is_armed(),
             blind: moment.blind,
             hooks_seen: moment.hooks_seen,
@@ -149,11 +145,15 @@ impl Watch {
             service: self.id,
             reason: Box::new(self.alarm_reason(at, Duration::ZERO, None)),
         });
+        self.collect_evidence(at, out);
+        suspicion
+    }
+
+    fn collect_evidence(&self, at: At, out: &mut Outbox) {
         out.push(Command::CollectEvidence {
             service: self.id,
             kind: self.judges[at.judge].kind,
         });
-        suspicion
     }
 
     fn clear_suspicion(&mut self, at: At, now: Timestamp, out: &mut Outbox) {

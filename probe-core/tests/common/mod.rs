@@ -518,7 +518,12 @@ impl World {
     }
 
     pub fn levels_set(&self) -> Vec<(Timestamp, PrefixId, Level, Reason)> {
-        self.commands
+        self.levels_set_from(0)
+    }
+
+    /// The level changes among the commands from this one on.
+    pub fn levels_set_from(&self, first: usize) -> Vec<(Timestamp, PrefixId, Level, Reason)> {
+        self.commands[first..]
             .iter()
             .filter_map(|(at, command)| match command {
                 Command::SetLevel {
