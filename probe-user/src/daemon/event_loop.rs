@@ -318,8 +318,7 @@ impl Daemon {
     fn every_second(&mut self, now: Timestamp) {
         self.look_after_hooks();
         self.journal.retry();
-        let attachments = self.datapath.attachments();
-        self.keeper.look(&self.engine, &attachments, now);
+        self.keeper.look(&self.engine, &self.datapath, now);
         self.learn_deadlines(now);
         let counters = self.datapath.counters();
         self.datapath.adapt(&counters, now);
@@ -427,7 +426,7 @@ impl Daemon {
             log::log(&record);
             self.journal.append(at, &record);
         }
-        let saved = self.keeper.save(&self.engine, &self.datapath.attachments());
+        let saved = self.keeper.save(&self.engine, &self.datapath);
         match tokio::time::timeout(STOP_TIMEOUT, saved).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("the next start will know nothing: {error:#}"),

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use probe_core::{Engine, Memory, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::datapath::Attachment;
+use crate::datapath::{Attachment, Datapath};
 
 /// Of the file; another one is not read.
 const VERSION: u32 = 1;
@@ -131,12 +131,12 @@ impl Keeper {
     }
 
     /// Writes if it is time.
-    pub fn look(&mut self, engine: &Engine, attachments: &[Attachment], now: Timestamp) {
+    pub fn look(&mut self, engine: &Engine, datapath: &Datapath, now: Timestamp) {
         if now < self.due {
             return;
         }
         self.due = now.after(PERIOD);
-        let saved = self.save(engine, attachments);
+        let saved = self.save(engine, datapath);
         tokio::spawn(async move {
             if let Err(error) = saved.await {
                 tracing::error!("a restart would forget what was learned: {error}");
@@ -148,9 +148,9 @@ impl Keeper {
     pub fn save(
         &self,
         engine: &Engine,
-        attachments: &[Attachment],
+        datapath: &Datapath,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
-        let remembered = Remembered::of(engine, attachments);
+        let remembered = Remembered::of(engine, &datapath.attachments());
         let file = self.file.clone();
         let path = file.0.display().to_string();
         let task = tokio::task::spawn_blocking(move || file.write(&remembered));

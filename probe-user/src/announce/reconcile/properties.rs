@@ -2,22 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{super::route::Kind, *};
-
-const OWN: Own = Own {
-    full: 201,
-    degraded: 202,
-    metric: 32,
+use super::{
+    super::route::Kind,
+    tests::{OWN, reconciler},
+    *,
 };
-
-fn reconciler(wanted: Option<Level>, routes: &[Route]) -> Reconciler {
-    let mut reconciler = Reconciler::new(OWN);
-    if let Some(level) = wanted {
-        reconciler.want(level);
-    }
-    reconciler.observe(routes.to_vec());
-    reconciler
-}
 
 fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![

@@ -2,7 +2,7 @@
 
 use super::{super::route::Kind, *};
 
-const OWN: Own = Own {
+pub(super) const OWN: Own = Own {
     full: 201,
     degraded: 202,
     metric: 32,
@@ -18,7 +18,8 @@ const fn route(metric: u32, protocol: u8, kind: Kind) -> Route {
     }
 }
 
-fn reconciler(wanted: Option<Level>, routes: &[Route]) -> Reconciler {
+/// One that wants this and has read that.
+pub(super) fn reconciler(wanted: Option<Level>, routes: &[Route]) -> Reconciler {
     let mut reconciler = Reconciler::new(OWN);
     if let Some(level) = wanted {
         reconciler.want(level);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use probe_core::{Input, Timestamp, config::ServiceId, input::Latencies};
 
 use super::{Daemon, Pace};
-use crate::datapath;
 
 /// Latencies are learned from so often.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -48,6 +47,5 @@ impl Daemon {
             .set_pace(Pace::new(services, &self.settings.measure.deadlines));
         // What was undecided when the rings changed is told by nobody.
         self.reader.rung();
-        tracing::debug!(now = datapath::now().as_nanos(), ?deadline, "new deadline");
     }
 }

@@ -19,25 +19,28 @@ impl Daemon {
             let status = prefixes.iter().find(|status| status.prefix == id)?;
             status.wanted
         };
-        let reply = match order.resolve(&by, &self.settings.core, &wanted, now) {
-            Ok(orders) => {
-                for order in orders {
-                    self.engine.handle(Input::Operator(order), now);
-                }
-                Answer::Done(order.sentence())
+        let orders = match order.resolve(&by, &self.settings.core, &wanted, now) {
+            Ok(orders) => orders,
+            Err(why) => {
+                // Who asked may have gone.
+                let _ = answer.send(Answer::Error(why));
+                return;
             }
-            Err(why) => Answer::Error(why),
         };
-        let saved = self.keeper.save(&self.engine, &self.datapath.attachments());
+        for order in orders {
+            self.engine.handle(Input::Operator(order), now);
+        }
+        let done = order.sentence();
+        let saved = self.keeper.save(&self.engine, &self.datapath);
         tokio::spawn(async move {
-            let reply = match (reply, saved.await) {
-                (Answer::Done(done), Err(error)) => Answer::Done(format!(
-                    "{done}\nwarning: a restart of the daemon would forget it: {error}"
-                )),
-                (reply, Ok(()) | Err(_)) => reply,
+            let done = match saved.await {
+                Ok(()) => done,
+                Err(error) => {
+                    format!("{done}\nwarning: a restart of the daemon would forget it: {error}")
+                }
             };
-            // Who asked may have gone.
-            let _ = answer.send(reply);
+            // As above.
+            let _ = answer.send(Answer::Done(done));
         });
     }
 }
