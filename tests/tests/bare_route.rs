@@ -30,10 +30,7 @@ fn route_delete_is_heard_upstream_and_moves_the_clients() -> Result<()> {
     let heard = lab.capture(Site::Fra1)?;
     let routes = lab.fra1.watch_routes()?;
     let deleted = lab.fra1.delete_routes()?;
-    let withdrawn = heard.wait_for_all(
-        &Family::ALL.map(|family| Change::Withdraw(family.network())),
-        Duration::from_secs(5),
-    )?;
+    let withdrawn = heard.wait_for_all(&Family::withdraws(), Duration::from_secs(5))?;
     for (family, heard) in Family::ALL.into_iter().zip(withdrawn) {
         let gone = routes.wait_for(family.network(), false, Duration::from_secs(5))?;
         println!(

@@ -180,7 +180,7 @@ fn both_prefixes_survive_a_burst_of_route_changes() -> Result<()> {
     lab.fra1.node.ip(&burst("add"))?;
     lab.fra1.node.ip(&burst("del"))?;
     lab.fra1.delete_routes()?;
-    let changes = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    let changes = Family::withdraws();
     heard.wait_for_all(&changes, Duration::from_secs(2))?;
     Ok(())
 }

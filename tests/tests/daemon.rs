@@ -10,23 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
-    bgp::Change,
-    capture::Capture,
     lapwing::{Lapwing, Settings},
     load::Plan,
     topology::{Family, Lab, Site},
 };
-
-fn ensure_quiet(heard: &Capture, what: &str) -> Result<()> {
-    std::thread::sleep(Duration::from_secs(2));
-    let events = heard.drain();
-    ensure!(events.is_empty(), "{what}: the upstream heard {events:?}");
-    Ok(())
-}
-
-fn withdraws() -> [Change; 2] {
-    Family::ALL.map(|family| Change::Withdraw(family.network()))
-}
 
 #[test]
 fn killed_daemon_leaves_the_route_and_its_successor_sends_no_update() -> Result<()> {
@@ -39,7 +26,7 @@ fn killed_daemon_leaves_the_route_and_its_successor_sends_no_update() -> Result<
 
     let heard = lab.capture(Site::Fra1)?;
     daemon.kill()?;
-    ensure_quiet(&heard, "the daemon was killed")?;
+    heard.ensure_quiet("the daemon was killed")?;
     for family in Family::ALL {
         let routes = lab.fra1.routes(family)?;
         ensure!(
@@ -49,11 +36,11 @@ fn killed_daemon_leaves_the_route_and_its_successor_sends_no_update() -> Result<
     }
     let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
     daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
-    ensure_quiet(&heard, "the daemon was started again")?;
+    heard.ensure_quiet("the daemon was started again")?;
 
     // And it is on duty.
     lab.fra1.nginx.kill()?;
-    heard.wait_for_all(&withdraws(), Duration::from_secs(5))?;
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(5))?;
     Ok(())
 }
 
@@ -66,16 +53,16 @@ fn stopped_daemon_keeps_or_withdraws_as_told() -> Result<()> {
     heard.drain();
     let status = daemon.stop()?;
     ensure!(status.success(), "stopped: {status}");
-    ensure_quiet(&heard, "on_exit = keep")?;
+    heard.ensure_quiet("on_exit = keep")?;
 
     let daemon = lab.fra1.lapwing(&Settings {
         on_exit: "withdraw",
         ..Settings::new()
     })?;
-    ensure_quiet(&heard, "the routes were adopted")?;
+    heard.ensure_quiet("the routes were adopted")?;
     let status = daemon.stop()?;
     ensure!(status.success(), "stopped: {status}");
-    heard.wait_for_all(&withdraws(), Duration::from_secs(2))?;
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(2))?;
     Ok(())
 }
 
@@ -109,7 +96,7 @@ fn observing_daemon_decides_and_changes_nothing() -> Result<()> {
             .iter()
             .all(|family| held.iter().any(|prefix| prefix == family.prefix())))
     })?;
-    ensure_quiet(&heard, "mode = observe")
+    heard.ensure_quiet("mode = observe")
 }
 
 #[test]
@@ -131,9 +118,9 @@ fn daemon_without_a_config_observes_what_listens() -> Result<()> {
         );
     }
     lab.fra1.nginx.kill()?;
-    ensure_quiet(&heard, "no configuration")?;
+    heard.ensure_quiet("no configuration")?;
     ensure!(daemon.stop()?.success());
-    ensure_quiet(&heard, "stopped without a configuration")
+    heard.ensure_quiet("stopped without a configuration")
 }
 
 #[test]

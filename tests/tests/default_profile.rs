@@ -163,7 +163,7 @@ fn returning_site_is_announced_after_its_hold() -> Result<()> {
     daemon.wait_armed(&lab.fra1.node, Duration::from_mins(1))?;
     let heard = lab.capture(Site::Fra1)?;
     lab.fra1.nginx.kill()?;
-    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    let withdraws = Family::withdraws();
     heard.wait_for_all(&withdraws, Duration::from_secs(10))?;
     load.wait_served_by(&[Site::Ams1], Duration::from_secs(5))?;
 

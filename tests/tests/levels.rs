@@ -103,10 +103,7 @@ fn full_degraded_full_is_one_update_each_and_moves_the_upstream() -> Result<()> 
             })?;
         }
         lab.fra1.delete_routes()?;
-        heard.wait_for_all(
-            &Family::ALL.map(|family| Change::Withdraw(family.network())),
-            SOON,
-        )?;
+        heard.wait_for_all(&Family::withdraws(), SOON)?;
     }
     Ok(())
 }

@@ -9,21 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
-    bgp::Change,
-    capture::Capture,
     lapwing::{CONTROL, Lapwing, Settings, service_name},
     load::Plan,
     topology::{Edge, Family, Lab, Site},
     wait_until,
 };
 use serde_json::Value;
-
-fn ensure_quiet(heard: &Capture, what: &str) -> Result<()> {
-    std::thread::sleep(Duration::from_secs(2));
-    let events = heard.drain();
-    ensure!(events.is_empty(), "{what}: the upstream heard {events:?}");
-    Ok(())
-}
 
 /// Gives an order; what the command printed.
 fn order(edge: &Edge, arguments: &[&str]) -> Result<String> {
@@ -64,7 +55,7 @@ fn a_pin_holds_a_dead_site_even_over_a_killed_daemon() -> Result<()> {
         "{said}"
     );
     lab.fra1.nginx.kill()?;
-    ensure_quiet(&heard, "pinned")?;
+    heard.ensure_quiet("pinned")?;
     for family in Family::ALL {
         let held = prefix_field(&daemon, &lab.fra1, family, "held_by")?;
         ensure!(held == "pinned", "{family}: {held}");
@@ -72,7 +63,7 @@ fn a_pin_holds_a_dead_site_even_over_a_killed_daemon() -> Result<()> {
 
     daemon.kill()?;
     let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
-    ensure_quiet(&heard, "pinned before the daemon was killed")?;
+    heard.ensure_quiet("pinned before the daemon was killed")?;
     for family in Family::ALL {
         let pin = prefix_field(&daemon, &lab.fra1, family, "orders")?;
         ensure!(
@@ -81,8 +72,7 @@ fn a_pin_holds_a_dead_site_even_over_a_killed_daemon() -> Result<()> {
         );
     }
     order(&lab.fra1, &["unpin", "all"])?;
-    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
-    heard.wait_for_all(&withdraws, Duration::from_secs(10))?;
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(10))?;
     Ok(())
 }
 
@@ -113,12 +103,11 @@ fn a_drain_leaves_in_two_steps_and_a_freeze_stops_everything() -> Result<()> {
     let heard = lab.capture(Site::Fra1)?;
     order(&lab.fra1, &["freeze", "--for", "10m"])?;
     lab.fra1.nginx.kill()?;
-    ensure_quiet(&heard, "frozen")?;
+    heard.ensure_quiet("frozen")?;
     let frozen = daemon.status(&lab.fra1.node)?["frozen"]["by"].clone();
     ensure!(frozen.is_string(), "{frozen}");
     order(&lab.fra1, &["thaw"])?;
-    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
-    heard.wait_for_all(&withdraws, Duration::from_secs(10))?;
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(10))?;
 
     let unknown = lab
         .fra1
@@ -159,7 +148,6 @@ fn a_successor_is_armed_at_once() -> Result<()> {
     // And what it knows is enough to decide.
     let heard = lab.capture(Site::Fra1)?;
     lab.fra1.nginx.kill()?;
-    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
-    heard.wait_for_all(&withdraws, Duration::from_secs(5))?;
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(5))?;
     Ok(())
 }

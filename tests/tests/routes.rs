@@ -145,7 +145,7 @@ fn route_added_while_withdrawn_goes_again() -> Result<()> {
     lab.wait_announced(Site::Fra1)?;
     daemon.wait_armed(&lab.fra1.node, Duration::from_secs(30))?;
     let heard = lab.capture(Site::Fra1)?;
-    let withdraws = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    let withdraws = Family::withdraws();
     lab.fra1.nginx.kill()?;
     heard.wait_for_all(&withdraws, SOON)?;
     for family in Family::ALL {

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::{
     net::if_::if_nametoindex,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -85,6 +85,14 @@ impl Capture {
     /// What was heard up to now.
     pub fn drain(&self) -> Vec<Heard> {
         self.events.try_iter().collect()
+    }
+
+    /// Fails if anything is heard within two seconds; `what` says why nothing should be.
+    pub fn ensure_quiet(&self, what: &str) -> Result<()> {
+        thread::sleep(Duration::from_secs(2));
+        let events = self.drain();
+        ensure!(events.is_empty(), "{what}: the upstream heard {events:?}");
+        Ok(())
     }
 
     /// Waits until `change` arrives and returns when it did.

@@ -14,6 +14,7 @@ use probe_core::Timestamp;
 use serde::Serialize;
 
 use super::{
+    bgp::Change,
     bird::{self, Bird, Form},
     capture::Capture,
     faults::{self, Direction},
@@ -108,6 +109,11 @@ pub enum Family {
 impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The withdraws of both prefixes.
+    pub fn withdraws() -> [Change; 2] {
+        Self::ALL.map(|family| Change::Withdraw(family.network()))
+    }
 
     /// The anycast prefix.
     pub fn prefix(self) -> &'static str {

@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, bail};
 use probe_core::Timestamp;
 
 use super::{
-    bgp::Change,
     clock::millis_between,
     faults::Direction,
     lapwing::{Record, Settings},
@@ -115,7 +114,7 @@ pub fn measure(lab: &mut Lab, fault: Fault, settings: &Settings) -> Result<Vec<W
     let routes = lab.fra1.watch_routes()?;
     let at = fault.inject(&mut lab.fra1)?;
 
-    let changes = Family::ALL.map(|family| Change::Withdraw(family.network()));
+    let changes = Family::withdraws();
     let times = heard
         .wait_for_all(&changes, Duration::from_secs(15))
         .with_context(|| {
