@@ -73,7 +73,7 @@ enum Phase {
     },
     /// Degraded by a fault that is less than death.
     Impaired {
-        /// Announced since.
+        /// In this phase since.
         since: Timestamp,
         /// Nothing is wrong since.
         clear_since: Option<Timestamp>,
