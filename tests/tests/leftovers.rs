@@ -33,7 +33,10 @@ enum Ending {
 fn nothing_is_left_after(ending: Ending) -> Result<()> {
     let marker = format!("{}-{ending:?}", std::process::id());
     let programs = bpf_programs()?;
-    let mut holder = Command::new(env!("CARGO_BIN_EXE_hold-lab"))
+    // Who starts us in the background of a script has us ignore SIGINT, and what we
+    // start would inherit that.
+    let mut holder = Command::new("env")
+        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_hold-lab")])
         .env(MARKER, &marker)
         .process_group(0)
         .stdout(Stdio::piped())
