@@ -11,7 +11,7 @@ use crate::{
     config::{Attach, Error, Interfaces, OnExit, Settings},
     datapath::Measure,
     discover::interface_exists,
-    journal,
+    journal::{self, record},
     probe::Prober,
 };
 
@@ -95,6 +95,7 @@ pub fn summary(settings: &Settings) -> String {
             OnExit::Withdraw => "withdrawn",
         }
     ));
+    lines.push(format!("decides by {}", record::config_hash(core)));
     lines.join("\n") + "\n"
 }
 

@@ -16,9 +16,11 @@
 
 pub mod chain;
 mod end;
+pub mod entry;
 pub mod files;
 pub mod read;
 pub mod record;
+pub mod summary;
 mod syncer;
 pub mod verify;
 

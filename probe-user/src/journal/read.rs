@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Seek as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -100,7 +100,7 @@ impl Reader {
                 first.is_none()
             })
             .map_err(failed)?;
-            files.push((first, name.clone(), File::open(name).map_err(failed)?));
+            files.push((first, name.clone(), file));
         }
         files.sort_by_key(|(first, ..)| *first);
         Ok(Self(
@@ -135,6 +135,7 @@ impl Reader {
 /// Gives the lines of a file to `take` for as long as it says yes.
 fn each_line(name: &Path, file: &File, take: &mut dyn FnMut(Line<'_>) -> bool) -> io::Result<()> {
     let mut reader = BufReader::new(file);
+    reader.rewind()?;
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
