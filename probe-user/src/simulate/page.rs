@@ -203,7 +203,7 @@ impl Report {
                 .group(Group::Detector)
                 .map(|finding| {
                     vec![
-                        finding.about.to_owned(),
+                        finding.about.clone(),
                         finding.suspicions.to_string(),
                         minutes(finding.configured_alarm_seconds),
                         minutes(finding.measured_alarm_seconds),
