@@ -103,7 +103,10 @@ pub fn simulate(asked: &Simulate) -> Result<(), Failure> {
             write(file, &report.page(&illustrations))?;
         }
         if let Some(directory) = &asked.docs {
-            for (name, text) in report.documents(&illustrations) {
+            let documents = report
+                .documents(&illustrations)
+                .map_err(anyhow::Error::from)?;
+            for (name, text) in documents {
                 write(&directory.join(name), &text)?;
             }
         }
