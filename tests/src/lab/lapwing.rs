@@ -32,7 +32,8 @@ pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 /// Where the daemon listens for commands.
 pub const CONTROL: &str = "/run/lapwing/control.sock";
 const STATE: &str = "/run/lapwing/state";
-const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
+/// The newest file of its journal.
+pub const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
 const RATE_LEARNS: Duration = Duration::from_secs(4);
 const DEFAULT_JOURNAL: &str = "/var/lib/lapwing/journal.jsonl";
