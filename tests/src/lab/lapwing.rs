@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     thread,
     time::{Duration, Instant},
@@ -289,6 +289,16 @@ impl Lapwing {
     pub fn kill(self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGKILL)?;
         self.process.wait(Duration::from_secs(5))
+    }
+
+    /// Waits for the end of one that was killed by other hands.
+    pub fn wait_ended(&self) -> Result<ExitStatus> {
+        self.process.wait(Duration::from_secs(5))
+    }
+
+    /// Its journal's file, as it can be opened from outside.
+    pub fn journal_path(&self) -> &Path {
+        &self.journal.path
     }
 
     /// Asks it to end, as systemd does.
