@@ -8,6 +8,7 @@
 //! Nothing is changed: every check only reads. Facts and judgement are apart, so that
 //! each judgement is tested without the trouble that it is about.
 
+mod bird;
 mod facts;
 mod findings;
 mod network;
@@ -58,12 +59,13 @@ pub struct Report {
 }
 
 /// Looks at this host as a daemon with the configuration at `path` would use it.
-pub fn examine(path: Option<&Path>) -> anyhow::Result<Report> {
+/// `bird` is BIRD's control socket.
+pub fn examine(path: Option<&Path>, bird: &Path) -> anyhow::Result<Report> {
     let (settings, config) = settings(path);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let facts = runtime.block_on(Facts::read(&settings, config));
+    let facts = runtime.block_on(Facts::read(&settings, config, bird));
     Ok(Report::of(findings::findings(&facts)))
 }
 

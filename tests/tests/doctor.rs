@@ -5,12 +5,17 @@
 //!                               lapwing, BIRD
 //! ```
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
+    bird::{Form, SOCKET, edge_config, fragments},
     lapwing::{self, CONFIG, CONTROL, Settings},
     topology::{Edge, Family, Lab, OUTER, Site, TABLE},
+    wait_until,
 };
 use serde_json::Value;
 
@@ -28,7 +33,8 @@ fn findings(output: &Output) -> Result<(Vec<Value>, Option<i32>)> {
 }
 
 fn examine(edge: &Edge, config: &str) -> Result<(Vec<Value>, Option<i32>)> {
-    findings(&edge.lapwing_command(&["doctor", "--json", "--config", config])?)
+    let asked = ["doctor", "--json", "--config", config, "--bird", SOCKET];
+    findings(&edge.lapwing_command(&asked)?)
 }
 
 /// A finding of this check and grade that says this, and has a remedy; and the exit
@@ -82,7 +88,7 @@ fn a_host_that_is_well_has_nothing_to_mend_with_and_without_a_daemon() -> Result
     let daemon = edge.lapwing(&Settings::new())?;
     lab.wait_announced(Site::Fra1)?;
     ensure_well(edge, CONFIG)?;
-    let text = edge.lapwing_command(&["doctor", "--config", CONFIG])?;
+    let text = edge.lapwing_command(&["doctor", "--config", CONFIG, "--bird", SOCKET])?;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     println!("{text}");
     ensure!(
@@ -196,4 +202,79 @@ fn troubles_of_the_host_are_found() -> Result<()> {
         "{found:#?}"
     );
     Ok(())
+}
+
+/// BIRD's configuration with the fragment itself in place of its inclusion.
+fn bird_config() -> Result<String> {
+    let fragment = fragments().join("lapwing.conf");
+    let include = format!("include \"{}\";\n", fragment.display());
+    let config = edge_config(Site::Fra1, Form::Standalone);
+    ensure!(config.contains(&include), "{config}");
+    Ok(config.replace(&include, &std::fs::read_to_string(fragment)?))
+}
+
+#[test]
+fn what_bird_lacks_is_found() -> Result<()> {
+    let lab = Lab::start()?;
+    let edge = &lab.fra1;
+    edge.node
+        .write(CONFIG, &Settings::new().config(Site::Fra1))?;
+    lab.announce(Site::Fra1)?;
+    ensure_well(edge, CONFIG)?;
+    let good = bird_config()?;
+    for (lines, from, to, what) in [
+        (
+            "learn",
+            "  learn;\n",
+            "",
+            "192.0.2.0/24 stands in table 4242, and BIRD has not learned it",
+        ),
+        (
+            "table",
+            "kernel table 4242;",
+            "kernel table 4999;",
+            "has not learned it",
+        ),
+        (
+            "prefixes",
+            "[ 2001:db8:a::/48 ]",
+            "[ 2001:db8:b::/48 ]",
+            "2001:db8:a::/48 stands",
+        ),
+        (
+            "import",
+            "&& (krt_source = LAPWING_FULL || krt_source",
+            "&& (krt_source",
+            "192.0.2.0/24 stands",
+        ),
+        (
+            "export",
+            "export filter lapwing_export",
+            "export where false",
+            "is not exported to the BGP session up4",
+        ),
+        (
+            "no export",
+            "export filter lapwing_export",
+            "export none",
+            "no BGP session of BIRD's exports IPv4",
+        ),
+    ] {
+        ensure!(good.contains(from), "{lines}");
+        edge.bird
+            .configure(&edge.node, &good.replacen(from, to, 1))?;
+        wait_until(lines, Duration::from_secs(15), || {
+            Ok(ensure_found(edge, CONFIG, "bird", "fail", what).is_ok())
+        })?;
+        edge.bird.configure(&edge.node, &good)?;
+        wait_until("well again", Duration::from_secs(30), || {
+            Ok(ensure_well(edge, CONFIG).is_ok())
+        })?;
+    }
+    edge.bird.ask("disable up4")?;
+    ensure_found(edge, CONFIG, "bird", "warn", "up4 is not established")?;
+    edge.bird.kill()?;
+    wait_until("BIRD has died", Duration::from_secs(5), || {
+        Ok(ensure_found(edge, CONFIG, "bird", "fail", "BIRD has died").is_ok())
+    })
 }

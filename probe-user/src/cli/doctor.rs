@@ -21,6 +21,9 @@ pub struct Doctor {
     /// The configuration that the daemon is to run with.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// BIRD's control socket.
+    #[arg(long, value_name = "PATH", default_value = "/run/bird/bird.ctl")]
+    bird: PathBuf,
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
@@ -28,7 +31,7 @@ pub struct Doctor {
 
 /// Examines this host.
 pub fn doctor(asked: &Doctor) -> Result<(), Failure> {
-    let report = doctor::examine(asked.config.as_deref())?;
+    let report = doctor::examine(asked.config.as_deref(), &asked.bird)?;
     let colours = std::io::stdout().is_terminal();
     print(&shown(&report, asked.json, || report.text(colours))?)?;
     match report.grade {

@@ -12,7 +12,10 @@ use nix::{
 };
 use probe_core::config::Mode;
 
-use super::network::{self, Link, Reply, Rule, StrayRoute};
+use super::{
+    bird::{self, Bird},
+    network::{self, Link, Reply, Rule, StrayRoute},
+};
 use crate::{
     config::{Attach, Interfaces, Settings},
     control, discover,
@@ -63,6 +66,8 @@ pub struct Facts {
     pub rules: Result<Vec<Rule>, String>,
     /// Routes of others in it that are in the way, or why that is not known.
     pub strays: Result<Vec<StrayRoute>, String>,
+    /// What BIRD says, or why it does not; none without prefixes.
+    pub bird: Option<Result<Bird, String>>,
     /// Whether systemd-networkd runs, and whether it leaves routes of others alone.
     pub networkd: Option<bool>,
     /// Profiles of `NetworkManager` that name our table, if it runs.
@@ -107,7 +112,7 @@ pub enum Holder {
 
 impl Facts {
     /// Reads them for these settings.
-    pub async fn read(settings: &Settings, config: Result<String, String>) -> Self {
+    pub async fn read(settings: &Settings, config: Result<String, String>, bird: &Path) -> Self {
         let daemon = &settings.daemon;
         let watched = match &daemon.interfaces {
             Interfaces::Named(names) => Ok(names.clone()),
@@ -128,6 +133,9 @@ impl Facts {
         };
         let addresses = settings.core.services.iter();
         let addresses = addresses.map(|service| service.endpoint.address).collect();
+        let table = network::table(settings).await;
+        let standing = table.as_ref().map_or(&[][..], |table| &table.standing);
+        let bird = bird::ask(bird, settings, standing).await;
         Self {
             config,
             enforces: settings.core.mode == Mode::Enforce,
@@ -142,7 +150,8 @@ impl Facts {
             unwatched_defaults,
             table: settings.route.table,
             rules: network::rules(settings.route.table).await,
-            strays: network::strays(settings).await,
+            strays: table.map(|table| table.strays),
+            bird,
             networkd: running(NETWORKD_UNIT).then(networkd_leaves_routes),
             manager: running(MANAGER_UNIT).then(|| profiles(settings.route.table)),
             clock: clock(),

@@ -1,5 +1,6 @@
 //! From facts to findings: pure, so that every trouble can be tested without having it.
 
+mod bird;
 mod links;
 
 use super::{
@@ -38,6 +39,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     all.extend(replies(facts));
     all.push(rules(facts));
     all.extend(table(facts));
+    all.extend(bird::bird(facts));
     all.push(networkd(facts));
     all.push(manager(facts));
     all.push(clock(facts));

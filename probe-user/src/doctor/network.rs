@@ -234,8 +234,17 @@ fn leads_to(rule: &RuleMessage, table: u32) -> Option<u32> {
     (to == table).then_some(priority)
 }
 
-/// Routes of others of our prefixes in our table.
-pub async fn strays(settings: &Settings) -> Result<Vec<StrayRoute>, String> {
+/// What stands in our table of our prefixes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Routes of others.
+    pub strays: Vec<StrayRoute>,
+    /// Prefixes with a route of ours.
+    pub standing: Vec<IpNet>,
+}
+
+/// Reads our table.
+pub async fn table(settings: &Settings) -> Result<Table, String> {
     let own = announce::route::Own {
         full: settings.route.protocol_full,
         degraded: settings.route.protocol_degraded,
@@ -245,17 +254,19 @@ pub async fn strays(settings: &Settings) -> Result<Vec<StrayRoute>, String> {
         .await
         .map_err(|error| error.to_string())?;
     let prefixes = &settings.core.prefixes;
-    Ok(routes
+    let (made, foreign): (Vec<_>, Vec<_>) = routes
         .into_iter()
-        .filter(|(prefix, route)| {
-            !own.made(route) && prefixes.iter().any(|ours| ours.prefix == *prefix)
-        })
-        .map(|(prefix, route)| StrayRoute {
-            prefix,
-            hides: route.metric <= own.metric,
-            route: route.to_string(),
-        })
-        .collect())
+        .filter(|(prefix, _)| prefixes.iter().any(|ours| ours.prefix == *prefix))
+        .partition(|(_, route)| own.made(route));
+    let strays = foreign.into_iter().map(|(prefix, route)| StrayRoute {
+        prefix,
+        hides: route.metric <= own.metric,
+        route: route.to_string(),
+    });
+    Ok(Table {
+        strays: strays.collect(),
+        standing: made.into_iter().map(|(prefix, _)| prefix).collect(),
+    })
 }
 
 fn connect() -> Result<Handle, String> {

@@ -23,7 +23,8 @@ use super::{
 };
 
 const CONFIG: &str = "/run/lab/bird.conf";
-const SOCKET: &str = "/run/lab/bird.ctl";
+/// Where it listens for questions.
+pub const SOCKET: &str = "/run/lab/bird.ctl";
 /// Session parameters that all routers of the lab share.
 const SESSION: &str = "hold time 9; graceful restart aware; connect delay time 1; \
                        connect retry time 1; error wait time 1, 2;";
@@ -65,6 +66,12 @@ impl Bird {
         read_answer(&mut answers)?;
         writeln!(answers.get_mut(), "{command}")?;
         read_answer(&mut answers)
+    }
+
+    /// Gives it another configuration.
+    pub fn configure(&self, node: &Namespace, config: &str) -> Result<()> {
+        node.write(CONFIG, config)?;
+        self.ask("configure").map(drop)
     }
 
     /// Waits until these protocols are established.

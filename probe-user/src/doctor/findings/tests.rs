@@ -1,11 +1,26 @@
 use super::*;
 use crate::{
+    bird::Family,
     config::Attach,
     doctor::{
+        bird::{Bird, Known, Session},
         facts::{leaves_routes, names_table, owner},
         network::{Link, Reply, Rule, State, StrayRoute},
     },
 };
+
+fn session(name: &str) -> Session {
+    Session {
+        name: name.into(),
+        family: Family::V4,
+        up: true,
+        last_error: None,
+    }
+}
+
+fn bird(facts: &mut Facts) -> &mut Bird {
+    facts.bird.as_mut().unwrap().as_mut().unwrap()
+}
 
 /// A host as it should be.
 fn well() -> Facts {
@@ -38,6 +53,17 @@ fn well() -> Facts {
         table: 4242,
         rules: Ok(vec![]),
         strays: Ok(vec![]),
+        bird: Some(Ok(Bird {
+            families: vec![Family::V4],
+            kernels: vec![Family::V4],
+            sessions: ["up1", "up2"].map(session).to_vec(),
+            prefixes: vec![Known {
+                prefix: "192.0.2.0/24".parse().unwrap(),
+                learned: true,
+                kept_from: vec![],
+                exported_to: vec!["up1".into(), "up2".into()],
+            }],
+        })),
         networkd: Some(true),
         manager: Some(vec![]),
         clock: Some(true),
@@ -66,7 +92,7 @@ fn a_host_as_it_should_be_has_nothing_to_mend() {
 type Twist = fn(&mut Facts);
 
 /// The check, what it says, how bad it is, and how it comes about.
-const TROUBLES: [(&str, &str, Grade, Twist); 28] = [
+const TROUBLES: [(&str, &str, Grade, Twist); 36] = [
     ("config", "mistakes", Fail, |facts| {
         facts.config = Err("lapwing.toml has mistakes".into());
     }),
@@ -144,6 +170,58 @@ const TROUBLES: [(&str, &str, Grade, Twist); 28] = [
             hides: false,
         }]);
     }),
+    ("bird", "nobody listens", Fail, |facts| {
+        facts.bird = Some(Err("nobody listens".into()));
+    }),
+    ("bird", "nobody listens", Warn, |facts| {
+        facts.enforces = false;
+        facts.bird = Some(Err("nobody listens".into()));
+    }),
+    (
+        "bird",
+        "no kernel protocol of BIRD's imports IPv4",
+        Fail,
+        |facts| {
+            bird(facts).kernels.clear();
+        },
+    ),
+    (
+        "bird",
+        "no BGP session of BIRD's exports IPv4",
+        Fail,
+        |facts| {
+            bird(facts).sessions.clear();
+        },
+    ),
+    (
+        "bird",
+        "up2 is not established: Hold timer expired",
+        Warn,
+        |facts| {
+            bird(facts).sessions[1].up = false;
+            bird(facts).sessions[1].last_error = Some("Hold timer expired".into());
+        },
+    ),
+    ("bird", "has not learned it", Fail, |facts| {
+        bird(facts).prefixes[0].learned = false;
+    }),
+    (
+        "bird",
+        "not exported to the BGP session up2",
+        Warn,
+        |facts| {
+            bird(facts).prefixes[0].kept_from = vec!["up2".into()];
+        },
+    ),
+    (
+        "bird",
+        "not exported to the BGP session up2",
+        Fail,
+        |facts| {
+            bird(facts).prefixes[0].kept_from = vec!["up2".into()];
+            bird(facts).prefixes[0].exported_to.clear();
+        },
+    ),
     ("networkd", "removes Lapwing's routes", Fail, |facts| {
         facts.networkd = Some(false);
     }),
