@@ -55,7 +55,7 @@ fn a_withdraw_is_explained_from_its_first_failure_to_its_end() -> Result<()> {
         .wait_decisions("withdrawn", Duration::from_secs(10))?;
     std::thread::sleep(Duration::from_millis(300));
     let text = told(&explain(&lab.fra1, "last")?, 0)?;
-    has(&text, &["was WITHDRAWN", "no later decision"])?;
+    has(&text, &["was WITHDRAWN", "without another decision"])?;
 
     lab.fra1.nginx.start_again(&lab.fra1.node)?;
     daemon

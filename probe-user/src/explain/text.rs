@@ -207,7 +207,7 @@ fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
 
 fn cause_words(cause: &str) -> String {
     let words = match cause {
-        "live_trials" => "live traffic fails, and a second witness was asked",
+        "live_trials" => "live traffic fails",
         "probe" => "the active probe failed",
         "first_announcement" => "the probes pass for the first time",
         "recovered" => "the probes passed for the whole hold",
@@ -279,6 +279,9 @@ fn clients(sample: &Sample) -> String {
         networks,
         busiest,
     } = sample;
+    if *flows == 0 {
+        return "none of the failing connections was still to be seen".to_owned();
+    }
     let busiest: Vec<String> = busiest
         .iter()
         .map(|(network, flows)| format!("{network} ({flows})"))
@@ -306,11 +309,11 @@ fn end(record: &Entry, end: &End) -> String {
             span(*seconds)
         ),
         End::Stands { seconds } if held => format!(
-            "not yet: the cause stands, {} later at the journal's end",
+            "it stands: the journal ends {} later, and the cause was not gone",
             span(*seconds)
         ),
         End::Stands { seconds } => format!(
-            "no later decision about the prefix, {} later at the journal's end",
+            "it stands: the journal ends {} later without another decision about the prefix",
             span(*seconds)
         ),
     }
@@ -331,7 +334,8 @@ fn span(seconds: f64) -> String {
 
 fn offset(seconds: f64) -> String {
     let sign = if seconds < 0.0 { '-' } else { '+' };
-    if seconds.abs() < 5e-8 {
+    // Less than is shown.
+    if seconds.abs() < 5e-5 {
         "0".to_owned()
     } else {
         format!("{sign}{}", span(seconds.abs()))
