@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::{Announcement, Change, Held, Host, Phase};
+use super::{Announcement, Change, Held, Host, Phase, last_site::Leave};
 use crate::{
     alarm::Fault,
     command::{Cause, Event, Guard, Reason, SecondLeg},
@@ -37,7 +37,21 @@ impl Announcement {
                 self.hold_faults(&dead, Level::Withdrawn, guard, out);
                 return None;
             }
-            return self.withdraw(&dead, reason, announced_since, host, out);
+            let reason = Reason {
+                others: self.witness.others().to_vec(),
+                ..reason
+            };
+            return match self.may_leave(host.now) {
+                Leave::Now => self.withdraw(&dead, reason, announced_since, host, out),
+                Leave::Later(due) => {
+                    self.due = due;
+                    self.degrade_instead(reason, announced_since, host, out)
+                }
+                Leave::Never(guard) => {
+                    self.hold_faults(&dead, Level::Withdrawn, guard, out);
+                    self.degrade_instead(reason, announced_since, host, out)
+                }
+            };
         }
         self.tell_held(services, &dead, needed, Level::Withdrawn, out);
         let impaired = impaired(services);

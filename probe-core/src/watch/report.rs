@@ -48,6 +48,7 @@ impl Watch {
                 .clone()
                 .filter(|_| cause == Cause::LiveTrials),
             order: None,
+            others: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use probe_core::{
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
     input::{Directive, Order, ProbeFailure, Sample},
+    witness::Other,
 };
 use serde::Serialize;
 
@@ -277,6 +278,9 @@ pub struct ReasonRecord {
     evidence: Option<Sample>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
+    /// Who else announced the prefix, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
 impl ReasonRecord {
@@ -297,6 +301,7 @@ impl ReasonRecord {
             failed_services,
             evidence,
             order,
+            others,
         } = reason;
         Self {
             cause: *cause,
@@ -315,6 +320,7 @@ impl ReasonRecord {
                 .collect(),
             evidence: evidence.clone(),
             order: order.clone(),
+            others: others.clone(),
         }
     }
 }
