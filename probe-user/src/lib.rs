@@ -3,6 +3,7 @@
 //! deeds.
 
 pub mod announce;
+pub mod bird;
 pub mod check;
 pub mod cli;
 pub mod config;

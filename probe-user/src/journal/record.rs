@@ -10,6 +10,7 @@ use probe_core::{
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
     input::{Directive, Order, ProbeFailure, Sample},
+    witness::Other,
 };
 use serde::Serialize;
 
@@ -291,6 +292,9 @@ pub struct ReasonRecord {
     guards: Vec<Guard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
+    /// Who else announced the prefix, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
 impl ReasonRecord {
@@ -312,6 +316,7 @@ impl ReasonRecord {
             evidence,
             guards,
             order,
+            others,
         } = reason;
         Self {
             cause: *cause,
@@ -331,6 +336,7 @@ impl ReasonRecord {
             evidence: evidence.clone(),
             guards: guards.clone(),
             order: order.clone(),
+            others: others.clone(),
         }
     }
 }

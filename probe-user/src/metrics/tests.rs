@@ -89,6 +89,7 @@ fn model() -> Model {
                 orders: Vec::new(),
                 hold_left: None,
                 withdrawals: 0,
+                others: Vec::new(),
             },
         });
     }
