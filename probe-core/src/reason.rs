@@ -191,6 +191,7 @@ mod tests {
             stood: Duration::ZERO,
             failed_services: vec![],
             evidence: None,
+            guards: vec![],
             order: None,
         }
     }

@@ -37,7 +37,7 @@ impl Announcement {
                 self.hold_faults(&dead, Level::Withdrawn, guard, out);
                 return None;
             }
-            return self.withdraw(&dead, reason, announced_since, host, out);
+            return self.withdraw(&dead, passed(reason), announced_since, host, out);
         }
         self.tell_held(services, &dead, needed, Level::Withdrawn, out);
         let impaired = impaired(services);
@@ -65,7 +65,7 @@ impl Announcement {
             hold: self.degrade_flaps.hold_after(healthy, &self.recover),
         };
         host.budget.spend(host.now);
-        self.change(Level::Degraded, phase, reason, out)
+        self.change(Level::Degraded, phase, passed(reason), out)
     }
 
     /// Who forbids a lowering, whatever the evidence is.
@@ -230,6 +230,25 @@ impl Announcement {
         }
         let impaired = impaired(services);
         (impaired.len() >= needed).then_some((Level::Degraded, impaired))
+    }
+}
+
+/// The reason for a lowering that no guard holds, with all that had a say: those who are
+/// asked about the evidence before a fault stands, and those of the prefix.
+fn passed(reason: Reason) -> Reason {
+    let trials = reason.cause == Cause::LiveTrials;
+    let asked = |guard: &Guard| match guard {
+        Guard::NotArmed | Guard::SecondLeg | Guard::Blind => trials,
+        Guard::Observe
+        | Guard::Overload
+        | Guard::Policy
+        | Guard::BudgetLocal
+        | Guard::Pinned
+        | Guard::Frozen => true,
+    };
+    Reason {
+        guards: Guard::ALL.into_iter().filter(asked).collect(),
+        ..reason
     }
 }
 

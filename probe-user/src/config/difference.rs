@@ -13,7 +13,7 @@ use probe_core::config::{
     WithdrawWhen,
 };
 
-use super::{Daemon, OnExit, Route, Settings};
+use super::{Daemon, Journal, OnExit, Route, Settings};
 use crate::{check::question, datapath::Measure};
 
 /// So many services are named in a line about several.
@@ -102,6 +102,10 @@ impl Difference {
         let Settings {
             daemon: _,
             route: _,
+            journal: Journal {
+                rotate_at: _,
+                keep: _,
+            },
             measure: _,
             // What found services get: it shows in each of them.
             detect: _,
@@ -139,6 +143,16 @@ impl Difference {
                     on_exit(before.daemon.on_exit),
                     on_exit(after.daemon.on_exit),
                 ),
+        );
+        section(
+            "journal",
+            Changes::default()
+                .of(
+                    "rotate_at",
+                    size(before.journal.rotate_at),
+                    size(after.journal.rotate_at),
+                )
+                .of("keep", before.journal.keep, after.journal.keep),
         );
         let mut detect = Changes::default().of(
             "false_alarm",
@@ -389,6 +403,14 @@ fn time(time: Duration) -> String {
     humantime::format_duration(time).to_string()
 }
 
+/// Sizes are configured in KiB, MiB or GiB.
+fn size(bytes: u64) -> String {
+    match (bytes % (1 << 20), bytes >> 20, bytes >> 10) {
+        (0, mebibytes, _) => format!("{mebibytes}MiB"),
+        (_, _, kibibytes) => format!("{kibibytes}KiB"),
+    }
+}
+
 fn once_in(period: Duration) -> String {
     format!("1 in {}", time(period))
 }
@@ -484,8 +506,9 @@ port = 443
             ),
             (
                 "[detect]",
-                "[guards]\nlowerings_per_hour = 3\n[recover]\ncanary = true\n[classify]\ngrey = \"hold\"\n[detect]\ndeadlines = { request = \"2s\" }",
+                "[journal]\nrotate_at = \"64KiB\"\nkeep = 9\n[guards]\nlowerings_per_hour = 3\n[recover]\ncanary = true\n[classify]\ngrey = \"hold\"\n[detect]\ndeadlines = { request = \"2s\" }",
                 vec![
+                    "~ [journal] rotate_at 16MiB -> 64KiB, keep 8 -> 9",
                     "~ [detect] deadline of request of the service -> 2s",
                     "~ [classify] grey degrade -> hold",
                     "~ [guards] lowerings_per_hour 10 -> 3",

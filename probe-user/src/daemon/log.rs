@@ -40,7 +40,7 @@ pub fn log(record: &Record) {
             sentence,
             ..
         } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
-        Record::Reloaded { by, changes } => log_reload(by, changes),
+        Record::Reloaded { by, changes, .. } => log_reload(by, changes),
         Record::ReloadRefused { by, why } => {
             tracing::error!(
                 "reload ({by}): refused, the configuration that was in force stays\n{why}"

@@ -15,7 +15,7 @@ use crate::{
     control::Control,
     datapath::{self, Datapath, ServiceSpec},
     discover,
-    journal::Journal,
+    journal::{self, Journal},
     probe::Prober,
 };
 
@@ -158,9 +158,10 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
     let interfaces = look_around(&mut settings).await?;
     let workshop = Workshop::open().context("cannot start a thread for the probes")?;
     let journal = Journal::open(
-        &daemon.state_dir.join("journal.jsonl"),
+        &daemon.state_dir.join(journal::FILE),
         &daemon.site,
         &daemon.host,
+        settings.journal,
     );
     let (announcer, observations) = match start_announcer(&settings).await? {
         Some((announcer, observations)) => (Some(Arc::new(announcer)), Some(observations)),

@@ -67,6 +67,8 @@ impl Daemon {
         } = ready;
         let now = datapath::now();
         let numbers = Renumbering::between(&self.settings.core, &settings.core);
+        // What names the configuration is what the file says.
+        let written = settings.core.clone();
         self.keep_learned_deadlines(&mut settings, &numbers);
         let services = setup::service_specs(&settings);
         let deadlines = settings.measure.deadlines;
@@ -85,9 +87,9 @@ impl Daemon {
             self.observations = Some(observations);
             self.conflicts.listen(announcer.conflicts());
             let routes = Routes::new(Some(announcer), settings.core.prefixes.len());
-            self.actor.reconfigure(&settings.core, Some(routes));
+            self.actor.reconfigure(&written, Some(routes));
         } else {
-            self.actor.reconfigure(&settings.core, None);
+            self.actor.reconfigure(&written, None);
         }
         let routes = self.actor.routes();
         self.conflicts
@@ -95,6 +97,7 @@ impl Daemon {
         self.view.reconfigure(&settings, routes, &numbers, now);
         self.launcher
             .reconfigure(&settings.core.services, prober, settings.max_probes);
+        self.journal.set_options(settings.journal);
         self.settings = settings;
         let core = self.settings.core.clone();
         self.engine
@@ -117,6 +120,8 @@ impl Daemon {
         let text = told(&difference, false);
         let record = Record::Reloaded {
             by: asker.by.clone(),
+            mode: self.settings.core.mode,
+            config: self.actor.names().config().to_owned(),
             changes: difference.lines,
         };
         self.actor.record(now, record);
