@@ -10,6 +10,7 @@ use probe_core::{
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
     input::{Directive, Order, ProbeFailure, Sample},
+    witness::Other,
 };
 use serde::Serialize;
 
@@ -264,6 +265,24 @@ pub enum Record {
         /// All of it in words.
         sentence: String,
     },
+    /// Another configuration is in force.
+    Reloaded {
+        /// Who asked for it.
+        by: String,
+        /// Whether routes are changed from now on.
+        mode: Mode,
+        /// By which configuration it is decided, see [`config_hash`].
+        config: String,
+        /// What is other than before, a line each.
+        changes: Vec<String>,
+    },
+    /// Another configuration was asked for; the one in force stays.
+    ReloadRefused {
+        /// Who asked for it.
+        by: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The daemon ends by request.
     Stopped {
         /// What happens to its routes.
@@ -291,6 +310,9 @@ pub struct ReasonRecord {
     guards: Vec<Guard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
+    /// Who else announced the prefix, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
 impl ReasonRecord {
@@ -312,6 +334,7 @@ impl ReasonRecord {
             evidence,
             guards,
             order,
+            others,
         } = reason;
         Self {
             cause: *cause,
@@ -331,6 +354,7 @@ impl ReasonRecord {
             evidence: evidence.clone(),
             guards: guards.clone(),
             order: order.clone(),
+            others: others.clone(),
         }
     }
 }
