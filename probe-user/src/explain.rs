@@ -257,7 +257,7 @@ impl<'a> Story<'a> {
             (None, Some(service)) => self.services.iter().any(|known| known == service),
             (None, None) => matches!(
                 entry.event(),
-                "blind" | "ordered" | "started" | "stopped" | "config_reloaded"
+                "blind" | "ordered" | "started" | "stopped" | "reloaded"
             ),
         }
     }
