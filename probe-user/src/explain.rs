@@ -358,3 +358,6 @@ impl<'a> Story<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,6 +371,13 @@ fn the_chain_goes_on_through_rotated_files() {
     ensure_whole(&path, 5);
     assert_eq!(seqs(&path), [9]);
 
+    // Named one by one, the files may come in any order.
+    let mut names = files::all(&path).unwrap();
+    names.reverse();
+    let whole = verify(&Reader::of_files(&names).unwrap()).unwrap();
+    assert!(whole.broken.is_none(), "{}", whole.text());
+    assert_eq!(whole.records, 5);
+
     // A file that is taken out is missed.
     fs::remove_file(directory.path().join("journal.jsonl.1")).unwrap();
     let broken = verified(&path).broken.unwrap();
