@@ -23,7 +23,7 @@ use super::{
 };
 
 const CONFIG: &str = "/run/lab/bird.conf";
-/// Where it listens for questions.
+/// The control socket, as programs of the node see it.
 pub const SOCKET: &str = "/run/lab/bird.ctl";
 /// Session parameters that all routers of the lab share.
 const SESSION: &str = "hold time 9; graceful restart aware; connect delay time 1; \
@@ -68,12 +68,6 @@ impl Bird {
         read_answer(&mut answers)
     }
 
-    /// Gives it another configuration.
-    pub fn configure(&self, node: &Namespace, config: &str) -> Result<()> {
-        node.write(CONFIG, config)?;
-        self.ask("configure").map(drop)
-    }
-
     /// Waits until these protocols are established.
     pub fn wait_established(&self, protocols: &[&str]) -> Result<()> {
         for protocol in protocols {
@@ -102,6 +96,12 @@ impl Bird {
     /// Kills it without a farewell to its peers.
     pub fn kill(&self) -> Result<()> {
         self.process.signal(Signal::SIGKILL)
+    }
+
+    /// Has it take another configuration.
+    pub fn configure(&self, node: &Namespace, config: &str) -> Result<()> {
+        node.write(CONFIG, config)?;
+        self.ask("configure").map(drop)
     }
 }
 
