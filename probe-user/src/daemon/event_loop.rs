@@ -290,7 +290,10 @@ impl Daemon {
     fn finish(&mut self, done: Done) {
         match done {
             Done::Probe(result) => self.engine.handle(Input::Probe(result), datapath::now()),
-            Done::Set(done) => self.actor.finish_set(done, &mut self.view),
+            Done::Set(done) => {
+                self.actor.finish_set(done, &mut self.view);
+                self.keeper.hurry(datapath::now());
+            }
         }
     }
 

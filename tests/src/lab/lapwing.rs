@@ -31,7 +31,8 @@ use super::{
 pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 /// Where the daemon listens for commands.
 pub const CONTROL: &str = "/run/lapwing/control.sock";
-const STATE: &str = "/run/lapwing/state";
+/// Where the daemon keeps what it must not forget.
+pub const STATE: &str = "/run/lapwing/state";
 const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
 const RATE_LEARNS: Duration = Duration::from_secs(4);

@@ -9,7 +9,7 @@
 //! by `cargo xtask soak`.
 
 pub mod crash;
-mod footprint;
+pub mod footprint;
 pub mod restart;
 
 use std::{fs, time::Duration};
