@@ -267,6 +267,8 @@ fn explain(error: &anyhow::Error) -> String {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { setup, trace } => {
+            daemon::privileges::confine()
+                .map_err(|errno| anyhow::Error::new(errno).context("cannot give up privileges"))?;
             let _logs = logging::start(trace);
             daemon::run(&RunOptions {
                 config: setup.config,
