@@ -33,7 +33,8 @@ pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 pub const CONTROL: &str = "/run/lapwing/control.sock";
 /// Where the daemon keeps what it must not forget.
 pub const STATE: &str = "/run/lapwing/state";
-const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
+/// The newest file of its journal.
+pub const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
 const RATE_LEARNS: Duration = Duration::from_secs(4);
 const DEFAULT_JOURNAL: &str = "/var/lib/lapwing/journal.jsonl";
@@ -285,6 +286,15 @@ impl Lapwing {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// What `/metrics` shows for exactly this name and these labels, if anything.
+    pub fn metric(&self, node: &Namespace, series: &str) -> Result<Option<f64>> {
+        let text = node.run("curl", ["-sS", "-m", "5", "http://127.0.0.1:9477/metrics"])?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.map(str::parse).transpose()?)
+    }
+
     /// Waits until live trials guard all services.
     pub fn wait_armed(&self, node: &Namespace, timeout: Duration) -> Result<()> {
         wait_until("all services are armed", timeout, || {
@@ -326,6 +336,11 @@ impl Lapwing {
     pub fn stop(self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
         self.process.wait(Duration::from_secs(10))
+    }
+
+    /// Has it read its configuration again.
+    pub fn hangup(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
     }
 
     /// The last lines of its log.
