@@ -290,6 +290,8 @@ fn causes(error: &anyhow::Error) -> String {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { setup, trace } => {
+            daemon::privileges::confine()
+                .map_err(|errno| anyhow::Error::new(errno).context("cannot give up privileges"))?;
             let _logs = logging::start(trace);
             daemon::run(&RunOptions {
                 config: setup.config,

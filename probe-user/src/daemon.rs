@@ -22,6 +22,7 @@ pub mod hooks;
 mod launch;
 mod lock;
 mod log;
+pub mod privileges;
 mod reload;
 mod remember;
 pub(crate) mod rhythm;

@@ -302,7 +302,10 @@ impl Daemon {
                 }
             }
             Done::Read(read) => self.has_read(*read),
-            Done::Set(done) => self.actor.finish_set(done, &mut self.view),
+            Done::Set(done) => {
+                self.actor.finish_set(done, &mut self.view);
+                self.keeper.hurry(datapath::now());
+            }
         }
     }
 

@@ -9,6 +9,10 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -29,6 +33,10 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct Remembered {
     version: u32,
     written: SystemTime,
+    /// How long the machine had run then: within one boot this tells what a wall clock
+    /// that was stepped cannot.
+    #[serde(default)]
+    uptime: Option<Duration>,
     boot: String,
     hooks: Vec<String>,
     memory: Memory,
@@ -87,6 +95,7 @@ impl Remembered {
         Self {
             version: VERSION,
             written: SystemTime::now(),
+            uptime: uptime(),
             boot: boot(),
             hooks: hooks(attachments),
             memory: engine.memory(),
@@ -95,9 +104,9 @@ impl Remembered {
 
     /// Gives it to an engine that has not seen anything yet.
     pub fn recall(self, engine: &mut Engine, attachments: &[Attachment]) {
-        // A clock that was set back tells nothing about how long it was.
-        let ago = self.written.elapsed().unwrap_or(Duration::ZERO);
-        let same_hooks = self.boot == boot() && self.hooks == hooks(attachments);
+        let same_boot = self.boot == boot();
+        let ago = self.age(same_boot);
+        let same_hooks = same_boot && self.hooks == hooks(attachments);
         engine.recall(self.memory, ago);
         if !same_hooks {
             engine.forget_hooks();
@@ -114,11 +123,33 @@ impl Remembered {
     }
 }
 
+impl Remembered {
+    /// How long ago it was written.
+    fn age(&self, same_boot: bool) -> Duration {
+        let by_uptime = self
+            .uptime
+            .filter(|_| same_boot)
+            .and_then(|then| uptime()?.checked_sub(then));
+        // A clock that was set back tells nothing about how long it was.
+        by_uptime.unwrap_or_else(|| self.written.elapsed().unwrap_or(Duration::ZERO))
+    }
+}
+
+/// How long this machine has run, sleep included.
+fn uptime() -> Option<Duration> {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    Some(Duration::from(time))
+}
+
 /// Writes the file now and then.
 #[derive(Debug)]
 pub struct Keeper {
     file: MemoryFile,
     due: Timestamp,
+    /// Number of the newest thing to write.
+    begun: AtomicU64,
+    /// Number of the newest thing written: an older one must not come after it.
+    written: Arc<Mutex<u64>>,
 }
 
 impl Keeper {
@@ -127,7 +158,15 @@ impl Keeper {
         Self {
             file,
             due: now.after(PERIOD),
+            begun: AtomicU64::new(0),
+            written: Arc::default(),
         }
+    }
+
+    /// Something happened that a daemon killed now must not forget, such as a withdraw:
+    /// its successor would announce without the hold. Writes at the next look.
+    pub fn hurry(&mut self, now: Timestamp) {
+        self.due = now;
     }
 
     /// Writes if it is time.
@@ -153,7 +192,17 @@ impl Keeper {
         let remembered = Remembered::of(engine, &datapath.attachments());
         let file = self.file.clone();
         let path = file.0.display().to_string();
-        let task = tokio::task::spawn_blocking(move || file.write(&remembered));
+        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        let written = Arc::clone(&self.written);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+            if *written > number {
+                return io::Result::Ok(());
+            }
+            file.write(&remembered)?;
+            *written = number;
+            Ok(())
+        });
         async move {
             task.await
                 .context("the writer has panicked")?
@@ -207,6 +256,22 @@ mod tests {
             1,
             "nothing is left beside it"
         );
+    }
+
+    #[test]
+    fn a_stepped_wall_clock_does_not_age_what_is_remembered() {
+        let mut remembered = Remembered::of(&engine(), &[]);
+        for step in [
+            SystemTime::UNIX_EPOCH,
+            SystemTime::now() + Duration::from_hours(24 * 365),
+        ] {
+            remembered.written = step;
+            assert!(remembered.age(true) < Duration::from_secs(10));
+        }
+        remembered.written = SystemTime::now() - Duration::from_hours(1);
+        assert!(remembered.age(false) >= Duration::from_hours(1));
+        remembered.written = SystemTime::now() + Duration::from_hours(1);
+        assert_eq!(remembered.age(false), Duration::ZERO);
     }
 
     #[test]

@@ -71,13 +71,20 @@ impl Hooks {
     /// attached is taken off again: a daemon that does not come up leaves no trace.
     pub fn attach(&mut self, object: &mut Object) -> Result<(), Error> {
         let starting = self.held.is_empty();
+        if !starting {
+            return self.attach_missing(object);
+        }
+        self.pins.take_over_links();
         let pinned_before = self.pinned_links();
         let result = self.attach_missing(object);
-        if starting && result.is_err() {
+        if result.is_err() {
             for pin in self.pinned_links().difference(&pinned_before) {
                 let _ = fs::remove_file(pin);
             }
             self.held.clear();
+        } else {
+            self.pins.remove_others();
+            self.let_go();
         }
         result
     }
@@ -86,6 +93,22 @@ impl Hooks {
         fs::read_dir(self.pins.links())
             .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default()
+    }
+
+    /// Takes programs off interfaces that are no longer to be watched.
+    fn let_go(&self) {
+        let kept: BTreeSet<PathBuf> = self
+            .held
+            .iter()
+            .map(|held| &held.attachment)
+            .map(|held| self.pins.link(&held.interface, held.hook, held.mode))
+            .collect();
+        for pin in self.pinned_links().difference(&kept) {
+            match fs::remove_file(pin) {
+                Ok(()) => tracing::info!("no longer watched: {}", pin.display()),
+                Err(error) => tracing::warn!("cannot remove {}: {error}", pin.display()),
+            }
+        }
     }
 
     fn attach_missing(&mut self, object: &mut Object) -> Result<(), Error> {
@@ -135,12 +158,7 @@ impl Hooks {
         self.held.retain(|held| {
             let present = if_nametoindex(held.attachment.interface.as_str());
             let same = present.is_ok_and(|index| index == held.if_index);
-            let in_place = match held.attachment.mode {
-                Mode::Native | Mode::Generic => linked.contains(&(LinkKind::Xdp, held.if_index)),
-                Mode::Tcx => linked.contains(&(LinkKind::Tcx, held.if_index)),
-                Mode::Clsact => true,
-            };
-            same && in_place
+            same && is_linked(&linked, &held.attachment, held.if_index)
         });
     }
 
@@ -153,16 +171,25 @@ impl Hooks {
         let modes = self.modes(hook);
         for mode in modes {
             let path = self.pins.link(interface, hook, *mode);
-            match attach(object, interface, hook, *mode, &path) {
+            let attachment = Attachment {
+                interface: interface.to_owned(),
+                hook,
+                mode: *mode,
+            };
+            let mut attached = attach(object, interface, hook, *mode, &path);
+            // An interface may have the name that another one had when the link was
+            // pinned: that link is not ours to keep.
+            if attached.is_ok() && !is_linked(&linked_interfaces(), &attachment, if_index) {
+                let _ = fs::remove_file(&path);
+                drop(attached);
+                attached = attach(object, interface, hook, *mode, &path);
+            }
+            match attached {
                 Ok(link) => {
                     report(interface, hook, *mode, &tried);
                     self.unpin_others(interface, hook, *mode);
                     return Ok(Held {
-                        attachment: Attachment {
-                            interface: interface.to_owned(),
-                            hook,
-                            mode: *mode,
-                        },
+                        attachment,
                         if_index,
                         _link: link,
                     });
@@ -205,6 +232,17 @@ impl Hooks {
             }
         }
     }
+}
+
+/// Whether one of our links is where the attachment says.
+fn is_linked(linked: &BTreeSet<(LinkKind, u32)>, attachment: &Attachment, if_index: u32) -> bool {
+    let kind = match attachment.mode {
+        Mode::Native | Mode::Generic => LinkKind::Xdp,
+        Mode::Tcx => LinkKind::Tcx(attachment.hook),
+        // A filter has no link.
+        Mode::Clsact => return true,
+    };
+    linked.contains(&(kind, if_index))
 }
 
 enum AttachError {
@@ -372,30 +410,13 @@ fn explain(interface: &str, tried: &Tried) -> String {
         .join("; ")
 }
 
-/// Takes all programs off their hooks and removes all pins of this ABI version.
-/// What was removed is returned, a line each.
+/// Takes all programs off their hooks and removes all pins, whatever version made
+/// them. What was removed is returned, a line each.
 ///
 /// # Errors
-/// When a pin cannot be removed.
+/// When a pin cannot be removed, or somebody works with them.
 pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
-    let pins = Pins::at(pin_dir);
-    let mut removed = Vec::new();
-    for directory in [pins.links(), pins.maps()] {
-        let Ok(entries) = fs::read_dir(&directory) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            fs::remove_file(&path).map_err(|source| Error::PinDirectory {
-                path: path.clone(),
-                source,
-            })?;
-            removed.push(path.display().to_string());
-        }
-        let _ = fs::remove_dir(&directory);
-    }
-    let _ = fs::remove_dir(pins.root());
-    let _ = fs::remove_dir(pin_dir);
+    let mut removed = Pins::remove_all(pin_dir)?;
     removed.extend(clsact::detach_all());
     Ok(removed)
 }

@@ -7,8 +7,10 @@
 //!
 //! ```text
 //! PIN_DIR/v2/maps/RINGS ...            adopted if layout and size fit
-//! PIN_DIR/v2/links/eth0.ingress.native adopted and updated in place
+//! PIN_DIR/v2/links/eth0-ingress-native adopted and updated in place
 //! ```
+//! Links that a version with another layout pinned are taken over; its maps go. Whoever
+//! works with the pins holds a lock on their directory.
 
 mod adapt;
 mod attach;
@@ -131,7 +133,7 @@ pub enum AttachMode {
 }
 
 /// Direction of a hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
     /// Towards the host.
     Ingress,
@@ -224,6 +226,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Another process works with these pins.
+    #[error(
+        "another lapwing holds the hooks and maps pinned in {}\nhelp: stop it first \
+         (`systemctl stop lapwing`), or give this one its own `pin_dir` in [daemon]",
+        .0.display()
+    )]
+    PinsInUse(PathBuf),
     /// The object was refused.
     #[error(
         "the kernel refuses the eBPF object: {source}; Lapwing needs kernel 5.12 or later \

@@ -31,7 +31,8 @@ use super::{
 pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 /// Where the daemon listens for commands.
 pub const CONTROL: &str = "/run/lapwing/control.sock";
-const STATE: &str = "/run/lapwing/state";
+/// Where the daemon keeps what it must not forget.
+pub const STATE: &str = "/run/lapwing/state";
 /// The newest file of its journal.
 pub const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
@@ -222,15 +223,36 @@ impl Lapwing {
         Self::spawn(node, &["run", "--config", CONFIG], JOURNAL, settings.settle)
     }
 
+    /// As [`start_again`](Self::start_again), started by a program that becomes it, such
+    /// as one that gives up privileges.
+    pub fn start_by(node: &Namespace, wrapper: &[&str], settings: &Settings) -> Result<Self> {
+        let (program, arguments) = wrapper.split_first().context("a wrapper has a name")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .arg(binary()?)
+            .args(["run", "--config", CONFIG]);
+        Self::spawn_command(node, command, JOURNAL, settings.settle)
+    }
+
     fn spawn(
         node: &Namespace,
         arguments: &[&str],
         journal: &str,
         settle: Duration,
     ) -> Result<Self> {
-        let mut journal = Journal::at_end(node.path(journal))?;
         let mut command = Command::new(binary()?);
         command.args(arguments);
+        Self::spawn_command(node, command, journal, settle)
+    }
+
+    fn spawn_command(
+        node: &Namespace,
+        command: Command,
+        journal: &str,
+        settle: Duration,
+    ) -> Result<Self> {
+        let mut journal = Journal::at_end(node.path(journal))?;
         let process = node.spawn("lapwing", command)?;
         let started = journal.wait(STARTS_WITHIN, |record| {
             if let Some(status) = process.exited()? {

@@ -426,6 +426,12 @@ impl Lab {
         Ok(shown.contains(&bird::session(site, family)))
     }
 
+    /// Makes the link between the upstream and a site anew, after its interface was
+    /// removed.
+    pub fn link_again(&self, site: Site) -> Result<()> {
+        connect_edge(&self.edge(site).node, site, &self.upstream)
+    }
+
     /// Hears BGP on the upstream's link to a site from now on.
     pub fn capture(&self, site: Site) -> Result<Capture> {
         Capture::start(&self.upstream, &site.upstream_interface())
@@ -517,11 +523,15 @@ fn build_clients(clients: &Namespace, upstream: &Namespace) -> Result<()> {
     )
 }
 
-fn build_edge(node: &Namespace, site: Site, upstream: &Namespace) -> Result<()> {
-    common_sysctls(node)?;
+fn connect_edge(node: &Namespace, site: Site, upstream: &Namespace) -> Result<()> {
     let links =
         Family::ALL.map(|family| (site.upstream_address(family), site.edge_address(family)));
-    link(node, upstream, &site.upstream_interface(), &links)?;
+    link(node, upstream, &site.upstream_interface(), &links)
+}
+
+fn build_edge(node: &Namespace, site: Site, upstream: &Namespace) -> Result<()> {
+    common_sysctls(node)?;
+    connect_edge(node, site, upstream)?;
     for family in Family::ALL {
         let address = family.service();
         let suffix = if address.is_ipv4() {

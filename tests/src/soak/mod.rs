@@ -9,7 +9,7 @@
 //! by `cargo xtask soak`.
 
 pub mod crash;
-mod footprint;
+pub mod footprint;
 pub mod restart;
 
 use std::{fs, time::Duration};
@@ -64,7 +64,7 @@ fn start(edge: &Edge, settings: &Settings) -> Result<Lapwing> {
 }
 
 /// Reads the whole journal: every line must be a record, and their numbers one
-/// unbroken sequence. Returns how many there are.
+/// unbroken sequence, in a chain that `lapwing journal verify` believes. Returns how many there are.
 fn check_journal(edge: &Edge, daemon: &Lapwing) -> Result<u64> {
     let path = daemon.journal_path();
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -86,5 +86,12 @@ fn check_journal(edge: &Edge, daemon: &Lapwing) -> Result<u64> {
         );
         last = seq;
     }
+    let verified = edge.lapwing_command(&["journal", "verify", "--config", CONFIG])?;
+    ensure!(
+        verified.status.success(),
+        "lapwing journal verify: {}{}",
+        String::from_utf8_lossy(&verified.stdout),
+        String::from_utf8_lossy(&verified.stderr)
+    );
     Ok(last)
 }

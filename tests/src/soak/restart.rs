@@ -103,7 +103,7 @@ pub fn soak(cycles: u32, mut progress: impl FnMut(u32)) -> Result<Outcome> {
 }
 
 /// SYN and SYN-ACK of a service, as the daemon exports them.
-fn counters(edge: &Edge, family: Family) -> Result<[u64; 2]> {
+pub fn counters(edge: &Edge, family: Family) -> Result<[u64; 2]> {
     let metrics = edge
         .node
         .run("curl", ["-sS", "-m", "2", "http://127.0.0.1:9477/metrics"])?;
