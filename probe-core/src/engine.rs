@@ -20,6 +20,7 @@ use crate::{
     time::Timestamp,
     watch::{Attention, Moment, Watch},
     window::Blindness,
+    witness::Other,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -120,6 +121,7 @@ impl Engine {
             }
             Input::Probe(result) => self.probed(&result),
             Input::Route { prefix, observed } => self.observed(prefix, observed),
+            Input::Witness { prefix, others } => self.witnessed(prefix, others),
             Input::Sensor(sensor) => self.sensed(sensor),
             Input::Operator(order) => self.ordered(order),
             Input::Configuration(config) => self.reconfigure(*config),
@@ -249,6 +251,22 @@ impl Engine {
                 Observed::FoundWithdrawn => watch.launch_first(self.now, &mut self.out),
                 Observed::Changed => watch.level_changed(self.now),
                 Observed::Unchanged => {}
+            }
+        }
+    }
+
+    /// A change at another host moves traffic as one of ours does.
+    fn witnessed(&mut self, prefix: PrefixId, others: Vec<Other>) {
+        let index = usize::try_from(prefix.0).unwrap_or(usize::MAX);
+        let Some(announcement) = self.announcements.get_mut(index) else {
+            return;
+        };
+        if !announcement.hear(others, self.now) {
+            return;
+        }
+        for service in announcement.services() {
+            if let Some(watch) = watch_mut(&mut self.watches, *service) {
+                watch.level_changed(self.now);
             }
         }
     }

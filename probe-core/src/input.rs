@@ -12,6 +12,7 @@ use crate::{
     config::{Config, PrefixId, ServiceId},
     level::Level,
     time::Timestamp,
+    witness::Other,
 };
 
 /// One thing that happened.
@@ -33,6 +34,13 @@ pub enum Input {
         prefix: PrefixId,
         /// What stands in the table.
         observed: Level,
+    },
+    /// Who else announces a prefix, or may: all of them, after each change.
+    Witness {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// The other hosts.
+        others: Vec<Other>,
     },
     /// The sensor gained or lost its eyes.
     Sensor(Sensor),
@@ -259,6 +267,9 @@ pub struct Directive {
     pub why: String,
     /// When it expires by itself; never if none.
     pub until: Option<Timestamp>,
+    /// Whether a drain withdraws a prefix that nobody else announces.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Whether the sensor sees.

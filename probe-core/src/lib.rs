@@ -12,6 +12,7 @@
 //! ProbeResult ─▶ probing ────────────────────────────────────────────────────┘               │
 //!                                                                   faults, impairments, class ▼
 //! Order ─▶ operator ─────────────────▶ prefix (policy, guards, budget, recovery) ─▶ Command
+//! other hosts ─▶ witness ────────────▶   ▲
 //! ```
 
 mod alarm;
@@ -50,6 +51,7 @@ mod tally;
 pub mod time;
 mod watch;
 mod window;
+pub mod witness;
 
 pub use command::{Command, Reason};
 pub use config::Config;

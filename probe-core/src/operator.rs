@@ -151,6 +151,7 @@ mod tests {
             by: "root".into(),
             why: "maintenance".into(),
             until: until.map(at),
+            force: false,
         }
     }
 

@@ -285,6 +285,7 @@ fn order() -> impl Strategy<Value = Order> {
             by: "root".into(),
             why: "maintenance".into(),
             until: until.map(Timestamp::from_nanos),
+            force: false,
         })
     };
     prop_oneof![

@@ -1,5 +1,6 @@
 //! The command line: arguments flow in, an exit code flows out.
 
+mod doctor;
 mod explain;
 mod journal;
 mod simulation;
@@ -126,6 +127,9 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Look for what on this host would keep Lapwing from working, with remedies.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Doctor),
     /// Check or sum up the journal.
     #[command(subcommand)]
     Journal(journal::Asked),
@@ -305,6 +309,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
         Command::Reload { check, whom } => reload(check, whom),
         Command::Check { file } => print(&check::check(&file)?),
+        Command::Doctor(asked) => doctor::doctor(&asked),
         Command::Journal(asked) => journal::journal(&asked),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Replay(asked) => replay(&asked),

@@ -3,6 +3,7 @@
 //! deeds.
 
 pub mod announce;
+pub mod bird;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod control;
 pub mod daemon;
 pub mod datapath;
 pub mod discover;
+pub mod doctor;
 pub mod explain;
 pub mod http;
 pub mod journal;

@@ -13,6 +13,7 @@ use probe_core::{
     config::Mode,
     input::{Directive, Order},
     status::{KindStatus, ServiceState, Standing, TrialTotals},
+    witness::Other,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,9 @@ pub struct PrefixView {
     pub hold_left_seconds: Option<f64>,
     /// Withdraws since the daemon runs.
     pub withdrawals: u64,
+    /// Who else announces it, or may.
+    #[serde(default)]
+    pub others: Vec<Other>,
     /// The names of its services.
     pub services: Vec<String>,
 }
@@ -470,6 +474,7 @@ mod tests {
                 orders: Vec::new(),
                 hold_left_seconds: Some(42.9),
                 withdrawals: 1,
+                others: Vec::new(),
                 services: vec!["web".into()],
             }],
             services: vec![ServiceView {
@@ -520,6 +525,7 @@ sensor: eth0 ingress (native)
             by: "root".into(),
             why: "maintenance".into(),
             until: None,
+            force: false,
         });
         document.journal_trouble = Some("no space left".into());
         document.conflicts = vec!["192.0.2.0/24 metric 0 of protocol static hides ours".into()];

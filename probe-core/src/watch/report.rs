@@ -49,6 +49,7 @@ impl Watch {
                 .filter(|_| cause == Cause::LiveTrials),
             guards: Vec::new(),
             order: None,
+            others: Vec::new(),
         }
     }
 

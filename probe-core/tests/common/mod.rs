@@ -13,8 +13,8 @@ use probe_core::{
     Command, Config, Engine, Input, Level, Renumbering, Timestamp,
     command::{Cause, Event, Guard, Reason},
     config::{
-        Application, Classify, Detect, Endpoint, Guards, Mode, Prefix, PrefixId, Probe, ProbeKind,
-        Protocol, Recover, Service, ServiceId, WithdrawWhen,
+        Application, Classify, Detect, Endpoint, Guards, LastSite, Mode, Prefix, PrefixId, Probe,
+        ProbeKind, Protocol, Recover, Service, ServiceId, WithdrawWhen,
     },
     input::{
         Bucket, CohortReading, Evidence, ProbeFailure, ProbeResult, Reading, Sample, Sensor,
@@ -81,6 +81,7 @@ pub fn config(services: u8) -> Config {
             withdraw_when: WithdrawWhen::Any,
             services: (0..u32::from(services)).map(ServiceId).collect(),
             drain: 30 * SECOND,
+            last_site: LastSite::Unwitnessed,
         }],
     }
 }

@@ -51,11 +51,20 @@ use self::{actor::Actor, conflict::Conflict, herald::Herald};
 const SET_TIMEOUT: Duration = Duration::from_secs(3);
 /// Wishes that wait for the actor.
 const REQUESTS: usize = 1024;
+/// The metric of our routes: low, since BIRD takes the lowest before it filters, and
+/// not 0, which IPv6 turns into 1024.
+pub const METRIC: u32 = 32;
 /// Room for some 10,000 route events: the kernel drops what does not fit.
 pub const EVENT_BUFFER_BYTES: usize = 16 << 20;
 /// Observations that the reader may be behind with; beyond that it gets only the
 /// newest of each prefix.
 const OBSERVATIONS: usize = 256;
+
+/// What stands in a table, for whoever only looks.
+pub async fn read_table(table: u32) -> std::io::Result<Vec<(IpNet, route::Route)>> {
+    const LITTLE: usize = 1 << 16;
+    netlink::Kernel::connect(table, LITTLE)?.dump().await
+}
 
 /// What to announce, and how it looks in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]

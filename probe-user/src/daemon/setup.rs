@@ -19,9 +19,6 @@ use crate::{
     probe::Prober,
 };
 
-/// The metric of our routes: low, since BIRD takes the lowest before it filters, and
-/// not 0, which IPv6 turns into 1024.
-const METRIC: u32 = 32;
 /// How often the kernel side's log is read; its ring holds more than it can write
 /// in that time.
 const TRACE_INTERVAL: Duration = Duration::from_millis(10);
@@ -197,7 +194,7 @@ pub async fn start_announcer(
         table: settings.route.table,
         protocol_full: settings.route.protocol_full,
         protocol_degraded: settings.route.protocol_degraded,
-        metric: METRIC,
+        metric: announce::METRIC,
         event_buffer_bytes: announce::EVENT_BUFFER_BYTES,
         prefixes: settings
             .core

@@ -371,6 +371,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         orders,
         hold_left,
         withdrawals,
+        others,
     } = status;
     let config = core.prefixes.get(prefix.0 as usize);
     PrefixView {
@@ -382,6 +383,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         orders: orders.clone(),
         hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
         withdrawals: *withdrawals,
+        others: others.clone(),
         services: config.map_or_else(Vec::new, |config| {
             config
                 .services

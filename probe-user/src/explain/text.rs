@@ -130,22 +130,14 @@ impl Page {
         if let Some(sample) = read::<Sample>(reason("evidence")) {
             self.row("Clients", &clients(&sample))?;
         }
-        match record.text("guard") {
-            Some(guard) => self.row("Held by", &guard_words(guard))?,
-            None => {
-                let guards = reason("guards").as_array();
-                let guards: Vec<&str> = guards
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .collect();
-                if !guards.is_empty() {
-                    self.row(
-                        "Guards",
-                        &format!("asked, and none held it: {}", guards.join(", ")),
-                    )?;
-                }
-            }
+        if let Some(guard) = record.text("guard") {
+            self.row("Held by", &guard_words(guard))?;
+        }
+        let guards = reason("guards").as_array().into_iter().flatten();
+        let guards: Vec<&str> = guards.filter_map(Value::as_str).collect();
+        if !guards.is_empty() {
+            let asked = format!("asked, and none held it: {}", guards.join(", "));
+            self.row("Guards", &asked)?;
         }
         if let Some(config) = record.text("config") {
             self.row("Config", config.get(..16).unwrap_or(config))?;

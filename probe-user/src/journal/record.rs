@@ -10,6 +10,7 @@ use probe_core::{
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
     input::{Directive, Order, ProbeFailure, Sample},
+    witness::Other,
 };
 use serde::Serialize;
 
@@ -309,6 +310,9 @@ pub struct ReasonRecord {
     guards: Vec<Guard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
+    /// Who else announced the prefix, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
 impl ReasonRecord {
@@ -330,6 +334,7 @@ impl ReasonRecord {
             evidence,
             guards,
             order,
+            others,
         } = reason;
         Self {
             cause: *cause,
@@ -349,6 +354,7 @@ impl ReasonRecord {
             evidence: evidence.clone(),
             guards: guards.clone(),
             order: order.clone(),
+            others: others.clone(),
         }
     }
 }

@@ -95,6 +95,7 @@ fn model() -> Model {
                 orders: Vec::new(),
                 hold_left: None,
                 withdrawals: 0,
+                others: Vec::new(),
             },
         });
     }
@@ -610,6 +611,7 @@ fn other_numbers_of_prefixes_take_their_counts_along() {
                 withdraw_when: config::WithdrawWhen::Any,
                 services: Vec::new(),
                 drain: Duration::ZERO,
+                last_site: config::LastSite::Unwitnessed,
             })
             .collect();
         core
