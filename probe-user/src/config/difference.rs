@@ -12,7 +12,9 @@ use ipnet::IpNet;
 use probe_common::trial::Kind;
 use probe_core::config::{Classify, Config, Detect, Endpoint, Guards, Prefix, Recover, Service};
 
-use self::words::{absorb, action, deadline, mode, on_exit, once_in, size, time, withdraw_when};
+use self::words::{
+    absorb, action, deadline, last_site, mode, on_exit, once_in, size, time, withdraw_when,
+};
 use super::{Daemon, Journal, Route, Settings};
 use crate::{check::question, datapath::Measure};
 
@@ -218,13 +220,21 @@ impl Difference {
                 ));
                 continue;
             };
+            let Prefix {
+                prefix: _,
+                withdraw_when: when,
+                services: _,
+                drain,
+                last_site: last,
+            } = **old;
             let mut changes = Changes::default()
                 .of(
                     "withdraw_when",
-                    withdraw_when(old.withdraw_when),
+                    withdraw_when(when),
                     withdraw_when(prefix.withdraw_when),
                 )
-                .of("drain", time(old.drain), time(prefix.drain));
+                .of("drain", time(drain), time(prefix.drain))
+                .of("last_site", last_site(last), last_site(prefix.last_site));
             if endpoints(old, before) != endpoints(prefix, after) {
                 changes = changes.of("services", names(old, before), names(prefix, after));
             }

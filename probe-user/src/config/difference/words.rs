@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use probe_core::config::{Absorb, Action, Detect, Mode, WithdrawWhen};
+use probe_core::config::{Absorb, Action, Detect, LastSite, Mode, Race, WithdrawWhen};
 
 use crate::config::OnExit;
 
@@ -65,5 +65,19 @@ pub(super) fn withdraw_when(when: WithdrawWhen) -> String {
         WithdrawWhen::Any => "any".to_owned(),
         WithdrawWhen::All => "all".to_owned(),
         WithdrawWhen::AtLeast(least) => format!("at least {least}"),
+    }
+}
+
+pub(super) fn last_site(last_site: LastSite) -> String {
+    match last_site {
+        LastSite::Allow => "allow".to_owned(),
+        LastSite::Unwitnessed => "allow, for want of a witness".to_owned(),
+        LastSite::Hold(Race {
+            goes_first: true, ..
+        }) => "hold, goes first".to_owned(),
+        LastSite::Hold(Race {
+            goes_first: false,
+            round,
+        }) => format!("hold, round {}", time(round)),
     }
 }
