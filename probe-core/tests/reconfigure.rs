@@ -11,7 +11,7 @@ use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http, service};
 use probe_core::{
     Command, Config, Input, Level,
     command::{Cause, Guard},
-    config::{Mode, Prefix, PrefixId, ServiceId, WithdrawWhen},
+    config::{LastSite, Mode, Prefix, PrefixId, ServiceId, WithdrawWhen},
     input::{Directive, Order},
     status::{ServiceState, Standing},
 };
@@ -34,6 +34,7 @@ fn with_another(config: &Config) -> Config {
             withdraw_when: WithdrawWhen::Any,
             services: vec![ServiceId(0)],
             drain: Duration::ZERO,
+            last_site: LastSite::Unwitnessed,
         },
     );
     config
@@ -304,6 +305,7 @@ fn a_prefix_that_is_gone_is_left_as_it_stands_and_forgotten() {
         by: "root".into(),
         why: String::new(),
         until: None,
+        force: false,
     };
     for prefix in [0, 1] {
         world.handle(Input::Operator(Order::Pin {

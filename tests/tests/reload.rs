@@ -242,6 +242,15 @@ fn a_mistake_changes_nothing_and_is_told_everywhere() -> Result<()> {
             "{code:?}: {err}"
         );
     }
+    // So is more than the kernel's tables have room for.
+    let many: String = (0..70).map(|number| spare(9000 + number)).collect();
+    let many = good.replacen(&web(Family::V4), &format!("{}{many}", web(Family::V4)), 1);
+    lab.fra1.node.write(CONFIG, &many)?;
+    let Said { code, err, .. } = reload(&lab.fra1, &[])?;
+    ensure!(
+        code == Some(2) && err.contains("made for 64") && err.contains("restart"),
+        "{code:?}: {err}"
+    );
     heard.ensure_quiet("mistakes")?;
     daemon.wait_armed(&lab.fra1.node, Duration::from_secs(5))?;
 
@@ -272,8 +281,22 @@ fn observe_becomes_enforce_and_back() -> Result<()> {
         ..enforce.clone()
     };
     let _load = lab.load(Plan::steady(300))?;
-    let daemon = lab.fra1.lapwing(&observe)?;
+    // Without a prefix it measures what it finds, and has no route control.
+    let file = whole(&observe);
+    let nothing = &file[..file.find("\n[[prefix]]").context("a prefix")?];
+    lab.fra1.node.write(CONFIG, nothing)?;
+    let daemon = Lapwing::start_again(&lab.fra1.node, &observe)?;
     let heard = lab.capture(Site::Fra1)?;
+    let said = apply(&lab.fra1, &file)?;
+    for family in Family::ALL {
+        let line = format!("+ prefix {}: services ", family.prefix());
+        ensure!(said.contains(&line), "{said}");
+    }
+    wait_until("the table is read", Duration::from_secs(5), || {
+        let status = daemon.status(&lab.fra1.node)?;
+        let prefixes = status["prefixes"].as_array().context("no prefixes")?;
+        Ok(prefixes.len() == 2 && prefixes.iter().all(|p| p["observed"] == "withdrawn"))
+    })?;
     heard.ensure_quiet("observe")?;
     let said = apply(&lab.fra1, &whole(&enforce))?;
     ensure!(
@@ -293,6 +316,11 @@ fn observe_becomes_enforce_and_back() -> Result<()> {
     lab.fra1.delete_routes()?;
     heard.wait_for_all(&Family::withdraws(), Duration::from_secs(5))?;
     heard.ensure_quiet("deleted by somebody else")?;
+    // And back to what it finds.
+    lab.fra1.nginx.start_again(&lab.fra1.node)?;
+    let said = apply(&lab.fra1, nothing)?;
+    ensure!(said.contains("- prefix "), "{said}");
+    heard.ensure_quiet("without a prefix")?;
     Ok(())
 }
 

@@ -4,16 +4,18 @@
 //! Every field of the settings is named here, so that a new one cannot be forgotten: it
 //! either changes at run time, or is listed as one that does not.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+mod words;
+
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use ipnet::IpNet;
 use probe_common::trial::Kind;
-use probe_core::config::{
-    Absorb, Action, Classify, Config, Detect, Endpoint, Guards, Mode, Prefix, Recover, Service,
-    WithdrawWhen,
-};
+use probe_core::config::{Classify, Config, Detect, Endpoint, Guards, Prefix, Recover, Service};
 
-use super::{Daemon, Journal, OnExit, Route, Settings};
+use self::words::{
+    absorb, action, deadline, last_site, mode, on_exit, once_in, size, time, withdraw_when,
+};
+use super::{Daemon, Journal, Route, Settings};
 use crate::{check::question, datapath::Measure};
 
 /// So many services are named in a line about several.
@@ -218,13 +220,21 @@ impl Difference {
                 ));
                 continue;
             };
+            let Prefix {
+                prefix: _,
+                withdraw_when: when,
+                services: _,
+                drain,
+                last_site: last,
+            } = **old;
             let mut changes = Changes::default()
                 .of(
                     "withdraw_when",
-                    withdraw_when(old.withdraw_when),
+                    withdraw_when(when),
                     withdraw_when(prefix.withdraw_when),
                 )
-                .of("drain", time(old.drain), time(prefix.drain));
+                .of("drain", time(drain), time(prefix.drain))
+                .of("last_site", last_site(last), last_site(prefix.last_site));
             if endpoints(old, before) != endpoints(prefix, after) {
                 changes = changes.of("services", names(old, before), names(prefix, after));
             }
@@ -390,183 +400,5 @@ fn services<'a>(prefix: &'a Prefix, config: &'a Config) -> impl Iterator<Item = 
     ids.filter_map(|id| config.services.get(id.0 as usize))
 }
 
-/// A learned deadline is no change of the file.
-fn deadline(detect: &Detect) -> String {
-    if detect.learns_deadline {
-        "auto".to_owned()
-    } else {
-        time(detect.deadline)
-    }
-}
-
-fn time(time: Duration) -> String {
-    humantime::format_duration(time).to_string()
-}
-
-/// Sizes are configured in KiB, MiB or GiB.
-fn size(bytes: u64) -> String {
-    match (bytes % (1 << 20), bytes >> 20, bytes >> 10) {
-        (0, mebibytes, _) => format!("{mebibytes}MiB"),
-        (_, _, kibibytes) => format!("{kibibytes}KiB"),
-    }
-}
-
-fn once_in(period: Duration) -> String {
-    format!("1 in {}", time(period))
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Enforce => "enforce",
-    }
-}
-
-fn on_exit(on_exit: OnExit) -> &'static str {
-    match on_exit {
-        OnExit::Keep => "keep",
-        OnExit::Withdraw => "withdraw",
-    }
-}
-
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::Hold => "hold",
-        Action::Degrade => "degrade",
-        Action::Withdraw => "withdraw",
-    }
-}
-
-fn absorb(absorb: Absorb) -> &'static str {
-    match absorb {
-        Absorb::Hold => "hold",
-        Absorb::Ignore => "ignore",
-    }
-}
-
-fn withdraw_when(when: WithdrawWhen) -> String {
-    match when {
-        WithdrawWhen::Any => "any".to_owned(),
-        WithdrawWhen::All => "all".to_owned(),
-        WithdrawWhen::AtLeast(least) => format!("at least {least}"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    const FILE: &str = r#"
-[daemon]
-mode = "observe"
-host = "edge3"
-[detect]
-patience = "1s"
-[[prefix]]
-prefix = "192.0.2.0/24"
-[[prefix.service]]
-name = "web"
-address = "192.0.2.10"
-port = 443
-[[prefix.service]]
-name = "mail"
-address = "192.0.2.25"
-port = 25
-[[prefix]]
-prefix = "2001:db8:4::/48"
-[[prefix.service]]
-name = "web-v6"
-address = "2001:db8:4::10"
-port = 443
-"#;
-
-    fn settings(text: &str) -> Settings {
-        Settings::parse(Path::new("x"), text, &|_| true).unwrap_or_else(|report| panic!("{report}"))
-    }
-
-    fn difference(edit: impl Fn(&str) -> String) -> Difference {
-        Difference::between(&settings(FILE), &settings(&edit(FILE)))
-    }
-
-    #[test]
-    fn each_change_is_one_line() {
-        for (from, to, lines) in [
-            ("", "", vec![]),
-            (
-                "observe",
-                "enforce",
-                vec!["~ [daemon] mode observe -> enforce"],
-            ),
-            (
-                "patience = \"1s\"",
-                "patience = \"2s\"\ndeadline = \"500ms\"",
-                vec!["~ services web, mail, web-v6: patience 1s -> 2s, deadline auto -> 500ms"],
-            ),
-            (
-                "[detect]",
-                "[journal]\nrotate_at = \"64KiB\"\nkeep = 9\n[guards]\nlowerings_per_hour = 3\n[recover]\ncanary = true\n[classify]\ngrey = \"hold\"\n[detect]\ndeadlines = { request = \"2s\" }",
-                vec![
-                    "~ [journal] rotate_at 16MiB -> 64KiB, keep 8 -> 9",
-                    "~ [detect] deadline of request of the service -> 2s",
-                    "~ [classify] grey degrade -> hold",
-                    "~ [guards] lowerings_per_hour 10 -> 3",
-                    "~ [recover] canary false -> true",
-                ],
-            ),
-            (
-                "name = \"mail\"\naddress = \"192.0.2.25\"\nport = 25",
-                "name = \"smtp\"\naddress = \"192.0.2.25\"\nport = 25\nbroken = 0.8",
-                vec!["~ service mail: name mail -> smtp, broken 0.5 -> 0.8"],
-            ),
-            (
-                "port = 25",
-                "port = 587",
-                vec![
-                    "- service mail: 192.0.2.25:25/tcp",
-                    "+ service mail: 192.0.2.25:587/tcp, probe tcp 192.0.2.25:587 every 1s, timeout 1s, rise 2, fall 3",
-                ],
-            ),
-            (
-                "prefix = \"2001:db8:4::/48\"",
-                "prefix = \"2001:db8:4::/64\"",
-                vec![
-                    "- prefix 2001:db8:4::/48: no longer looked after; its route stays as it stands",
-                    "+ prefix 2001:db8:4::/64: services web-v6",
-                ],
-            ),
-        ] {
-            let found = difference(|file| file.replacen(from, to, 1));
-            assert_eq!(found.lines, lines, "{to}");
-            assert_eq!(found.refusal(), None, "{to}");
-        }
-    }
-
-    #[test]
-    fn the_order_of_services_is_no_change() {
-        let (head, rest) = FILE.split_at(FILE.find("[[prefix]]").unwrap());
-        let (first, second) = rest.split_at(rest.rfind("[[prefix]]").unwrap());
-        let other = format!("{head}{second}{first}");
-        assert_eq!(difference(|_| other.clone()), Difference::default());
-    }
-
-    #[test]
-    fn a_deadline_that_was_learned_is_no_change() {
-        let mut running = settings(FILE);
-        running.core.services[0].detect.deadline = Duration::from_secs(2);
-        let difference = Difference::between(&running, &settings(FILE));
-        assert_eq!(difference, Difference::default());
-    }
-
-    #[test]
-    fn what_needs_a_restart_is_refused_by_name() {
-        let changed = difference(|file| {
-            file.replacen("host = \"edge3\"", "host = \"edge4\"\nsite = \"edge3\"\nhttp = \"[::1]:9477\"\ncontrol = \"/x\"\nstate_dir = \"/y\"\npin_dir = \"/z\"\nattach = \"tc\"\ninterfaces = [\"eth0\"]\n[[interface]]\nname = \"eth0\"\ntunnels = [\"gre\"]\n[route]\ntable = 5\nprotocols = { full = 203, degraded = 204 }\n[measure]\ncells = 64", 1)
-        });
-        assert_eq!(changed.restart.len(), 11, "{:?}", changed.restart);
-        let why = changed.refusal().unwrap();
-        assert!(why.contains("`http` of [daemon], "), "{why}");
-        assert!(why.contains("restart to apply"), "{why}");
-    }
-}
+mod tests;

@@ -9,4 +9,5 @@ mod foreign;
 mod levels;
 mod many;
 mod namespace;
+mod owned;
 mod repair;
