@@ -83,7 +83,7 @@ pub fn read_protocols(lines: &[Line]) -> Vec<Protocol> {
     for line in lines {
         match line.code {
             ROW => {
-                protocols.extend(present.take().and_then(Draft::finish));
+                protocols.extend(present.take().map(Draft::finish));
                 present = Draft::of_row(&line.text);
             }
             DETAIL => {
@@ -94,7 +94,7 @@ pub fn read_protocols(lines: &[Line]) -> Vec<Protocol> {
             _ => {}
         }
     }
-    protocols.extend(present.and_then(Draft::finish));
+    protocols.extend(present.map(Draft::finish));
     protocols
 }
 
@@ -166,7 +166,7 @@ impl Draft {
         }
     }
 
-    fn finish(self) -> Option<Protocol> {
+    fn finish(self) -> Protocol {
         let channels = self.channels.into_iter().filter_map(|channel| {
             Some(Channel {
                 family: channel.family?,
@@ -175,10 +175,10 @@ impl Draft {
                 exports: channel.exports,
             })
         });
-        Some(Protocol {
+        Protocol {
             channels: channels.collect(),
             ..self.protocol
-        })
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::status::{Document, SensorView};
+use crate::status::{BirdView, Document, SensorView};
 
 fn document() -> Arc<Document> {
     Arc::new(Document {
@@ -25,6 +25,7 @@ fn document() -> Arc<Document> {
         },
         frozen: None,
         journal_trouble: None,
+        bird: BirdView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),
         services: Vec::new(),

@@ -18,6 +18,7 @@ use super::{
     Done,
     act::Actor,
     alarm::Alarm,
+    closed_loop::ClosedLoop,
     conflicts::Conflicts,
     launch::Launcher,
     lock::Lock,
@@ -33,6 +34,7 @@ use crate::{
     config::{OnExit, Settings},
     control::{Asked, SocketFile},
     datapath::{self, Datapath, Scope},
+    follow::Finding,
     http,
     journal::{Journal, record::Record},
 };
@@ -57,6 +59,7 @@ enum Occurrence {
     Done(Done),
     Observed(Observation),
     Conflicts,
+    Found(Finding),
     Signal(Received),
 }
 
@@ -66,6 +69,7 @@ pub struct Daemon {
     datapath: Datapath,
     observations: Option<mpsc::Receiver<Observation>>,
     conflicts: Conflicts,
+    closed_loop: ClosedLoop,
     journal: Journal,
     engine: Engine,
     actor: Actor,
@@ -90,6 +94,7 @@ impl Daemon {
             mut datapath,
             announcer,
             observations,
+            closed_loop,
             journal,
             control,
             http,
@@ -127,6 +132,7 @@ impl Daemon {
                 datapath: &datapath,
                 counters: &datapath.counters(),
                 journal_trouble: journal.trouble(),
+                bird: closed_loop.picture(),
             },
         );
         let (orders, asked) = mpsc::channel(ORDERS);
@@ -138,6 +144,7 @@ impl Daemon {
             datapath,
             observations,
             conflicts,
+            closed_loop,
             journal,
             engine,
             actor,
@@ -178,6 +185,7 @@ impl Daemon {
                 Some(asked) = self.asked.recv() => Occurrence::Asked(asked),
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
+                Some(finding) = self.closed_loop.next() => Occurrence::Found(finding),
                 rung = bell.rung() => {
                     rung.context("the kernel side's bell failed")?;
                     Occurrence::Bell
@@ -198,12 +206,13 @@ impl Daemon {
                         self.actor.note_conflict(change, &mut self.view);
                     }
                 }
+                Occurrence::Found(finding) => self.actor.note_finding(finding, &mut self.view),
                 Occurrence::Signal(Received::Hangup) => tracing::warn!(
                     "SIGHUP: the configuration is read at start only; restart to apply a change (routes and hooks stay)"
                 ),
                 Occurrence::Signal(Received::Stop(signal)) => {
                     tracing::info!("{signal}: stopping");
-                    self.stop().await;
+                    Box::pin(self.stop()).await;
                     return Ok(());
                 }
             }
@@ -290,7 +299,13 @@ impl Daemon {
     fn finish(&mut self, done: Done) {
         match done {
             Done::Probe(result) => self.engine.handle(Input::Probe(result), datapath::now()),
-            Done::Set(done) => self.actor.finish_set(done, &mut self.view),
+            Done::Set(done) => {
+                if let Some(change) = done.change() {
+                    let news = self.closed_loop.ordered(change);
+                    self.actor.note_traffic(news, &mut self.view);
+                }
+                self.actor.finish_set(done, &mut self.view);
+            }
         }
     }
 
@@ -307,6 +322,7 @@ impl Daemon {
                 level: observed,
             },
         );
+        self.closed_loop.stands(prefix, observed);
         self.engine
             .handle(Input::Route { prefix, observed }, datapath::now());
         if let Some(level) = self.engine.kept(prefix) {
@@ -322,6 +338,10 @@ impl Daemon {
         self.learn_deadlines(now);
         let counters = self.datapath.counters();
         self.datapath.adapt(&counters, now);
+        let services = &self.settings.core.services;
+        for news in self.closed_loop.every_second(now, services, &counters) {
+            self.actor.note_traffic(news, &mut self.view);
+        }
         self.view.publish(
             now,
             Sources {
@@ -330,6 +350,7 @@ impl Daemon {
                 datapath: &self.datapath,
                 counters: &counters,
                 journal_trouble: self.journal.trouble(),
+                bird: self.closed_loop.picture(),
             },
         );
     }

@@ -17,8 +17,15 @@ use crate::{
     announce::{Announcer, conflict::Conflict},
     config::Settings,
     datapath::{Attachment, Datapath},
+    follow::{
+        BirdState, Finding, Followed, Picture,
+        traffic::{Moved, Outcome},
+    },
     metrics::{self, Model, Phase, Tally},
-    status::{AttachmentView, Document, History, PrefixView, SensorView, ServiceView},
+    status::{
+        AttachmentView, BirdView, Document, ExportView, History, PrefixView, SensorView,
+        ServiceView,
+    },
 };
 
 /// Collects what happens and publishes it.
@@ -35,7 +42,7 @@ pub struct View {
 }
 
 /// What the view is made of, apart from what it counted itself.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Sources<'a> {
     /// The core.
     pub engine: &'a Engine,
@@ -47,6 +54,8 @@ pub struct Sources<'a> {
     pub counters: &'a [Counters],
     /// Why journal records go to the log, if they do.
     pub journal_trouble: Option<&'a str>,
+    /// What is known of BIRD.
+    pub bird: Arc<Picture>,
 }
 
 impl View {
@@ -120,7 +129,7 @@ impl View {
         self.tally.decided(prefix, level, reason.cause);
         match (level, reason.first_failure) {
             (Level::Withdrawn, Some(first)) => {
-                self.tally.took(Phase::Decided, decided.since(first));
+                self.tally.took(level, Phase::Decided, decided.since(first));
             }
             (Level::Withdrawn, None) | (Level::Degraded | Level::Full, _) => {}
         }
@@ -128,9 +137,37 @@ impl View {
 
     /// Counts an acknowledged level change.
     pub fn count_set(&mut self, level: Level, took: Duration) {
-        match level {
-            Level::Withdrawn => self.tally.took(Phase::Kernel, took),
-            Level::Degraded | Level::Full => {}
+        self.tally.took(level, Phase::Kernel, took);
+    }
+
+    /// Counts what the closed loop found.
+    pub fn count_finding(&mut self, finding: &Finding) {
+        match finding {
+            Finding::Followed(Followed {
+                level,
+                learned,
+                exported,
+                ..
+            }) => {
+                for (phase, took) in [(Phase::Rib, learned), (Phase::Export, exported)] {
+                    if let Some(took) = took {
+                        self.tally.took(*level, phase, *took);
+                    }
+                }
+            }
+            Finding::Helped { .. } => self.tally.reloaded(),
+            Finding::BirdUp { .. } | Finding::BirdDown { .. } | Finding::Alert(_) => {}
+        }
+    }
+
+    /// Counts how soon clients followed a change.
+    pub fn count_moved(&mut self, moved: &Moved) {
+        match moved.outcome {
+            Outcome::Left | Outcome::Came => {
+                self.tally
+                    .took(moved.change.level, Phase::Traffic, moved.took);
+            }
+            Outcome::Stay | Outcome::TooFew | Outcome::Superseded => {}
         }
     }
 
@@ -154,11 +191,14 @@ impl View {
         self.history
             .push(now, services.iter().map(|service| service.totals).collect());
         self.remember_places(&attachments);
-        let health = match (&trouble, conflicts.first()) {
-            (Some(why), _) => Err(format!("the sensor is blind: {why}")),
-            (None, Some(conflict)) => Err(conflict.clone()),
-            (None, None) => Ok(()),
+        let bird = Arc::clone(&sources.bird);
+        let health = match (&trouble, conflicts.first(), first_trouble(&bird)) {
+            (Some(why), _, _) => Err(format!("the sensor is blind: {why}")),
+            (None, Some(trouble), _) | (None, None, Some(trouble)) => Err(trouble.clone()),
+            (None, None, None) => Ok(()),
         };
+        let frozen = sources.engine.orders().into_iter().find_map(frozen);
+        let journal_trouble = sources.journal_trouble.map(ToOwned::to_owned);
         self.publish_model(sources, &attachments, &services, &prefixes, health);
         let document = Document {
             uptime_seconds: now.since(self.started).as_secs_f64(),
@@ -166,12 +206,13 @@ impl View {
                 trouble,
                 attachments: attachments.iter().map(attachment_view).collect(),
             },
-            frozen: sources.engine.orders().into_iter().find_map(frozen),
-            journal_trouble: sources.journal_trouble.map(ToOwned::to_owned),
+            frozen,
+            journal_trouble,
+            bird: BirdView::of(&bird),
             conflicts,
             prefixes: prefixes
                 .iter()
-                .map(|status| prefix_view(status, &self.settings.core))
+                .map(|status| prefix_view(status, &self.settings.core, &bird))
                 .collect(),
             services: services
                 .iter()
@@ -193,7 +234,10 @@ impl View {
         health: Result<(), String>,
     ) {
         let Sources {
-            datapath, counters, ..
+            datapath,
+            counters,
+            bird,
+            ..
         } = sources;
         let latencies = datapath.latencies();
         let model = Model {
@@ -246,6 +290,7 @@ impl View {
                 })
                 .collect(),
             tally: self.tally.clone(),
+            bird,
         };
         self.models.send_replace(Arc::new(model));
     }
@@ -299,7 +344,7 @@ impl View {
     }
 }
 
-fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
+fn prefix_view(status: &PrefixStatus, core: &Config, bird: &Picture) -> PrefixView {
     let PrefixStatus {
         prefix,
         wanted,
@@ -320,6 +365,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         orders: orders.clone(),
         hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
         withdrawals: *withdrawals,
+        export: ExportView::of(bird.prefixes.get(prefix.0 as usize)),
         services: config.map_or_else(Vec::new, |config| {
             config
                 .services
@@ -327,6 +373,17 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
                 .map(|service| service_name(*service, core))
                 .collect()
         }),
+    }
+}
+
+/// What is wrong beyond the kernel, if something is.
+fn first_trouble(bird: &Picture) -> Option<&String> {
+    match &bird.bird {
+        BirdState::Down { sentence } => Some(sentence),
+        BirdState::Unknown | BirdState::Up { .. } => bird
+            .prefixes
+            .iter()
+            .find_map(|prefix| prefix.alerts.values().next()),
     }
 }
 
@@ -370,6 +427,7 @@ fn empty_document(settings: &Settings) -> Document {
         },
         frozen: None,
         journal_trouble: None,
+        bird: BirdView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),
         services: Vec::new(),

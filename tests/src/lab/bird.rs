@@ -23,7 +23,8 @@ use super::{
 };
 
 const CONFIG: &str = "/run/lab/bird.conf";
-const SOCKET: &str = "/run/lab/bird.ctl";
+/// The control socket, as programs of the node see it.
+pub const SOCKET: &str = "/run/lab/bird.ctl";
 /// Session parameters that all routers of the lab share.
 const SESSION: &str = "hold time 9; graceful restart aware; connect delay time 1; \
                        connect retry time 1; error wait time 1, 2;";
@@ -95,6 +96,22 @@ impl Bird {
     /// Kills it without a farewell to its peers.
     pub fn kill(&self) -> Result<()> {
         self.process.signal(Signal::SIGKILL)
+    }
+
+    /// Stops it where it is, as a hang would.
+    pub fn hang(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Ends [`hang`](Self::hang).
+    pub fn go_on(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
+    /// Has it take another configuration.
+    pub fn configure(&self, node: &Namespace, config: &str) -> Result<()> {
+        node.write(CONFIG, config)?;
+        self.ask("configure").map(drop)
     }
 }
 
