@@ -10,6 +10,7 @@ use crate::{
     input::{Directive, Order, ProbeFailure, Sample},
     level::Level,
     time::Timestamp,
+    witness::Other,
 };
 
 /// One thing to do.
@@ -199,6 +200,10 @@ pub enum Guard {
     Policy,
     /// Too many lowerings on this host within an hour.
     BudgetLocal,
+    /// Nobody else announces the prefix at level full.
+    LastSite,
+    /// Nobody can say who else announces the prefix.
+    WitnessStale,
     /// The operator pinned the prefix.
     Pinned,
     /// The operator froze the host.
@@ -207,7 +212,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Observe,
         Self::NotArmed,
         Self::SecondLeg,
@@ -215,6 +220,8 @@ impl Guard {
         Self::Overload,
         Self::Policy,
         Self::BudgetLocal,
+        Self::LastSite,
+        Self::WitnessStale,
         Self::Pinned,
         Self::Frozen,
     ];
@@ -229,6 +236,8 @@ impl Guard {
             Self::Overload => "overload",
             Self::Policy => "policy",
             Self::BudgetLocal => "budget_local",
+            Self::LastSite => "last_site",
+            Self::WitnessStale => "witness_stale",
             Self::Pinned => "pinned",
             Self::Frozen => "frozen",
         }
@@ -286,6 +295,8 @@ pub enum Cause {
     Retry,
     /// The canary's time was good.
     Canary,
+    /// It was withdrawn, and nobody else announces it any more.
+    LastSite,
     /// The operator drains the prefix, or has ended that.
     Drain,
     /// The operator pinned the prefix, or has ended that.
@@ -302,6 +313,7 @@ impl Cause {
             Self::Recovered => "recovered",
             Self::Retry => "retry",
             Self::Canary => "canary",
+            Self::LastSite => "last_site",
             Self::Drain => "drain",
             Self::Pin => "pin",
         }
@@ -337,8 +349,14 @@ pub struct Reason {
     pub failed_services: Vec<ServiceId>,
     /// A sample of the failing flows, if one was taken.
     pub evidence: Option<Sample>,
+    /// The guards that were asked and did not hold it. None are asked of a raise or an
+    /// order.
+    #[serde(default)]
+    pub guards: Vec<Guard>,
     /// What the operator said, if it is an order.
     pub order: Option<Directive>,
+    /// Who else announced the prefix, where that was asked.
+    pub others: Vec<Other>,
 }
 
 /// The detector's view at the moment of a decision.

@@ -145,6 +145,30 @@ pub struct Prefix {
     pub services: Vec<ServiceId>,
     /// How long a drain degrades it before it withdraws it.
     pub drain: Duration,
+    /// Whether it may be withdrawn where nobody else announces it.
+    pub last_site: LastSite,
+}
+
+/// Whether a prefix may be withdrawn where nobody else announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastSite {
+    /// It may: the operator said so.
+    Allow,
+    /// It may, for want of a witness that tells who else announces it.
+    Unwitnessed,
+    /// It may not.
+    Hold(Race),
+}
+
+/// How hosts that fail at the same instant settle who may withdraw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Race {
+    /// Whether this one, and no other of all hosts, withdraws without waiting.
+    pub goes_first: bool,
+    /// How long the others wait: longer than twice what a change of level needs from
+    /// one host to another.
+    pub round: Duration,
 }
 
 /// How many of a prefix's services must have failed before it is withdrawn.

@@ -3,12 +3,13 @@
 //! were decided.
 
 mod memory;
+mod reconfigure;
 
 pub use self::memory::Memory;
 use crate::{
     budget::Budget,
     command::{Command, Event},
-    config::{Config, Mode, Prefix, PrefixId, ServiceId},
+    config::{Config, Mode, Prefix, PrefixId, Service, ServiceId},
     detector,
     input::{Input, Latencies, Order, ProbeResult, Reading, Sensor},
     level::Level,
@@ -19,6 +20,7 @@ use crate::{
     time::Timestamp,
     watch::{Attention, Moment, Watch},
     window::Blindness,
+    witness::Other,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -74,9 +76,7 @@ impl Engine {
         let watches = (0..)
             .zip(config.services)
             .map(|(index, service)| {
-                // Spread over one interval, so that probes do not come in a burst.
-                let offset = service.probe.interval.saturating_mul(index) / count;
-                let first_probe = now.after(offset);
+                let first_probe = first_probe(&service, index, count, now);
                 let classify = config.classify;
                 Watch::new(ServiceId(index), service, classify, threshold, first_probe)
             })
@@ -84,9 +84,7 @@ impl Engine {
         let remembered = config.prefixes.iter().map(|_| None).collect();
         let announcements = (0..)
             .zip(config.prefixes)
-            .map(|(index, mut prefix): (u32, Prefix)| {
-                prefix.services.sort_unstable();
-                prefix.services.dedup();
+            .map(|(index, prefix): (u32, Prefix)| {
                 Announcement::new(PrefixId(index), prefix, config.mode, config.recover)
             })
             .collect();
@@ -123,8 +121,10 @@ impl Engine {
             }
             Input::Probe(result) => self.probed(&result),
             Input::Route { prefix, observed } => self.observed(prefix, observed),
+            Input::Witness { prefix, others } => self.witnessed(prefix, others),
             Input::Sensor(sensor) => self.sensed(sensor),
             Input::Operator(order) => self.ordered(order),
+            Input::Configuration(config) => self.reconfigure(*config),
             Input::Wake => {}
         }
         self.decide();
@@ -251,6 +251,22 @@ impl Engine {
                 Observed::FoundWithdrawn => watch.launch_first(self.now, &mut self.out),
                 Observed::Changed => watch.level_changed(self.now),
                 Observed::Unchanged => {}
+            }
+        }
+    }
+
+    /// A change at another host moves traffic as one of ours does.
+    fn witnessed(&mut self, prefix: PrefixId, others: Vec<Other>) {
+        let index = usize::try_from(prefix.0).unwrap_or(usize::MAX);
+        let Some(announcement) = self.announcements.get_mut(index) else {
+            return;
+        };
+        if !announcement.hear(others, self.now) {
+            return;
+        }
+        for service in announcement.services() {
+            if let Some(watch) = watch_mut(&mut self.watches, *service) {
+                watch.level_changed(self.now);
             }
         }
     }
@@ -392,6 +408,11 @@ impl Engine {
 
 fn watch_mut(watches: &mut [Watch], service: ServiceId) -> Option<&mut Watch> {
     watches.get_mut(usize::try_from(service.0).ok()?)
+}
+
+/// Spread over one interval, so that probes do not come in a burst.
+fn first_probe(service: &Service, index: u32, count: u32, now: Timestamp) -> Timestamp {
+    now.after(service.probe.interval.saturating_mul(index) / count)
 }
 
 fn prefixes_of(service: ServiceId, prefixes: &[Prefix]) -> Vec<usize> {

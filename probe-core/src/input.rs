@@ -9,9 +9,10 @@ use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{PrefixId, ServiceId},
+    config::{Config, PrefixId, ServiceId},
     level::Level,
     time::Timestamp,
+    witness::Other,
 };
 
 /// One thing that happened.
@@ -34,10 +35,20 @@ pub enum Input {
         /// What stands in the table.
         observed: Level,
     },
+    /// Who else announces a prefix, or may: all of them, after each change.
+    Witness {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// The other hosts.
+        others: Vec<Other>,
+    },
     /// The sensor gained or lost its eyes.
     Sensor(Sensor),
     /// The operator wants something.
     Operator(Order),
+    /// Another configuration is in force from now on; services and prefixes have the
+    /// numbers that they have there. To be handed in when all commands were taken.
+    Configuration(Box<Config>),
     /// The time of [`Engine::poll_timeout`](crate::Engine::poll_timeout) has come.
     Wake,
 }
@@ -256,6 +267,9 @@ pub struct Directive {
     pub why: String,
     /// When it expires by itself; never if none.
     pub until: Option<Timestamp>,
+    /// Whether a drain withdraws a prefix that nobody else announces.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Whether the sensor sees.

@@ -12,6 +12,7 @@
 //! ProbeResult ─▶ probing ────────────────────────────────────────────────────┘               │
 //!                                                                   faults, impairments, class ▼
 //! Order ─▶ operator ─────────────────▶ prefix (policy, guards, budget, recovery) ─▶ Command
+//! other hosts ─▶ witness ────────────▶   ▲
 //! ```
 
 mod alarm;
@@ -42,6 +43,7 @@ mod probing;
 mod rate;
 mod reason;
 mod recovery;
+mod renumbering;
 mod spread;
 pub mod status;
 mod suspicion;
@@ -49,11 +51,13 @@ mod tally;
 pub mod time;
 mod watch;
 mod window;
+pub mod witness;
 
 pub use command::{Command, Reason};
 pub use config::Config;
 pub use engine::{Engine, Memory};
 pub use input::Input;
 pub use level::Level;
+pub use renumbering::Renumbering;
 pub use time::Timestamp;
 pub use watch::Attention;

@@ -4,7 +4,10 @@ use core::fmt;
 
 use probe_common::trial::Kind;
 
-use crate::command::{Cause, Reason, SecondLeg, TrialEvidence};
+use crate::{
+    command::{Cause, Reason, SecondLeg, TrialEvidence},
+    witness::Other,
+};
 
 impl Reason {
     /// One plain sentence with the numbers.
@@ -41,6 +44,14 @@ impl Reason {
                 self.stood
             ),
             Cause::Canary => format!("{name}: the canary of {:.1?} went well", self.stood),
+            Cause::LastSite => {
+                let others: Vec<String> = self.others.iter().map(Other::sentence).collect();
+                format!(
+                    "{name}: nobody else has announced it for {:.1?}: {}",
+                    self.stood,
+                    others.join(", ")
+                )
+            }
             Cause::Drain => self.ordered("drained", "the drain has ended"),
             Cause::Pin => self.ordered("pinned", "the pin has ended"),
         }
@@ -191,7 +202,14 @@ mod tests {
             stood: Duration::ZERO,
             failed_services: vec![],
             evidence: None,
+            guards: vec![],
             order: None,
+            others: vec![Other {
+                site: "ams1".into(),
+                host: "edge1".into(),
+                is_neighbour: false,
+                heard: crate::witness::Heard::Level(crate::Level::Withdrawn),
+            }],
         }
     }
 
@@ -210,6 +228,7 @@ mod tests {
                 by: "root".into(),
                 why: why.into(),
                 until: None,
+                force: false,
             }),
             ..reason(cause)
         };
@@ -265,6 +284,10 @@ mod tests {
                 "web: the probes passed for the hold of 60.0s",
             ),
             (stood(Cause::Recovered, 0), "web: good again"),
+            (
+                stood(Cause::LastSite, 1),
+                "web: nobody else has announced it for 1.0s: ams1/edge1 withdrawn",
+            ),
             (
                 stood(Cause::Retry, 3600),
                 "web: one retry 3600.0s after a fault that the probes did not see; they pass",

@@ -11,6 +11,7 @@ use crate::{
     config::{PrefixId, ServiceId},
     input::Order,
     level::Level,
+    witness::Other,
 };
 
 /// One service as the core sees it now.
@@ -148,6 +149,8 @@ pub struct PrefixStatus {
     pub hold_left: Option<Duration>,
     /// Withdraws since start.
     pub withdrawals: u64,
+    /// Who else announces it, or may.
+    pub others: Vec<Other>,
 }
 
 /// Why a prefix stands where it does.

@@ -22,6 +22,7 @@ fn directive(world: &World, time: Option<Duration>) -> Directive {
         by: "root".into(),
         why: "new kernel".into(),
         until: time.map(|time| world.now.after(time)),
+        force: false,
     }
 }
 
@@ -133,6 +134,7 @@ fn nothing_changes_while_the_host_is_frozen() {
         by: "root".into(),
         why: String::new(),
         until: None,
+        force: false,
     };
     order(&mut world, Order::Freeze { directive: again });
     world.heal(0);

@@ -10,13 +10,15 @@ use common::{Answer, MS, ProbeAnswer, SECOND, World, config};
 use probe_core::{
     Config, Input, Level, Reason, Timestamp,
     command::Cause,
-    config::{Mode, Prefix, PrefixId, ProbeKind, ServiceId, WithdrawWhen},
+    config::{LastSite, Mode, Prefix, PrefixId, ProbeKind, Race, ServiceId, WithdrawWhen},
     input::{Directive, Order, ProbeFailure, Sensor},
+    witness::{Heard, Other},
 };
 use proptest::prelude::*;
 
 const HOLD: Duration = Duration::from_secs(5);
 const LOWERINGS: u32 = 3;
+const ROUND: Duration = Duration::from_secs(1);
 
 /// One thing that happens, and for how long it lasts.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ enum Act {
     Rate(usize, u64),
     Sensor(bool),
     Order(Order),
+    /// What is heard of a neighbour and of another site about a prefix.
+    Heard(PrefixId, [Heard; 2]),
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -54,10 +58,11 @@ fn order() -> impl Strategy<Value = Order> {
     // The world's clock begins at about 5,000 seconds.
     let until = || prop::option::of((5_000_u64..5_100).prop_map(|s| s * 1_000_000_000));
     let directive = || {
-        until().prop_map(|until| Directive {
+        (until(), any::<bool>()).prop_map(|(until, force)| Directive {
             by: "root".into(),
             why: String::new(),
             until: until.map(Timestamp::from_nanos),
+            force,
         })
     };
     prop_oneof![
@@ -74,6 +79,15 @@ fn order() -> impl Strategy<Value = Order> {
     ]
 }
 
+fn heard() -> impl Strategy<Value = Heard> {
+    prop_oneof![
+        2 => Just(Heard::Level(Level::Full)),
+        1 => Just(Heard::Level(Level::Degraded)),
+        2 => Just(Heard::Level(Level::Withdrawn)),
+        1 => Just(Heard::Stale("no session".into())),
+    ]
+}
+
 fn act() -> impl Strategy<Value = (Act, u64)> {
     let act = prop_oneof![
         6 => (0_usize..2, answer(), probe())
@@ -82,6 +96,8 @@ fn act() -> impl Strategy<Value = (Act, u64)> {
             .prop_map(|(service, rate)| Act::Rate(service, rate)),
         1 => any::<bool>().prop_map(Act::Sensor),
         2 => order().prop_map(Act::Order),
+        3 => ((0_u32..2).prop_map(PrefixId), [heard(), heard()])
+            .prop_map(|(prefix, heard)| Act::Heard(prefix, heard)),
     ];
     (act, 1_u64..8000)
 }
@@ -99,6 +115,7 @@ fn two(canary: bool) -> Config {
             withdraw_when: WithdrawWhen::Any,
             services: vec![ServiceId(u32::from(index))],
             drain: SECOND,
+            last_site: LastSite::Unwitnessed,
         })
         .collect();
     config
@@ -117,7 +134,23 @@ fn play(world: &mut World, act: &Act) {
             world.handle(Input::Sensor(world.sensor.clone()));
         }
         Act::Order(order) => world.handle(Input::Operator(order)),
+        Act::Heard(prefix, heard) => world.handle(Input::Witness {
+            prefix,
+            others: others(heard),
+        }),
     }
+}
+
+fn others([neighbour, site]: [Heard; 2]) -> Vec<Other> {
+    [(true, neighbour), (false, site)]
+        .into_iter()
+        .map(|(is_neighbour, heard)| Other {
+            site: if is_neighbour { "fra1" } else { "ams1" }.into(),
+            host: "edge2".into(),
+            is_neighbour,
+            heard,
+        })
+        .collect()
 }
 
 /// The world as it was when the engine decided.
@@ -125,6 +158,8 @@ fn play(world: &mut World, act: &Act) {
 struct Standing {
     orders: Vec<Order>,
     blind: bool,
+    /// What was heard about each prefix; none where that does not matter.
+    heard: Option<BTreeMap<PrefixId, [Heard; 2]>>,
 }
 
 fn pinned(standing: &Standing, prefix: PrefixId) -> Option<Level> {
@@ -139,6 +174,23 @@ fn pinned(standing: &Standing, prefix: PrefixId) -> Option<Level> {
 fn is_drained(standing: &Standing, prefix: PrefixId) -> bool {
     let drains = |order: &Order| matches!(order, Order::Drain { prefix: of, .. } if *of == prefix);
     standing.orders.iter().any(drains)
+}
+
+/// Whether a drain may withdraw whatever is heard.
+fn is_forced(standing: &Standing, prefix: PrefixId) -> bool {
+    standing.orders.iter().any(|order| {
+        matches!(order, Order::Drain { prefix: of, directive } if *of == prefix && directive.force)
+    })
+}
+
+/// Whether the levels heard of others fulfil this.
+fn hears(
+    standing: &Standing,
+    prefix: PrefixId,
+    condition: fn(&[Heard; 2]) -> bool,
+) -> Option<bool> {
+    let heard = standing.heard.as_ref()?;
+    Some(heard.get(&prefix).is_some_and(condition))
 }
 
 fn is_frozen(standing: &Standing) -> bool {
@@ -175,9 +227,26 @@ impl Judge {
         if level < before && !ordered {
             self.check_lowering(at, reason, standing)?;
         }
+        let is_guarded = match reason.cause {
+            Cause::Pin => false,
+            Cause::Drain => !is_forced(standing, prefix),
+            _ => true,
+        };
+        if level == Level::Withdrawn && is_guarded {
+            let full = |heard: &[Heard; 2]| heard.contains(&Heard::Level(Level::Full));
+            let refuge = hears(standing, prefix, full);
+            prop_assert!(refuge != Some(false), "no refuge: {reason:?}");
+        }
+        if reason.cause == Cause::LastSite {
+            let withdrawn = Heard::Level(Level::Withdrawn);
+            let alone = standing.heard.as_ref().and_then(|heard| heard.get(&prefix));
+            prop_assert_eq!(alone, Some(&[withdrawn.clone(), withdrawn]));
+            prop_assert_eq!(level, Level::Degraded);
+        }
         if level > before
             && before == Level::Withdrawn
             && !ordered
+            && reason.cause != Cause::LastSite
             && let Some(withdrawn) = self.withdrawn_at.get(&prefix)
         {
             prop_assert!(at.since(*withdrawn) >= HOLD, "within the hold: {reason:?}");
@@ -216,14 +285,26 @@ proptest! {
     fn nobody_lowers_or_raises_what_is_held(
         acts in prop::collection::vec(act(), 1..25),
         canary in any::<bool>(),
+        race in prop::option::of(any::<bool>()),
     ) {
-        let mut world = World::healthy(two(canary));
+        let mut config = two(canary);
+        if let Some(goes_first) = race {
+            for prefix in &mut config.prefixes {
+                prefix.last_site = LastSite::Hold(Race { goes_first, round: ROUND });
+            }
+        }
+        let mut world = World::healthy(config);
+        let mut heard = BTreeMap::new();
         world.tick = 5 * MS;
         let mut judge = Judge::default();
         for (act, milliseconds) in acts {
             let from = world.commands.len();
             play(&mut world, &act);
+            if let Act::Heard(prefix, levels) = &act {
+                heard.insert(*prefix, levels.clone());
+            }
             let mut standing = Standing {
+                heard: race.map(|_| heard.clone()),
                 orders: world.engine.orders(),
                 blind: world.sensor != Sensor::Attached,
             };
@@ -289,7 +370,7 @@ proptest! {
                         Act::Serve(place(service), answer, probe)
                     }
                     Act::Rate(service, rate) => Act::Rate(place(service), rate),
-                    Act::Order(_) => Act::Order(Order::Thaw),
+                    Act::Order(_) | Act::Heard(..) => Act::Order(Order::Thaw),
                     act @ Act::Sensor(_) => act,
                 };
                 play(&mut world, &act);

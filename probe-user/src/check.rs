@@ -1,6 +1,6 @@
 //! `lapwing check`: what a file configures, in words, if it is good.
 
-mod question;
+pub mod question;
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use crate::{
     config::{Attach, Error, Interfaces, OnExit, Route, Settings},
     datapath::Measure,
     discover::interface_exists,
+    journal::{self, record},
     probe::Prober,
 };
 
@@ -25,6 +26,7 @@ pub fn check(path: &Path) -> Result<String, Error> {
 pub fn summary(settings: &Settings) -> String {
     let Settings {
         daemon,
+        journal: past,
         route,
         measure,
         detect: _,
@@ -87,6 +89,12 @@ pub fn summary(settings: &Settings) -> String {
         });
     }
     lines.push(format!(
+        "journal {}: a file of {} KiB becomes an old one, of which {} are kept",
+        daemon.state_dir.join(journal::FILE).display(),
+        past.rotate_at >> 10,
+        past.keep
+    ));
+    lines.push(format!(
         "routes in table {}, protocol {} full, {} degraded; {} on exit",
         route.table,
         route.protocol_full,
@@ -96,6 +104,7 @@ pub fn summary(settings: &Settings) -> String {
             OnExit::Withdraw => "withdrawn",
         }
     ));
+    lines.push(format!("decides by {}", record::config_hash(core)));
     lines.join("\n") + "\n"
 }
 

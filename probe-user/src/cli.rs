@@ -1,5 +1,8 @@
 //! The command line: arguments flow in, an exit code flows out.
 
+mod doctor;
+mod explain;
+mod journal;
 mod simulation;
 
 use std::{
@@ -108,12 +111,31 @@ enum Command {
         #[command(flatten)]
         whom: Whom,
     },
+    /// Have a running daemon read its configuration again and apply it, all of it or
+    /// nothing; print what changed.
+    #[command(after_help = EXIT_CODES)]
+    Reload {
+        /// Only say what would change.
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Check a configuration file and say what it configures.
     #[command(after_help = EXIT_CODES)]
     Check {
         /// The file.
         file: PathBuf,
     },
+    /// Look for what on this host would keep Lapwing from working, with remedies.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Doctor),
+    /// Check or sum up the journal.
+    #[command(subcommand)]
+    Journal(journal::Asked),
+    /// Tell why a prefix was withdrawn, degraded or announced, or why not.
+    #[command(after_help = explain::HELP)]
+    Explain(explain::Explain),
     /// Measure a capture file as if its packets came now: what would have been counted.
     #[command(after_help = REPLAY_HELP)]
     Replay(Replay),
@@ -246,14 +268,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Runtime(error)) => {
-            eprintln!("error: {}", explain(&error));
+            eprintln!("error: {}", causes(&error));
             ExitCode::from(1)
         }
+        Err(Failure::Found) => ExitCode::from(3),
     }
 }
 
 /// The error and its causes; a cause that is told already is not told again.
-fn explain(error: &anyhow::Error) -> String {
+fn causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -284,7 +307,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Undrain { what, whom } => order(Verb::Undrain, Some(&what), None, &whom.into()),
         Command::Freeze { how } => order(Verb::Freeze, None, None, &how),
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
+        Command::Reload { check, whom } => reload(check, whom),
         Command::Check { file } => print(&check::check(&file)?),
+        Command::Doctor(asked) => doctor::doctor(&asked),
+        Command::Journal(asked) => journal::journal(&asked),
+        Command::Explain(asked) => explain::explain(&asked),
         Command::Replay(asked) => replay(&asked),
         Command::Simulate(asked) => simulation::simulate(&asked),
         Command::Attach { setup } => {
@@ -333,6 +360,16 @@ fn order(
     };
     let done = control::order(&path, &request).map_err(anyhow::Error::from)?;
     print(&(done + "\n"))
+}
+
+fn reload(check: bool, whom: Whom) -> Result<(), Failure> {
+    let default = || config::Daemon::default().control;
+    let path = whom.control.unwrap_or_else(default);
+    match control::reload(&path, check) {
+        Ok(done) => print(&(done + "\n")),
+        Err(control::Error::Mistake(report)) => Err(Failure::Mistake(report)),
+        Err(error) => Err(anyhow::Error::from(error).into()),
+    }
 }
 
 fn status(path: &Path, json: bool) -> Result<(), Failure> {
@@ -394,9 +431,9 @@ mod tests {
             path: "x".into(),
             source: inner,
         });
-        assert_eq!(explain(&told).matches("no route to host").count(), 1);
+        assert_eq!(causes(&told).matches("no route to host").count(), 1);
         let untold = anyhow::Error::new(std::io::Error::other("no memory")).context("cannot start");
-        assert_eq!(explain(&untold), "cannot start: no memory");
+        assert_eq!(causes(&untold), "cannot start: no memory");
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! The whole text is read before anything is judged, so that an operator sees all
 //! mistakes at once and nothing runs on half a configuration.
 
+mod difference;
+mod journal;
 mod measure;
 mod network;
 mod prefixes;
@@ -28,8 +30,9 @@ use std::{
 
 use probe_core::config::{Classify, Config, Guards, Mode, Recover};
 
-use crate::{datapath::Measure, probe::NoRoots};
+use crate::{datapath::Measure, journal::Options as Journal, probe::NoRoots};
 
+pub use difference::Difference;
 pub use prefixes::usual_application;
 pub use probes::default_probe;
 pub use report::{Finding, Report};
@@ -39,6 +42,8 @@ pub use report::{Finding, Report};
 pub struct Settings {
     /// How the daemon itself runs.
     pub daemon: Daemon,
+    /// How much of the past the journal keeps.
+    pub journal: Journal,
     /// Where routes are set.
     pub route: Route,
     /// How it is measured.
@@ -171,6 +176,7 @@ impl Settings {
     pub fn without_file() -> Self {
         Self {
             daemon: Daemon::default(),
+            journal: Journal::default(),
             route: Route::default(),
             measure: Measure::default(),
             detect: schema::DETECT,

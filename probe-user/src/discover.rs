@@ -203,7 +203,8 @@ async fn addresses(handle: &Handle) -> Result<Vec<IpAddr>, Error> {
     Ok(found.into_iter().collect())
 }
 
-fn connect() -> Result<Handle, Error> {
+/// A netlink socket for requests, within a tokio runtime.
+pub fn connect() -> Result<Handle, Error> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(Error::Netlink)?;
     tokio::spawn(connection);
     Ok(handle)

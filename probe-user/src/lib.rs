@@ -11,6 +11,8 @@ pub mod control;
 pub mod daemon;
 pub mod datapath;
 pub mod discover;
+pub mod doctor;
+pub mod explain;
 pub mod follow;
 pub mod http;
 pub mod journal;

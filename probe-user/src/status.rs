@@ -10,11 +10,12 @@ use std::{
 
 use probe_common::trial::Kind;
 use probe_core::{
-    Level, Timestamp,
+    Level, Renumbering, Timestamp,
     command::Guard,
     config::Mode,
     input::{Directive, Order},
     status::{KindStatus, ServiceState, Standing, TrialTotals},
+    witness::Other,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,12 +44,35 @@ pub struct Document {
     pub journal_trouble: Option<String>,
     /// The routing daemon.
     pub bird: BirdView,
+    /// The configuration.
+    #[serde(default)]
+    pub configuration: ConfigurationView,
     /// Routes of others that hide ours, in words.
     pub conflicts: Vec<String>,
     /// The prefixes.
     pub prefixes: Vec<PrefixView>,
     /// The services.
     pub services: Vec<ServiceView>,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigurationView {
+    /// When it was read.
+    pub read_seconds_ago: f64,
+    /// Why a newer one is not, if there was one.
+    pub refused: Option<RefusedView>,
+}
+
+/// A configuration that was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// When.
+    pub seconds_ago: f64,
+    /// Who asked for it.
+    pub by: String,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 /// The sensor.
@@ -92,6 +116,9 @@ pub struct PrefixView {
     pub withdrawals: u64,
     /// What became of it beyond the kernel.
     pub export: ExportView,
+    /// Who else announces it, or may.
+    #[serde(default)]
+    pub others: Vec<Other>,
     /// The names of its services.
     pub services: Vec<String>,
 }
@@ -156,6 +183,14 @@ impl History {
             self.samples.pop_front();
         }
         self.samples.push_back((now, totals));
+    }
+
+    /// The services have other numbers; there are `count` of them now.
+    pub fn renumber(&mut self, numbers: &Renumbering, count: usize) {
+        for (_, totals) in &mut self.samples {
+            let moved = numbers.move_services(core::mem::take(totals), count);
+            *totals = moved.into_iter().map(Option::unwrap_or_default).collect();
+        }
     }
 
     /// What came between the oldest and the newest sample.
@@ -251,6 +286,15 @@ impl Document {
         }
         if let Some(why) = &self.journal_trouble {
             lines.push(format!("! journal: records go to the log only, {why}"));
+        }
+        if let Some(refused) = &self.configuration.refused {
+            lines.push(format!(
+                "! configuration: the file was refused {} ago ({}), what was read {} ago is in force: {}",
+                seconds(refused.seconds_ago),
+                refused.by,
+                seconds(self.configuration.read_seconds_ago),
+                refused.why.lines().next().unwrap_or_default()
+            ));
         }
         if !self.prefixes.is_empty() {
             lines.push(self.bird.line());
@@ -440,6 +484,7 @@ mod tests {
             frozen: None,
             journal_trouble: None,
             bird: bird(),
+            configuration: ConfigurationView::default(),
             conflicts: Vec::new(),
             prefixes: vec![PrefixView {
                 prefix: "192.0.2.0/24".into(),
@@ -451,6 +496,7 @@ mod tests {
                 hold_left_seconds: Some(42.9),
                 withdrawals: 1,
                 export: export(),
+                others: Vec::new(),
                 services: vec!["web".into()],
             }],
             services: vec![ServiceView {
@@ -536,9 +582,18 @@ sensor: eth0 ingress (native)
             by: "root".into(),
             why: "maintenance".into(),
             until: None,
+            force: false,
         });
         document.journal_trouble = Some("no space left".into());
         document.conflicts = vec!["192.0.2.0/24 metric 0 of protocol static hides ours".into()];
+        document.configuration = ConfigurationView {
+            read_seconds_ago: 5400.0,
+            refused: Some(RefusedView {
+                seconds_ago: 12.0,
+                by: "SIGHUP".into(),
+                why: "error: unknown key `colour`\n --> lapwing.toml".into(),
+            }),
+        };
         document.services.clear();
         document.bird = BirdView {
             up: Some(false),
@@ -555,6 +610,7 @@ sensor: eth0 ingress (native)
             "! sensor: BLIND, eth0 has no egress hook",
             "! frozen by root: no level changes (maintenance)",
             "! journal: records go to the log only, no space left",
+            "! configuration: the file was refused 12s ago (SIGHUP), what was read 1h 30m ago is in force: error: unknown key `colour`\n",
             "! route: 192.0.2.0/24 metric 0",
             "! bird: nobody listens",
             "! export: 192.0.0.0/16 is exported",

@@ -154,6 +154,13 @@ fn withdraw_and_return_are_followed_to_every_session_and_to_the_clients() -> Res
                 "{record:?}"
             );
         }
+        println!(
+            "{}: ms from the decision to the kernel {}, from there to the rib {}, to the export {}",
+            record.text("prefix"),
+            record.0["kernel_ns"].as_f64().unwrap_or(f64::NAN) / 1e6,
+            record.0["rib_ns"].as_f64().unwrap_or(f64::NAN) / 1e6,
+            record.0["export_ns"].as_f64().unwrap_or(f64::NAN) / 1e6,
+        );
         let sessions = record.0["sessions"].as_array().context("sessions")?;
         ensure!(
             sessions.len() == 1 && sessions[0]["took_ns"].is_u64(),

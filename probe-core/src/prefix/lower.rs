@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::{Announcement, Change, Held, Host, Phase};
+use super::{Announcement, Change, Held, Host, Phase, last_site::Leave};
 use crate::{
     alarm::Fault,
     command::{Cause, Event, Guard, Reason, SecondLeg},
@@ -37,7 +37,27 @@ impl Announcement {
                 self.hold_faults(&dead, Level::Withdrawn, guard, out);
                 return None;
             }
-            return self.withdraw(&dead, reason, announced_since, host, out);
+            let reason = Reason {
+                others: self.witness.others().to_vec(),
+                ..reason
+            };
+            return match self.may_leave(host.now) {
+                Leave::Now => self.withdraw(
+                    &dead,
+                    passed(reason, Level::Withdrawn),
+                    announced_since,
+                    host,
+                    out,
+                ),
+                Leave::Later(due) => {
+                    self.due = due;
+                    self.degrade_instead(reason, announced_since, host, out)
+                }
+                Leave::Never(guard) => {
+                    self.hold_faults(&dead, Level::Withdrawn, guard, out);
+                    self.degrade_instead(reason, announced_since, host, out)
+                }
+            };
         }
         self.tell_held(services, &dead, needed, Level::Withdrawn, out);
         let impaired = impaired(services);
@@ -65,7 +85,7 @@ impl Announcement {
             hold: self.degrade_flaps.hold_after(healthy, &self.recover),
         };
         host.budget.spend(host.now);
-        self.change(Level::Degraded, phase, reason, out)
+        self.change(Level::Degraded, phase, passed(reason, Level::Degraded), out)
     }
 
     /// Who forbids a lowering, whatever the evidence is.
@@ -230,6 +250,26 @@ impl Announcement {
         }
         let impaired = impaired(services);
         (impaired.len() >= needed).then_some((Level::Degraded, impaired))
+    }
+}
+
+/// The reason for a lowering that no guard holds, with all that had a say: those who are
+/// asked about the evidence before a fault stands, and those of the prefix.
+pub(super) fn passed(reason: Reason, level: Level) -> Reason {
+    let trials = reason.cause == Cause::LiveTrials;
+    let asked = |guard: &Guard| match guard {
+        Guard::NotArmed | Guard::SecondLeg | Guard::Blind => trials,
+        Guard::LastSite | Guard::WitnessStale => level == Level::Withdrawn,
+        Guard::Observe
+        | Guard::Overload
+        | Guard::Policy
+        | Guard::BudgetLocal
+        | Guard::Pinned
+        | Guard::Frozen => true,
+    };
+    Reason {
+        guards: Guard::ALL.into_iter().filter(asked).collect(),
+        ..reason
     }
 }
 

@@ -15,10 +15,12 @@
 //! In mode `observe` nothing is decided about the table: the phase follows what is
 //! found there, and what would be done is recorded as held.
 
+mod last_site;
 mod lower;
 mod memory;
 mod order;
 mod raise;
+mod reconfigure;
 
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
@@ -37,6 +39,7 @@ use crate::{
     status::{PrefixStatus, Standing},
     time::Timestamp,
     watch::Watch,
+    witness::{Other, Witness},
 };
 
 /// Everything that is known about one prefix.
@@ -48,6 +51,10 @@ pub struct Announcement {
     recover: Recover,
     phase: Phase,
     observed: Option<Level>,
+    /// The table has held level degraded since.
+    degraded_since: Option<Timestamp>,
+    /// Who else announces it.
+    witness: Witness,
     wanted: Option<Level>,
     /// The table held what was wanted since it was wanted.
     in_place: bool,
@@ -144,11 +151,13 @@ impl Announcement {
     pub fn new(id: PrefixId, config: Prefix, mode: Mode, recover: Recover) -> Self {
         Self {
             id,
-            config,
+            config: reconfigure::in_order(config),
             mode,
             recover,
             phase: Phase::Unread,
             observed: None,
+            degraded_since: None,
+            witness: Witness::default(),
             wanted: None,
             in_place: false,
             flaps: Flaps::default(),
@@ -211,6 +220,8 @@ impl Announcement {
     /// Takes what stands in the table.
     pub fn observe(&mut self, observed: Level, now: Timestamp, out: &mut Outbox) -> Observed {
         let before = self.observed.replace(observed);
+        self.degraded_since =
+            (observed == Level::Degraded).then(|| self.degraded_since.unwrap_or(now));
         let adopt = match (&self.phase, self.mode) {
             (Phase::Unread, _) | (_, Mode::Observe) => before != Some(observed),
             // Nothing was decided yet: whoever announces it, it is announced.
@@ -243,6 +254,11 @@ impl Announcement {
             Some(before) if before == observed => Observed::Unchanged,
             Some(_) => Observed::Changed,
         }
+    }
+
+    /// Takes who else announces it. Says whether the level of any of them changed.
+    pub fn hear(&mut self, others: Vec<Other>, now: Timestamp) -> bool {
+        self.witness.hear(others, now)
     }
 
     fn adopt(&mut self, observed: Level, now: Timestamp) {
@@ -316,7 +332,9 @@ impl Announcement {
                 }
                 change
             }
-            Phase::Withdrawn(absence) => self.raise_absent(&services, &absence, host, out),
+            Phase::Withdrawn(absence) => self
+                .raise_absent(&services, &absence, host, out)
+                .or_else(|| self.return_as_last(&services, host, out)),
         }
     }
 
@@ -413,6 +431,7 @@ impl Announcement {
             orders: orders.of(self.id),
             hold_left: self.due.filter(|_| waits).map(|due| due.since(now)),
             withdrawals: self.withdrawals,
+            others: self.witness.others().to_vec(),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use super::{Announcement, Change, Held, Host, Phase};
+use super::{Announcement, Change, Held, Host, Phase, last_site::Leave};
 use crate::{
     command::{Cause, Guard, Reason},
     config::Mode,
@@ -12,6 +12,7 @@ use crate::{
     level::Level,
     outbox::Outbox,
     recovery::Absence,
+    time::Timestamp,
     watch::Watch,
 };
 
@@ -71,12 +72,7 @@ impl Announcement {
                     self.due = Some(ends);
                     return None;
                 }
-                self.change(
-                    Level::Withdrawn,
-                    drained(now, Level::Withdrawn),
-                    reason,
-                    out,
-                )
+                self.leave_by_order(reason, now, out)
             }
             (Phase::Drained { level, .. }, None) => match level {
                 Level::Withdrawn => {
@@ -97,17 +93,61 @@ impl Announcement {
             (_, Some(_)) if self.is_live() && !self.config.drain.is_zero() => {
                 self.change(Level::Degraded, drained(now, Level::Degraded), reason, out)
             }
-            (_, Some(_)) => self.change(
-                Level::Withdrawn,
-                drained(now, Level::Withdrawn),
-                reason,
-                out,
-            ),
+            (_, Some(_)) if !self.is_live() => {
+                let phase = drained(now, Level::Withdrawn);
+                self.change(Level::Withdrawn, phase, reason, out)
+            }
+            (_, Some(_)) => self.leave_by_order(reason, now, out),
         }
+    }
+
+    /// The last step of a drain. Where nobody else announces the prefix, it stays
+    /// degraded, unless the operator wants even that.
+    fn leave_by_order(
+        &mut self,
+        reason: Reason,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Option<Change> {
+        let is_forced = reason.order.as_ref().is_some_and(|order| order.force);
+        let leave = if is_forced {
+            Leave::Now
+        } else {
+            self.may_leave(now)
+        };
+        let reason = Reason {
+            others: self.witness.others().to_vec(),
+            ..reason
+        };
+        let due = match leave {
+            Leave::Now => {
+                let phase = drained(now, Level::Withdrawn);
+                return self.change(Level::Withdrawn, phase, reason, out);
+            }
+            Leave::Later(due) => due,
+            Leave::Never(guard) => {
+                let held = Held::Order(guard);
+                self.hold(held, guard, Level::Withdrawn, reason.clone(), out);
+                None
+            }
+        };
+        let since = if let Phase::Drained { since, .. } = self.phase {
+            since
+        } else {
+            now
+        };
+        let change = self.change(
+            Level::Degraded,
+            drained(since, Level::Degraded),
+            reason,
+            out,
+        );
+        self.due = due;
+        change
     }
 }
 
-fn drained(since: crate::time::Timestamp, level: Level) -> Phase {
+fn drained(since: Timestamp, level: Level) -> Phase {
     Phase::Drained { since, level }
 }
 

@@ -143,7 +143,7 @@ impl Announcement {
         self.change(Level::Full, Phase::Announced { since: now }, reason, out)
     }
 
-    fn is_raise_held(
+    pub(super) fn is_raise_held(
         &mut self,
         level: Level,
         reason: &Reason,

@@ -47,7 +47,9 @@ impl Watch {
                 .evidence
                 .clone()
                 .filter(|_| cause == Cause::LiveTrials),
+            guards: Vec::new(),
             order: None,
+            others: Vec::new(),
         }
     }
 

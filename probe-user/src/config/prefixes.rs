@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, ops::Range, time::Duration};
 
 use ipnet::IpNet;
 use probe_core::config::{
-    Application, Detect, Endpoint, Prefix, Protocol, Service, ServiceId, WithdrawWhen,
+    Application, Detect, Endpoint, LastSite, Prefix, Protocol, Service, ServiceId, WithdrawWhen,
 };
 use toml::Spanned;
 
@@ -129,6 +129,7 @@ impl<'a> Host<'a> {
                 withdraw_when: withdraw_when.map(Spanned::into_inner).unwrap_or_default(),
                 services: (before..self.services.len()).map(service_id).collect(),
                 drain,
+                last_site: LastSite::Unwitnessed,
             });
         }
     }

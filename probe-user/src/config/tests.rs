@@ -446,13 +446,6 @@ fn out_of_range_outside_services() {
         ),
         (
             "mode = \"enforce\"\ninterfaces = [\"eth0\"]",
-            "[route]\nbird_socket = \"bird.ctl\"",
-            "`bird_socket` must be an absolute path",
-            "4:15",
-            "write the whole path",
-        ),
-        (
-            "mode = \"enforce\"\ninterfaces = [\"eth0\"]",
             "[route]\nprotocols = { full = 12 }",
             "`full` is taken by another program",
             "4:22",

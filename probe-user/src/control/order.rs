@@ -65,6 +65,7 @@ impl OrderRequest {
             by: by.to_owned(),
             why: self.reason.clone(),
             until: self.time.map(|time| now.after(time)),
+            force: false,
         };
         let one = |order: &dyn Fn(PrefixId) -> Result<Order, String>| {
             self.prefixes(config)?.into_iter().map(order).collect()
@@ -142,7 +143,7 @@ impl OrderRequest {
 
 #[cfg(test)]
 mod tests {
-    use probe_core::config::{Prefix, WithdrawWhen};
+    use probe_core::config::{LastSite, Prefix, WithdrawWhen};
 
     use super::*;
     use crate::config::Settings;
@@ -155,6 +156,7 @@ mod tests {
                 withdraw_when: WithdrawWhen::Any,
                 services: Vec::new(),
                 drain: Duration::ZERO,
+                last_site: LastSite::Unwitnessed,
             });
         }
         config
@@ -175,6 +177,7 @@ mod tests {
                 by: "root".into(),
                 why: "kernel".into(),
                 until: Some(Timestamp::from_nanos(7_000_000_005)),
+                force: false,
             },
         };
         for (line, orders) in [

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
+use ipnet::IpNet;
 use probe_common::counters::Counters;
 use probe_core::{
     Level, Timestamp,
@@ -29,6 +30,8 @@ pub struct ClosedLoop {
     traffic: Vec<Traffic>,
     /// The services of each prefix.
     services: Vec<Vec<ServiceId>>,
+    /// What it was started with.
+    asked: (Vec<IpNet>, Route),
 }
 
 impl ClosedLoop {
@@ -69,11 +72,32 @@ impl ClosedLoop {
                 .zip(prefixes)
                 .map(|(id, prefix)| Traffic::new(id, prefix.prefix.to_string()))
                 .collect(),
-            services: prefixes
-                .iter()
-                .map(|prefix| prefix.services.clone())
-                .collect(),
+            services: services_of(settings),
+            asked: asked(settings),
         })
+    }
+
+    /// Another configuration is in force, and these are the levels that stand in the
+    /// table now. With other prefixes, or another socket, it starts anew: what an
+    /// earlier follower still has to say is about other numbers.
+    pub fn reconfigure(&mut self, settings: &Settings, standing: &[(PrefixId, Level)]) {
+        if self.asked == asked(settings) {
+            self.services = services_of(settings);
+            return;
+        }
+        match Self::start(settings) {
+            Ok(started) => *self = started,
+            Err(error) => {
+                tracing::error!("{error:#}: changes are not followed until a restart");
+                self.follower = None;
+                self.findings = None;
+                self.picture = None;
+                self.traffic.clear();
+            }
+        }
+        for (prefix, level) in standing {
+            self.stands(*prefix, *level);
+        }
     }
 
     /// What the follower finds next. Never ready without one.
@@ -158,6 +182,18 @@ impl ClosedLoop {
         }
         Arc::new(picture)
     }
+}
+
+/// What decides whether a follower can go on under another configuration.
+fn asked(settings: &Settings) -> (Vec<IpNet>, Route) {
+    let prefixes = settings.core.prefixes.iter();
+    let prefixes = prefixes.map(|prefix| prefix.prefix).collect();
+    (prefixes, settings.route.clone())
+}
+
+fn services_of(settings: &Settings) -> Vec<Vec<ServiceId>> {
+    let prefixes = settings.core.prefixes.iter();
+    prefixes.map(|prefix| prefix.services.clone()).collect()
 }
 
 /// What clients began, as far as the service's protocol shows it.

@@ -40,6 +40,12 @@ pub fn log(record: &Record) {
             sentence,
             ..
         } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
+        Record::Reloaded { by, changes, .. } => log_reload(by, changes),
+        Record::ReloadRefused { by, why } => {
+            tracing::error!(
+                "reload ({by}): refused, the configuration that was in force stays\n{why}"
+            );
+        }
         Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
         Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
         Record::Armed { .. }
@@ -60,6 +66,21 @@ pub fn log(record: &Record) {
         | Record::BirdReloaded { .. }
         | Record::ExportAlert { .. }
         | Record::TrafficFollowed(_) => log_closed_loop(record),
+    }
+}
+
+fn log_reload(by: &str, changes: &[String]) {
+    match changes.len() {
+        0 => tracing::info!("reload ({by}): nothing has changed"),
+        1 => tracing::info!("reload ({by}): 1 change"),
+        count => tracing::info!("reload ({by}): {count} changes"),
+    }
+    for change in changes {
+        if change.starts_with('!') {
+            tracing::warn!("{change}");
+        } else {
+            tracing::info!("{change}");
+        }
     }
 }
 
@@ -130,6 +151,8 @@ fn log_service(record: &Record) {
         ),
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::Reloaded { .. }
+        | Record::ReloadRefused { .. }
         | Record::Attached { .. }
         | Record::LockedOut { .. }
         | Record::Ordered { .. }
@@ -193,6 +216,8 @@ fn log_route(record: &Record) {
         }
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::Reloaded { .. }
+        | Record::ReloadRefused { .. }
         | Record::Attached { .. }
         | Record::Armed { .. }
         | Record::Deadline { .. }
@@ -291,7 +316,9 @@ fn log_closed_loop(record: &Record) {
         | Record::RouteSet { .. }
         | Record::RouteFailed { .. }
         | Record::RouteConflict { .. }
-        | Record::RouteObserved { .. } => {}
+        | Record::RouteObserved { .. }
+        | Record::Reloaded { .. }
+        | Record::ReloadRefused { .. } => {}
     }
 }
 

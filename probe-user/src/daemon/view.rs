@@ -1,11 +1,15 @@
 //! What the world may see of the daemon, once a second: the status document and the
 //! metrics. Nothing here is on the way of a decision.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use probe_common::{ABI_VERSION, counters::Counters};
 use probe_core::{
-    Engine, Level, Reason, Timestamp,
+    Engine, Level, Reason, Renumbering, Timestamp,
     command::Event,
     config::{Config, Endpoint, PrefixId, ServiceId},
     input::{Directive, Order, Sensor},
@@ -13,6 +17,7 @@ use probe_core::{
 };
 use tokio::sync::watch;
 
+use super::routes::Routes;
 use crate::{
     announce::{Announcer, conflict::Conflict},
     config::Settings,
@@ -23,8 +28,8 @@ use crate::{
     },
     metrics::{self, Model, Phase, Tally},
     status::{
-        AttachmentView, BirdView, Document, ExportView, History, PrefixView, SensorView,
-        ServiceView,
+        AttachmentView, BirdView, ConfigurationView, Document, ExportView, History, PrefixView,
+        RefusedView, SensorView, ServiceView,
     },
 };
 
@@ -33,12 +38,23 @@ pub struct View {
     settings: Settings,
     announcer: Option<Arc<Announcer>>,
     started: Timestamp,
+    /// When the configuration in force was read.
+    read: (Timestamp, SystemTime),
+    /// A newer one that was refused.
+    refused: Option<Refused>,
     history: History,
     tally: Tally,
     /// Where hooks are or, if they were taken away, were.
     places: Vec<Attachment>,
     documents: watch::Sender<Arc<Document>>,
     models: watch::Sender<Arc<Model>>,
+}
+
+/// A configuration that was refused.
+struct Refused {
+    at: Timestamp,
+    by: String,
+    why: String,
 }
 
 /// What the view is made of, apart from what it counted itself.
@@ -72,6 +88,8 @@ impl View {
             settings: settings.clone(),
             announcer,
             started: now,
+            read: (now, SystemTime::now()),
+            refused: None,
             history: History::default(),
             tally: Tally::default(),
             places: Vec::new(),
@@ -88,6 +106,31 @@ impl View {
     /// The newest metrics.
     pub fn models(&self) -> watch::Receiver<Arc<Model>> {
         self.models.subscribe()
+    }
+
+    /// Another configuration is in force since `now`.
+    pub fn reconfigure(
+        &mut self,
+        settings: &Settings,
+        routes: &Routes,
+        numbers: &Renumbering,
+        now: Timestamp,
+    ) {
+        self.settings = settings.clone();
+        self.announcer = routes.announcer().cloned();
+        self.read = (now, SystemTime::now());
+        self.refused = None;
+        self.tally.renumber(numbers);
+        self.history.renumber(numbers, settings.core.services.len());
+    }
+
+    /// Another configuration was asked for and refused.
+    pub fn refused(&mut self, by: &str, why: &str, now: Timestamp) {
+        self.refused = Some(Refused {
+            at: now,
+            by: by.to_owned(),
+            why: why.to_owned(),
+        });
     }
 
     /// Counts an event of the core.
@@ -209,6 +252,14 @@ impl View {
             frozen,
             journal_trouble,
             bird: BirdView::of(&bird),
+            configuration: ConfigurationView {
+                read_seconds_ago: now.since(self.read.0).as_secs_f64(),
+                refused: self.refused.as_ref().map(|refused| RefusedView {
+                    seconds_ago: now.since(refused.at).as_secs_f64(),
+                    by: refused.by.clone(),
+                    why: refused.why.clone(),
+                }),
+            },
             conflicts,
             prefixes: prefixes
                 .iter()
@@ -243,6 +294,14 @@ impl View {
         let model = Model {
             health,
             abi: ABI_VERSION,
+            configuration: metrics::Configuration {
+                successful: self.refused.is_none(),
+                read_at: self
+                    .read
+                    .1
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap_or_default(),
+            },
             services: services
                 .iter()
                 .zip(&self.settings.core.services)
@@ -354,6 +413,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config, bird: &Picture) -> PrefixVi
         orders,
         hold_left,
         withdrawals,
+        others,
     } = status;
     let config = core.prefixes.get(prefix.0 as usize);
     PrefixView {
@@ -366,6 +426,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config, bird: &Picture) -> PrefixVi
         hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
         withdrawals: *withdrawals,
         export: ExportView::of(bird.prefixes.get(prefix.0 as usize)),
+        others: others.clone(),
         services: config.map_or_else(Vec::new, |config| {
             config
                 .services
@@ -428,6 +489,7 @@ fn empty_document(settings: &Settings) -> Document {
         frozen: None,
         journal_trouble: None,
         bird: BirdView::default(),
+        configuration: ConfigurationView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),
         services: Vec::new(),

@@ -20,19 +20,22 @@ struct DriverInfo {
     counts: [u32; 5],
 }
 
+/// `ETHTOOL_GFLAGS`.
+const GET_FLAGS: u32 = 0x25;
+/// `ETH_FLAG_LRO`.
+const FLAG_LRO: u32 = 1 << 15;
+
+/// `struct ethtool_value`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
 nix::ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
 
 /// The name of the interface's driver; none if it has none that says so.
 pub fn name(interface: &str) -> Option<String> {
-    let name = CString::new(interface).ok()?;
-    let name = name.as_bytes_with_nul();
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )
-    .ok()?;
     let mut info = DriverInfo {
         command: GET_DRIVER_INFO,
         driver: [0; 32],
@@ -43,10 +46,40 @@ pub fn name(interface: &str) -> Option<String> {
         reserved: [0; 12],
         counts: [0; 5],
     };
+    ask(interface, &mut info)?;
+    let length = info.driver.iter().position(|byte| *byte == 0)?;
+    String::from_utf8(info.driver[..length].to_vec()).ok()
+}
+
+/// Whether the interface merges received segments (LRO); none if it does not say.
+pub fn merges_segments(interface: &str) -> Option<bool> {
+    let mut value = Value {
+        command: GET_FLAGS,
+        data: 0,
+    };
+    ask(interface, &mut value)?;
+    Some(value.data & FLAG_LRO != 0)
+}
+
+/// A structure that begins with the command that it is for.
+trait Question {}
+impl Question for DriverInfo {}
+impl Question for Value {}
+
+fn ask(interface: &str, question: &mut impl Question) -> Option<()> {
+    let name = CString::new(interface).ok()?;
+    let name = name.as_bytes_with_nul();
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .ok()?;
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_data: (&raw mut info).cast(),
+            ifru_data: std::ptr::from_mut(question).cast(),
         },
     };
     if name.len() > request.ifr_name.len() {
@@ -55,11 +88,10 @@ pub fn name(interface: &str) -> Option<String> {
     for (to, from) in request.ifr_name.iter_mut().zip(name) {
         *to = libc::c_char::from_ne_bytes([*from]);
     }
-    // SAFETY: the request names an interface and points to a live DriverInfo, which
-    // is what this command writes to.
+    // SAFETY: the request names an interface and points to the live structure of its
+    // command, which is what the kernel writes to.
     unsafe { ethtool(socket.as_raw_fd(), &raw mut request) }.ok()?;
-    let length = info.driver.iter().position(|byte| *byte == 0)?;
-    String::from_utf8(info.driver[..length].to_vec()).ok()
+    Some(())
 }
 
 /// Whether packets may come from this link without ever having had a full checksum.

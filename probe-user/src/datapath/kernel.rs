@@ -4,7 +4,7 @@
 use nix::sys::utsname::uname;
 
 /// The first kernel with compare-exchange in eBPF.
-const NEEDED: (u32, u32) = (5, 12);
+pub const NEEDED: (u32, u32) = (5, 12);
 
 /// The release of the running kernel, if it is older than what Lapwing needs.
 pub fn too_old() -> Option<String> {
@@ -14,7 +14,7 @@ pub fn too_old() -> Option<String> {
 }
 
 /// The first two numbers of a release.
-fn version(release: &str) -> Option<(u32, u32)> {
+pub fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release
         .split(|character: char| !character.is_ascii_digit())
         .map(str::parse);

@@ -12,9 +12,11 @@ use probe_core::{
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
     input::{Directive, Order, ProbeFailure, Sample},
+    witness::Other,
 };
 use serde::Serialize;
 
+use super::chain::Hash;
 use crate::{
     announce::conflict::{Conflict, ConflictKind},
     follow::AlertKind,
@@ -27,6 +29,7 @@ pub use closed_loop::{RouteFollowed, SessionRecord, TrafficFollowed};
 pub struct Names {
     services: Vec<String>,
     prefixes: Vec<IpNet>,
+    config: String,
 }
 
 impl Names {
@@ -39,7 +42,13 @@ impl Names {
                 .map(|service| service.name.clone())
                 .collect(),
             prefixes: config.prefixes.iter().map(|prefix| prefix.prefix).collect(),
+            config: config_hash(config),
         }
+    }
+
+    /// By which configuration is decided.
+    pub fn config(&self) -> &str {
+        &self.config
     }
 
     /// A service's name.
@@ -68,6 +77,8 @@ pub enum Record {
         version: &'static str,
         /// Whether it changes routes.
         mode: Mode,
+        /// By which configuration it decides, see [`config_hash`].
+        config: String,
         /// What it measures.
         services: Vec<String>,
         /// What it announces.
@@ -222,6 +233,8 @@ pub enum Record {
         sentence: String,
         /// In numbers.
         reason: ReasonRecord,
+        /// By which configuration, see [`config_hash`].
+        config: String,
     },
     /// The kernel acknowledged a decided level.
     RouteSet {
@@ -291,6 +304,24 @@ pub enum Record {
     },
     /// What clients did after a change.
     TrafficFollowed(TrafficFollowed),
+    /// Another configuration is in force.
+    Reloaded {
+        /// Who asked for it.
+        by: String,
+        /// Whether routes are changed from now on.
+        mode: Mode,
+        /// By which configuration it is decided, see [`config_hash`].
+        config: String,
+        /// What is other than before, a line each.
+        changes: Vec<String>,
+    },
+    /// Another configuration was asked for; the one in force stays.
+    ReloadRefused {
+        /// Who asked for it.
+        by: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The daemon ends by request.
     Stopped {
         /// What happens to its routes.
@@ -314,8 +345,13 @@ pub struct ReasonRecord {
     failed_services: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Sample>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    guards: Vec<Guard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
+    /// Who else announced the prefix, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
 impl ReasonRecord {
@@ -335,7 +371,9 @@ impl ReasonRecord {
             stood,
             failed_services,
             evidence,
+            guards,
             order,
+            others,
         } = reason;
         Self {
             cause: *cause,
@@ -353,7 +391,9 @@ impl ReasonRecord {
                 .map(|service| names.service(*service))
                 .collect(),
             evidence: evidence.clone(),
+            guards: guards.clone(),
             order: order.clone(),
+            others: others.clone(),
         }
     }
 }
@@ -505,8 +545,16 @@ impl Record {
             first_failure_mono_ns: reason.first_failure.map(probe_core::Timestamp::as_nanos),
             sentence: reason.sentence(),
             reason: ReasonRecord::new(reason, names),
+            config: names.config.clone(),
         }
     }
+}
+
+/// Names what is decided by: the configuration of the decision core with all defaults,
+/// as `lapwing check` prints it too. Comments and the order of keys do not matter.
+pub fn config_hash(config: &Config) -> String {
+    let text = serde_json::to_vec(config).expect("a configuration is plain data");
+    Hash::of(&text).to_string()
 }
 
 /// Nanoseconds as a number; 584 years are enough.

@@ -4,6 +4,7 @@
 
 mod applications;
 mod closed_loop;
+mod configuration;
 mod tcp;
 mod traffic;
 
@@ -45,7 +46,8 @@ impl Collector for Model {
         self.encode_decisions(&mut encoder)?;
         self.encode_quarrels(&mut encoder)?;
         self.encode_closed_loop(&mut encoder)?;
-        self.encode_sensor(&mut encoder)
+        self.encode_sensor(&mut encoder)?;
+        self.encode_configuration(&mut encoder)
     }
 }
 

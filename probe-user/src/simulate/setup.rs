@@ -8,8 +8,8 @@ use std::{
 
 use ipnet::IpNet;
 use probe_core::config::{
-    Application, Config, Endpoint, Guards, Mode, Prefix, ProbeKind, Protocol, Service, ServiceId,
-    WithdrawWhen,
+    Application, Config, Endpoint, Guards, LastSite, Mode, Prefix, ProbeKind, Protocol, Service,
+    ServiceId, WithdrawWhen,
 };
 
 use crate::config::{Settings, default_probe};
@@ -83,6 +83,7 @@ pub fn host(profile: Profile, probed: Probed) -> Config {
             withdraw_when: WithdrawWhen::Any,
             services: vec![ServiceId(u32::from(index))],
             drain: Duration::ZERO,
+            last_site: LastSite::Unwitnessed,
         })
         .collect();
     Config {

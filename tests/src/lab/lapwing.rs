@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     thread,
     time::{Duration, Instant},
@@ -32,7 +32,8 @@ pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 /// Where the daemon listens for commands.
 pub const CONTROL: &str = "/run/lapwing/control.sock";
 const STATE: &str = "/run/lapwing/state";
-const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
+/// The newest file of its journal.
+pub const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
 const RATE_LEARNS: Duration = Duration::from_secs(4);
 const DEFAULT_JOURNAL: &str = "/var/lib/lapwing/journal.jsonl";
@@ -268,6 +269,15 @@ impl Lapwing {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// What `/metrics` shows for exactly this name and these labels, if anything.
+    pub fn metric(&self, node: &Namespace, series: &str) -> Result<Option<f64>> {
+        let text = node.run("curl", ["-sS", "-m", "5", "http://127.0.0.1:9477/metrics"])?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.map(str::parse).transpose()?)
+    }
+
     /// Waits until live trials guard all services.
     pub fn wait_armed(&self, node: &Namespace, timeout: Duration) -> Result<()> {
         wait_until("all services are armed", timeout, || {
@@ -295,10 +305,25 @@ impl Lapwing {
         self.process.wait(Duration::from_secs(5))
     }
 
+    /// Waits for the end of one that was killed by other hands.
+    pub fn wait_ended(&self) -> Result<ExitStatus> {
+        self.process.wait(Duration::from_secs(5))
+    }
+
+    /// Its journal's file, as it can be opened from outside.
+    pub fn journal_path(&self) -> &Path {
+        &self.journal.path
+    }
+
     /// Asks it to end, as systemd does.
     pub fn stop(self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
         self.process.wait(Duration::from_secs(10))
+    }
+
+    /// Has it read its configuration again.
+    pub fn hangup(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
     }
 
     /// The last lines of its log.
