@@ -8,7 +8,7 @@ use probe_common::{parse::tunnel::Tunnels, trial::Kind};
 use probe_core::config::{Application, Mode, Service, WithdrawWhen};
 
 use crate::{
-    config::{Attach, Error, Interfaces, OnExit, Settings},
+    config::{Attach, Error, Interfaces, OnExit, Route, Settings},
     datapath::Measure,
     discover::interface_exists,
     journal::{self, record},
@@ -79,6 +79,15 @@ pub fn summary(settings: &Settings) -> String {
     ));
     lines.extend(measure_words(measure));
     lines.push(format!("at most {max_probes} probes at once"));
+    if !core.prefixes.is_empty() {
+        lines.push(match &route.bird_socket {
+            Some(socket) => format!("BIRD is asked at {}", socket.display()),
+            None => format!(
+                "BIRD is asked at {}, if it is there",
+                Route::USUAL_BIRD_SOCKET
+            ),
+        });
+    }
     lines.push(format!(
         "journal {}: a file of {} KiB becomes an old one, of which {} are kept",
         daemon.state_dir.join(journal::FILE).display(),
@@ -200,6 +209,7 @@ probe = { http = "http://example.com/health", status = 200 }
             "ok: 1 prefix, 1 service, mode enforce\n",
             "192.0.2.0/24: withdrawn when any service is dead\n",
             "  web: 192.0.2.10:80/tcp, deadline auto, patience 1s, broken at 50 % failures; probe http://example.com/health at 192.0.2.10:80 expecting 200 every 1s, timeout 1s, rise 2, fall 3\n",
+            "BIRD is asked at /run/bird/bird.ctl, if it is there\n",
             "routes in table 4242, protocol 201 full, 202 degraded; kept on exit\n",
         ] {
             assert!(summary.contains(line), "{line} in\n{summary}");

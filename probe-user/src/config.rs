@@ -111,8 +111,8 @@ pub enum OnExit {
     Withdraw,
 }
 
-/// Where routes are set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where routes are set, and who is asked what became of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The kernel table that BIRD learns from.
     pub table: u32,
@@ -120,6 +120,13 @@ pub struct Route {
     pub protocol_full: u8,
     /// The route protocol number that means "degraded".
     pub protocol_degraded: u8,
+    /// BIRD's control socket, if the file names it.
+    pub bird_socket: Option<PathBuf>,
+}
+
+impl Route {
+    /// Where BIRD's control socket is unless the file says otherwise.
+    pub const USUAL_BIRD_SOCKET: &str = "/run/bird/bird.ctl";
 }
 
 impl Settings {
@@ -214,6 +221,7 @@ impl Default for Route {
             table: 4242,
             protocol_full: 201,
             protocol_degraded: 202,
+            bird_socket: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 //!  hooks ──1 Hz─▶ Sensor ──┤                    └─ Record ───▶ journal, log
 //!  clock ─▶ Wake ──────────┘
 //!             1 Hz: counters, status ─▶ watch channels ─▶ http, control socket
+//!  acknowledged changes ─▶ closed loop (own thread) ─▶ BIRD ─▶ Finding ─▶ journal, log
 //! ```
 //!
 //! All else runs on one thread, and nothing in the loop waits for a disk, a socket
@@ -16,6 +17,7 @@
 
 mod act;
 mod alarm;
+mod closed_loop;
 mod conflicts;
 mod event_loop;
 pub mod hooks;

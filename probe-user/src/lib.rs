@@ -13,6 +13,7 @@ pub mod datapath;
 pub mod discover;
 pub mod doctor;
 pub mod explain;
+pub mod follow;
 pub mod http;
 pub mod journal;
 pub mod logging;

@@ -1,6 +1,8 @@
 //! The state of a running daemon as one document: built by the daemon once a second,
 //! asked for over the control socket, shown as JSON or as a table.
 
+mod closed_loop;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -16,6 +18,8 @@ use probe_core::{
     witness::Other,
 };
 use serde::{Deserialize, Serialize};
+
+pub use closed_loop::{AlertView, BirdView, ExportView, FollowedView, SessionTime, SessionView};
 
 /// Everything `lapwing status` shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +42,8 @@ pub struct Document {
     pub frozen: Option<Directive>,
     /// Why journal records go to the log, if they do.
     pub journal_trouble: Option<String>,
+    /// The routing daemon.
+    pub bird: BirdView,
     /// The configuration.
     #[serde(default)]
     pub configuration: ConfigurationView,
@@ -108,6 +114,8 @@ pub struct PrefixView {
     pub hold_left_seconds: Option<f64>,
     /// Withdraws since the daemon runs.
     pub withdrawals: u64,
+    /// What became of it beyond the kernel.
+    pub export: ExportView,
     /// Who else announces it, or may.
     #[serde(default)]
     pub others: Vec<Other>,
@@ -223,6 +231,7 @@ impl Document {
                     "HELD BY",
                     "HOLD LEFT",
                     "WITHDRAWN",
+                    "EXPORT",
                     "SERVICES",
                 ],
                 self.prefixes.iter().map(PrefixView::row),
@@ -287,9 +296,17 @@ impl Document {
                 refused.why.lines().next().unwrap_or_default()
             ));
         }
+        if !self.prefixes.is_empty() {
+            lines.push(self.bird.line());
+        }
         for conflict in &self.conflicts {
             lines.push(format!("! route: {conflict}"));
         }
+        let alerts = self
+            .prefixes
+            .iter()
+            .flat_map(|prefix| &prefix.export.alerts);
+        lines.extend(alerts.map(|alert| format!("! export: {}", alert.sentence)));
         lines.join("\n") + "\n"
     }
 }
@@ -298,7 +315,8 @@ impl PrefixView {
     fn row(&self) -> Vec<String> {
         let healthy = self.wanted == Some(Level::Full)
             && self.observed == Some(Level::Full)
-            && self.held_by.is_none();
+            && self.held_by.is_none()
+            && self.export.verified != Some(false);
         vec![
             mark(healthy),
             self.prefix.clone(),
@@ -312,6 +330,7 @@ impl PrefixView {
                 1 => "once".to_owned(),
                 times => format!("{times} times"),
             },
+            self.export.words().to_owned(),
             self.services.join(" "),
         ]
     }
@@ -435,6 +454,7 @@ pub(crate) fn columns(header: &[&str], rows: impl Iterator<Item = Vec<String>>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow::AlertKind;
 
     fn totals(succeeded: u64, failed: u64, late: u64) -> TrialTotals {
         TrialTotals {
@@ -463,6 +483,7 @@ mod tests {
             },
             frozen: None,
             journal_trouble: None,
+            bird: bird(),
             configuration: ConfigurationView::default(),
             conflicts: Vec::new(),
             prefixes: vec![PrefixView {
@@ -474,6 +495,7 @@ mod tests {
                 orders: Vec::new(),
                 hold_left_seconds: Some(42.9),
                 withdrawals: 1,
+                export: export(),
                 others: Vec::new(),
                 services: vec!["web".into()],
             }],
@@ -501,15 +523,50 @@ mod tests {
         }
     }
 
+    fn bird() -> BirdView {
+        BirdView {
+            up: Some(true),
+            version: Some("2.0.12".into()),
+            trouble: None,
+            sessions: [("up4", true), ("up6", false)]
+                .map(|(name, established)| SessionView {
+                    name: name.into(),
+                    neighbor: Some("198.51.100.1".into()),
+                    established,
+                    last_error: None,
+                })
+                .to_vec(),
+        }
+    }
+
+    fn export() -> ExportView {
+        ExportView {
+            verified: Some(true),
+            exported_to: Vec::new(),
+            alerts: Vec::new(),
+            last_change: Some(FollowedView {
+                level: Level::Withdrawn,
+                kernel_seconds: 0.000_08,
+                rib_seconds: Some(0.000_3),
+                export_seconds: Some(0.000_4),
+                sessions: vec![SessionTime {
+                    session: "up4".into(),
+                    seconds: Some(0.000_4),
+                }],
+            }),
+        }
+    }
+
     #[test]
     fn the_table_shows_what_needs_attention() {
         let table = document().table();
         let expected = "\
 lapwing 0.1.0   site fra1   host edge3   mode enforce   up 3h 12m
 sensor: eth0 ingress (native)
+! bird: 2.0.12, sessions up4 up, up6 DOWN
 
-   PREFIX        WANTED     TABLE      STANDING   HELD BY  HOLD LEFT  WITHDRAWN  SERVICES
-!  192.0.2.0/24  withdrawn  withdrawn  withdrawn  -        42s        once       web
+   PREFIX        WANTED     TABLE      STANDING   HELD BY  HOLD LEFT  WITHDRAWN  EXPORT    SERVICES
+!  192.0.2.0/24  withdrawn  withdrawn  withdrawn  -        42s        once       verified  web
 
    SERVICE  ENDPOINT            STATE   TRIALS/S  FAILING  NORMAL  SCORE    PROBE
 !  web      192.0.2.10:443/tcp  failed  1023      100.0 %  0.5 %   100.0 %  fails
@@ -538,6 +595,16 @@ sensor: eth0 ingress (native)
             }),
         };
         document.services.clear();
+        document.bird = BirdView {
+            up: Some(false),
+            trouble: Some("nobody listens".into()),
+            ..BirdView::default()
+        };
+        document.prefixes[0].export.verified = Some(false);
+        document.prefixes[0].export.alerts = vec![AlertView {
+            alert: AlertKind::Covered,
+            sentence: "192.0.0.0/16 is exported".into(),
+        }];
         let table = document.table();
         for line in [
             "! sensor: BLIND, eth0 has no egress hook",
@@ -545,10 +612,23 @@ sensor: eth0 ingress (native)
             "! journal: records go to the log only, no space left",
             "! configuration: the file was refused 12s ago (SIGHUP), what was read 1h 30m ago is in force: error: unknown key `colour`\n",
             "! route: 192.0.2.0/24 metric 0",
+            "! bird: nobody listens",
+            "! export: 192.0.0.0/16 is exported",
+            "NOT VERIFIED",
             "no services",
         ] {
             assert!(table.contains(line), "{line} in\n{table}");
         }
+    }
+
+    #[test]
+    fn a_bird_that_nobody_asks_is_no_trouble() {
+        let mut document = document();
+        document.bird = BirdView::default();
+        let table = document.table();
+        assert!(table.contains("\nbird: not asked"), "{table}");
+        document.prefixes.clear();
+        assert!(!document.table().contains("bird"), "nothing to announce");
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Difference {
             table,
             protocol_full,
             protocol_degraded,
+            bird_socket: _,
         } = before.route;
         let Measure {
             sizes,
@@ -145,6 +146,10 @@ impl Difference {
                     on_exit(before.daemon.on_exit),
                     on_exit(after.daemon.on_exit),
                 ),
+        );
+        section(
+            "route",
+            Changes::default().of("bird_socket", bird_socket(before), bird_socket(after)),
         );
         section(
             "journal",
@@ -398,6 +403,13 @@ fn names(prefix: &Prefix, config: &Config) -> String {
 fn services<'a>(prefix: &'a Prefix, config: &'a Config) -> impl Iterator<Item = &'a Service> {
     let ids = prefix.services.iter();
     ids.filter_map(|id| config.services.get(id.0 as usize))
+}
+
+fn bird_socket(settings: &Settings) -> String {
+    match &settings.route.bird_socket {
+        Some(path) => path.display().to_string(),
+        None => "the usual one".to_owned(),
+    }
 }
 
 #[cfg(test)]

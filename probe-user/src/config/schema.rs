@@ -64,7 +64,7 @@ const DAEMON: [&str; 10] = [
     "pin_dir",
     "on_exit",
 ];
-const ROUTE: [&str; 2] = ["table", "protocols"];
+const ROUTE: [&str; 3] = ["table", "protocols", "bird_socket"];
 const DETECT_KEYS: [&str; 9] = [
     "false_alarm",
     "broken",
@@ -309,6 +309,7 @@ fn read_route(section: &Section<'_>, findings: &Findings) -> Route {
             .unwrap_or(default.table),
         protocol_full: full.unwrap_or(default.protocol_full),
         protocol_degraded: degraded.unwrap_or(default.protocol_degraded),
+        bird_socket: section.read("bird_socket", value::path),
     };
     if route.protocol_full == route.protocol_degraded {
         let (key, label) = match (full, degraded) {

@@ -414,6 +414,23 @@ fn out_of_range_in_a_service() {
 }
 
 #[test]
+fn a_socket_is_named_by_its_whole_path() {
+    let route = |path: &str| {
+        with(
+            "[[prefix]]",
+            &format!("[route]\nbird_socket = \"{path}\"\n[[prefix]]"),
+        )
+    };
+    let named = parse(&route("/run/x.ctl")).unwrap().route.bird_socket;
+    assert_eq!(named.as_deref(), Some(Path::new("/run/x.ctl")));
+    let report = parse(&route("bird.ctl")).unwrap_err().to_string();
+    assert!(
+        report.contains("`bird_socket` must be an absolute path"),
+        "{report}"
+    );
+}
+
+#[test]
 fn out_of_range_outside_services() {
     for (old, new, title, place, help) in [
         (

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::status::{ConfigurationView, Document, SensorView};
+use crate::status::{BirdView, ConfigurationView, Document, SensorView};
 
 fn document() -> Arc<Document> {
     Arc::new(Document {
@@ -25,6 +25,7 @@ fn document() -> Arc<Document> {
         },
         frozen: None,
         journal_trouble: None,
+        bird: BirdView::default(),
         configuration: ConfigurationView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{Done, conflicts, routes::Routes, view::View};
 use crate::{
     announce, datapath,
+    follow::{Change, Finding, traffic::News},
     journal::record::{Names, Record, nanoseconds},
 };
 
@@ -24,6 +25,18 @@ pub struct SetDone {
     decided: Timestamp,
     ended: Timestamp,
     result: Result<(), announce::Error>,
+}
+
+impl SetDone {
+    /// The change, if the kernel acknowledged it.
+    pub fn change(&self) -> Option<Change> {
+        self.result.is_ok().then_some(Change {
+            prefix: self.prefix,
+            level: self.level,
+            decided: self.decided,
+            acknowledged: self.ended,
+        })
+    }
 }
 
 /// Carries out commands.
@@ -114,6 +127,25 @@ impl Actor {
         view.count_conflict(&conflict, stands);
         let record = Record::of_conflict(conflict, stands, &self.names);
         self.record(datapath::now(), record);
+    }
+
+    /// Notes what the closed loop found.
+    pub fn note_finding(&mut self, finding: Finding, view: &mut View) {
+        view.count_finding(&finding);
+        let record = Record::of_finding(finding, &self.names);
+        self.record(datapath::now(), record);
+    }
+
+    /// Notes what clients did.
+    pub fn note_traffic(&mut self, news: News, view: &mut View) {
+        let News { moved, alert } = news;
+        if let Some(moved) = moved {
+            view.count_moved(&moved);
+            self.record(datapath::now(), Record::of_moved(&moved, &self.names));
+        }
+        if let Some(alert) = alert {
+            self.record(datapath::now(), Record::of_alert(alert, &self.names));
+        }
     }
 
     /// Starts a level change.

@@ -19,6 +19,7 @@ use super::{
     Done, RunOptions,
     act::Actor,
     alarm::Alarm,
+    closed_loop::ClosedLoop,
     conflicts::Conflicts,
     launch::Launcher,
     lock::Lock,
@@ -36,6 +37,7 @@ use crate::{
     config::{OnExit, Settings},
     control::{Asker, Demand, SocketFile},
     datapath::{self, Datapath, Scope},
+    follow::Finding,
     http,
     journal::{Journal, record::Record},
 };
@@ -60,6 +62,7 @@ enum Occurrence {
     Done(Done),
     Observed(Observation),
     Conflicts,
+    Found(Finding),
     Signal(Received),
 }
 
@@ -69,6 +72,7 @@ pub struct Daemon {
     datapath: Datapath,
     observations: Option<mpsc::Receiver<Observation>>,
     conflicts: Conflicts,
+    closed_loop: ClosedLoop,
     journal: Journal,
     engine: Engine,
     actor: Actor,
@@ -94,6 +98,7 @@ impl Daemon {
             mut datapath,
             announcer,
             observations,
+            closed_loop,
             journal,
             control,
             http,
@@ -133,6 +138,7 @@ impl Daemon {
                 datapath: &datapath,
                 counters: &datapath.counters(),
                 journal_trouble: journal.trouble(),
+                bird: closed_loop.picture(),
             },
         );
         let (orders, asked) = mpsc::channel(ORDERS);
@@ -144,6 +150,7 @@ impl Daemon {
             datapath,
             observations,
             conflicts,
+            closed_loop,
             journal,
             engine,
             actor,
@@ -185,6 +192,7 @@ impl Daemon {
                 Some(asked) = self.asked.recv() => Occurrence::Asked(asked),
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
+                Some(finding) = self.closed_loop.next() => Occurrence::Found(finding),
                 rung = bell.rung() => {
                     rung.context("the kernel side's bell failed")?;
                     Occurrence::Bell
@@ -206,10 +214,11 @@ impl Daemon {
                         self.actor.note_conflict(change, &mut self.view);
                     }
                 }
+                Occurrence::Found(finding) => self.actor.note_finding(finding, &mut self.view),
                 Occurrence::Signal(Received::Hangup) => self.reloader.ask(Asker::hangup()),
                 Occurrence::Signal(Received::Stop(signal)) => {
                     tracing::info!("{signal}: stopping");
-                    self.stop().await;
+                    Box::pin(self.stop()).await;
                     return Ok(());
                 }
             }
@@ -303,6 +312,10 @@ impl Daemon {
             }
             Done::Read(read) => self.has_read(*read),
             Done::Set(done) => {
+                if let Some(change) = done.change() {
+                    let news = self.closed_loop.ordered(change);
+                    self.actor.note_traffic(news, &mut self.view);
+                }
                 self.actor.finish_set(done, &mut self.view);
                 self.keeper.hurry(datapath::now());
             }
@@ -325,6 +338,7 @@ impl Daemon {
                 level: observed,
             },
         );
+        self.closed_loop.stands(prefix, observed);
         self.engine
             .handle(Input::Route { prefix, observed }, datapath::now());
         if let Some(level) = self.engine.kept(prefix) {
@@ -340,6 +354,10 @@ impl Daemon {
         self.learn_deadlines(now);
         let counters = self.datapath.counters();
         self.datapath.adapt(&counters, now);
+        let services = &self.settings.core.services;
+        for news in self.closed_loop.every_second(now, services, &counters) {
+            self.actor.note_traffic(news, &mut self.view);
+        }
         self.view.publish(
             now,
             Sources {
@@ -348,6 +366,7 @@ impl Daemon {
                 datapath: &self.datapath,
                 counters: &counters,
                 journal_trouble: self.journal.trouble(),
+                bird: self.closed_loop.picture(),
             },
         );
     }

@@ -7,7 +7,7 @@ use probe_core::{
     input::{Directive, ProbeFailure},
 };
 
-use crate::journal::record::Record;
+use crate::journal::record::{Record, RouteFollowed};
 
 /// Tells a record to whoever reads the log.
 pub fn log(record: &Record) {
@@ -61,6 +61,11 @@ pub fn log(record: &Record) {
         | Record::RouteFailed { .. }
         | Record::RouteConflict { .. }
         | Record::RouteObserved { .. } => log_route(record),
+        Record::Bird { .. }
+        | Record::RouteFollowed(_)
+        | Record::BirdReloaded { .. }
+        | Record::ExportAlert { .. }
+        | Record::TrafficFollowed(_) => log_closed_loop(record),
     }
 }
 
@@ -158,7 +163,12 @@ fn log_service(record: &Record) {
         | Record::RouteSet { .. }
         | Record::RouteFailed { .. }
         | Record::RouteConflict { .. }
-        | Record::RouteObserved { .. } => {}
+        | Record::RouteObserved { .. }
+        | Record::Bird { .. }
+        | Record::RouteFollowed(_)
+        | Record::BirdReloaded { .. }
+        | Record::ExportAlert { .. }
+        | Record::TrafficFollowed(_) => {}
     }
 }
 
@@ -219,7 +229,96 @@ fn log_route(record: &Record) {
         | Record::Verdict { .. }
         | Record::Held { .. }
         | Record::ProbeChanged { .. }
-        | Record::Blind { .. } => {}
+        | Record::Blind { .. }
+        | Record::Bird { .. }
+        | Record::RouteFollowed(_)
+        | Record::BirdReloaded { .. }
+        | Record::ExportAlert { .. }
+        | Record::TrafficFollowed(_) => {}
+    }
+}
+
+fn log_closed_loop(record: &Record) {
+    match record {
+        Record::Bird { up: true, sentence } => tracing::info!("{sentence}"),
+        Record::Bird {
+            up: false,
+            sentence,
+        }
+        | Record::ExportAlert {
+            stands: true,
+            sentence,
+            ..
+        } => tracing::error!("{sentence}"),
+        Record::ExportAlert {
+            stands: false,
+            prefix,
+            alert,
+            ..
+        } => tracing::info!("{prefix} is no longer {}", alert.name()),
+        Record::RouteFollowed(RouteFollowed {
+            prefix,
+            level,
+            export_ns: Some(took),
+            sessions,
+            ..
+        }) => tracing::info!(
+            "{prefix} is {level} at all {} BGP sessions of BIRD, {:.3} ms after the kernel had it",
+            sessions.len(),
+            *took as f64 / 1e6
+        ),
+        Record::RouteFollowed(RouteFollowed {
+            prefix,
+            level,
+            export_ns: None,
+            ..
+        }) => tracing::warn!(
+            "{prefix} was not seen {level} at all BGP sessions before its level changed again"
+        ),
+        Record::BirdReloaded {
+            prefix,
+            protocol,
+            error: None,
+        } => tracing::warn!(
+            "BIRD has not learned the change of {prefix}: {protocol} was told to read its table again"
+        ),
+        Record::BirdReloaded {
+            prefix,
+            protocol,
+            error: Some(error),
+        } => tracing::error!(
+            "BIRD has not learned the change of {prefix}, and {protocol} cannot read its table again: {error}"
+        ),
+        Record::TrafficFollowed(traffic) => tracing::info!(
+            "clients of {} ({}): {}, {:.1} new connections a second, {:.1} before",
+            traffic.prefix,
+            traffic.level,
+            traffic.outcome,
+            traffic.after_per_second,
+            traffic.before_per_second
+        ),
+        Record::Started { .. }
+        | Record::Stopped { .. }
+        | Record::Attached { .. }
+        | Record::LockedOut { .. }
+        | Record::Ordered { .. }
+        | Record::Held { .. }
+        | Record::Blind { .. }
+        | Record::Armed { .. }
+        | Record::Deadline { .. }
+        | Record::Suspected { .. }
+        | Record::Cleared { .. }
+        | Record::Impaired { .. }
+        | Record::Verdict { .. }
+        | Record::ProbeChanged { .. }
+        | Record::RouteDiffers { .. }
+        | Record::Decision { .. }
+        | Record::RouteSet { .. }
+        | Record::RouteFailed { .. }
+        | Record::RouteConflict { .. }
+        | Record::RouteObserved { .. }
+        | Record::Reloaded { .. }
+        | Record::ReloadRefused { .. } => {}
     }
 }
 

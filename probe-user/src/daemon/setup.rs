@@ -8,7 +8,7 @@ use anyhow::Context;
 use probe_core::config::Mode;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use super::{Failure, RunOptions, lock::Lock, workshop::Workshop};
+use super::{Failure, RunOptions, closed_loop::ClosedLoop, lock::Lock, workshop::Workshop};
 use crate::{
     announce::{self, Announcer, Observation},
     config::{self, Attach, Interfaces, Settings},
@@ -33,6 +33,8 @@ pub struct Parts {
     pub announcer: Option<Arc<Announcer>>,
     /// What stands in the table.
     pub observations: Option<mpsc::Receiver<Observation>>,
+    /// What follows a change beyond the kernel.
+    pub closed_loop: ClosedLoop,
     /// The journal.
     pub journal: Journal,
     /// The control socket.
@@ -164,6 +166,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         Some((announcer, observations)) => (Some(Arc::new(announcer)), Some(observations)),
         None => (None, None),
     };
+    let closed_loop = ClosedLoop::start(&settings)?;
     let mut datapath = Datapath::load(&datapath_options(&settings, interfaces, trace))?;
     if trace {
         start_trace(&mut datapath)?;
@@ -174,6 +177,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         datapath,
         announcer,
         observations,
+        closed_loop,
         journal,
         control,
         http,

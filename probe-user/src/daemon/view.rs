@@ -22,10 +22,14 @@ use crate::{
     announce::{Announcer, conflict::Conflict},
     config::Settings,
     datapath::{Attachment, Datapath},
+    follow::{
+        BirdState, Finding, Followed, Picture,
+        traffic::{Moved, Outcome},
+    },
     metrics::{self, Model, Phase, Tally},
     status::{
-        AttachmentView, ConfigurationView, Document, History, PrefixView, RefusedView, SensorView,
-        ServiceView,
+        AttachmentView, BirdView, ConfigurationView, Document, ExportView, History, PrefixView,
+        RefusedView, SensorView, ServiceView,
     },
 };
 
@@ -54,7 +58,7 @@ struct Refused {
 }
 
 /// What the view is made of, apart from what it counted itself.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Sources<'a> {
     /// The core.
     pub engine: &'a Engine,
@@ -66,6 +70,8 @@ pub struct Sources<'a> {
     pub counters: &'a [Counters],
     /// Why journal records go to the log, if they do.
     pub journal_trouble: Option<&'a str>,
+    /// What is known of BIRD.
+    pub bird: Arc<Picture>,
 }
 
 impl View {
@@ -166,7 +172,7 @@ impl View {
         self.tally.decided(prefix, level, reason.cause);
         match (level, reason.first_failure) {
             (Level::Withdrawn, Some(first)) => {
-                self.tally.took(Phase::Decided, decided.since(first));
+                self.tally.took(level, Phase::Decided, decided.since(first));
             }
             (Level::Withdrawn, None) | (Level::Degraded | Level::Full, _) => {}
         }
@@ -174,9 +180,37 @@ impl View {
 
     /// Counts an acknowledged level change.
     pub fn count_set(&mut self, level: Level, took: Duration) {
-        match level {
-            Level::Withdrawn => self.tally.took(Phase::Kernel, took),
-            Level::Degraded | Level::Full => {}
+        self.tally.took(level, Phase::Kernel, took);
+    }
+
+    /// Counts what the closed loop found.
+    pub fn count_finding(&mut self, finding: &Finding) {
+        match finding {
+            Finding::Followed(Followed {
+                level,
+                learned,
+                exported,
+                ..
+            }) => {
+                for (phase, took) in [(Phase::Rib, learned), (Phase::Export, exported)] {
+                    if let Some(took) = took {
+                        self.tally.took(*level, phase, *took);
+                    }
+                }
+            }
+            Finding::Helped { .. } => self.tally.reloaded(),
+            Finding::BirdUp { .. } | Finding::BirdDown { .. } | Finding::Alert(_) => {}
+        }
+    }
+
+    /// Counts how soon clients followed a change.
+    pub fn count_moved(&mut self, moved: &Moved) {
+        match moved.outcome {
+            Outcome::Left | Outcome::Came => {
+                self.tally
+                    .took(moved.change.level, Phase::Traffic, moved.took);
+            }
+            Outcome::Stay | Outcome::TooFew | Outcome::Superseded => {}
         }
     }
 
@@ -200,11 +234,14 @@ impl View {
         self.history
             .push(now, services.iter().map(|service| service.totals).collect());
         self.remember_places(&attachments);
-        let health = match (&trouble, conflicts.first()) {
-            (Some(why), _) => Err(format!("the sensor is blind: {why}")),
-            (None, Some(conflict)) => Err(conflict.clone()),
-            (None, None) => Ok(()),
+        let bird = Arc::clone(&sources.bird);
+        let health = match (&trouble, conflicts.first(), first_trouble(&bird)) {
+            (Some(why), _, _) => Err(format!("the sensor is blind: {why}")),
+            (None, Some(trouble), _) | (None, None, Some(trouble)) => Err(trouble.clone()),
+            (None, None, None) => Ok(()),
         };
+        let frozen = sources.engine.orders().into_iter().find_map(frozen);
+        let journal_trouble = sources.journal_trouble.map(ToOwned::to_owned);
         self.publish_model(sources, &attachments, &services, &prefixes, health);
         let document = Document {
             uptime_seconds: now.since(self.started).as_secs_f64(),
@@ -212,8 +249,9 @@ impl View {
                 trouble,
                 attachments: attachments.iter().map(attachment_view).collect(),
             },
-            frozen: sources.engine.orders().into_iter().find_map(frozen),
-            journal_trouble: sources.journal_trouble.map(ToOwned::to_owned),
+            frozen,
+            journal_trouble,
+            bird: BirdView::of(&bird),
             configuration: ConfigurationView {
                 read_seconds_ago: now.since(self.read.0).as_secs_f64(),
                 refused: self.refused.as_ref().map(|refused| RefusedView {
@@ -225,7 +263,7 @@ impl View {
             conflicts,
             prefixes: prefixes
                 .iter()
-                .map(|status| prefix_view(status, &self.settings.core))
+                .map(|status| prefix_view(status, &self.settings.core, &bird))
                 .collect(),
             services: services
                 .iter()
@@ -247,7 +285,10 @@ impl View {
         health: Result<(), String>,
     ) {
         let Sources {
-            datapath, counters, ..
+            datapath,
+            counters,
+            bird,
+            ..
         } = sources;
         let latencies = datapath.latencies();
         let model = Model {
@@ -308,6 +349,7 @@ impl View {
                 })
                 .collect(),
             tally: self.tally.clone(),
+            bird,
         };
         self.models.send_replace(Arc::new(model));
     }
@@ -361,7 +403,7 @@ impl View {
     }
 }
 
-fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
+fn prefix_view(status: &PrefixStatus, core: &Config, bird: &Picture) -> PrefixView {
     let PrefixStatus {
         prefix,
         wanted,
@@ -383,6 +425,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         orders: orders.clone(),
         hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
         withdrawals: *withdrawals,
+        export: ExportView::of(bird.prefixes.get(prefix.0 as usize)),
         others: others.clone(),
         services: config.map_or_else(Vec::new, |config| {
             config
@@ -391,6 +434,17 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
                 .map(|service| service_name(*service, core))
                 .collect()
         }),
+    }
+}
+
+/// What is wrong beyond the kernel, if something is.
+fn first_trouble(bird: &Picture) -> Option<&String> {
+    match &bird.bird {
+        BirdState::Down { sentence } => Some(sentence),
+        BirdState::Unknown | BirdState::Up { .. } => bird
+            .prefixes
+            .iter()
+            .find_map(|prefix| prefix.alerts.values().next()),
     }
 }
 
@@ -434,6 +488,7 @@ fn empty_document(settings: &Settings) -> Document {
         },
         frozen: None,
         journal_trouble: None,
+        bird: BirdView::default(),
         configuration: ConfigurationView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),

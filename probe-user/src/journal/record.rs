@@ -1,6 +1,8 @@
 //! What the journal knows to tell. Ids of the core become the operator's names, and
 //! every duration is in nanoseconds.
 
+mod closed_loop;
+
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,7 +17,12 @@ use probe_core::{
 use serde::Serialize;
 
 use super::chain::Hash;
-use crate::announce::conflict::{Conflict, ConflictKind};
+use crate::{
+    announce::conflict::{Conflict, ConflictKind},
+    follow::AlertKind,
+};
+
+pub use closed_loop::{RouteFollowed, SessionRecord, TrafficFollowed};
 
 /// The names behind the core's ids.
 #[derive(Clone, Debug, Default)]
@@ -265,6 +272,38 @@ pub enum Record {
         /// All of it in words.
         sentence: String,
     },
+    /// BIRD began or ceased to answer.
+    Bird {
+        /// Whether it does.
+        up: bool,
+        /// In words.
+        sentence: String,
+    },
+    /// A change was followed through BIRD to its BGP sessions.
+    RouteFollowed(RouteFollowed),
+    /// BIRD had not learned a change and was told to read its kernel table again.
+    BirdReloaded {
+        /// Which prefix it had not as it should.
+        prefix: String,
+        /// Which of BIRD's protocols.
+        protocol: String,
+        /// Why it would not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// Something began to be wrong with a prefix beyond the kernel, or no longer is.
+    ExportAlert {
+        /// Which prefix.
+        prefix: String,
+        /// What kind of thing.
+        alert: AlertKind,
+        /// Whether it stands now.
+        stands: bool,
+        /// All of it in words.
+        sentence: String,
+    },
+    /// What clients did after a change.
+    TrafficFollowed(TrafficFollowed),
     /// Another configuration is in force.
     Reloaded {
         /// Who asked for it.

@@ -3,6 +3,7 @@
 //! The encoder appends the unit, and `_total` or `_info`, to a name by itself.
 
 mod applications;
+mod closed_loop;
 mod configuration;
 mod tcp;
 mod traffic;
@@ -26,7 +27,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::{Model, Phase, Service};
+use super::{Model, Service};
 
 /// Powers of two below the open end, and the open end.
 const BOUNDS: usize = (MAX_EXPONENT - MIN_EXPONENT) as usize + 2;
@@ -44,6 +45,7 @@ impl Collector for Model {
         self.encode_trials(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
         self.encode_quarrels(&mut encoder)?;
+        self.encode_closed_loop(&mut encoder)?;
         self.encode_sensor(&mut encoder)?;
         self.encode_configuration(&mut encoder)
     }
@@ -173,18 +175,6 @@ impl Model {
                 .filter_map(|(((prefix, _), count), guard)| {
                     Some(([("prefix", name(*prefix)?), ("guard", &**guard)], *count))
                 }),
-        )?;
-        histograms(
-            encoder,
-            "lapwing_withdraw_phase",
-            "How long the phases of a withdraw took: decided is from the first failed trial to \
-             the decision, kernel from there to the kernel's acknowledgement.",
-            Phase::ALL.map(|phase| {
-                (
-                    [("phase", phase.name())],
-                    &self.tally.phases[phase as usize],
-                )
-            }),
         )
     }
 
@@ -319,9 +309,14 @@ fn counters<'a, const N: usize, V: EncodeCounterValue>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
     for (labels, value) in samples {
-        family
-            .encode_family(&labels)?
-            .encode_counter::<NoLabelSet, V, f64>(&value, None)?;
+        // Braces around nothing are no label set.
+        if N == 0 {
+            family.encode_counter::<NoLabelSet, V, f64>(&value, None)?;
+        } else {
+            family
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, V, f64>(&value, None)?;
+        }
     }
     Ok(())
 }
@@ -335,7 +330,11 @@ fn gauges<'a, const N: usize, V: EncodeGaugeValue>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
     for (labels, value) in samples {
-        family.encode_family(&labels)?.encode_gauge(&value)?;
+        if N == 0 {
+            family.encode_gauge(&value)?;
+        } else {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
     }
     Ok(())
 }

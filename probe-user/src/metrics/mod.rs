@@ -27,7 +27,7 @@ use probe_core::{
 };
 use prometheus_client::{encoding::text, registry::Registry};
 
-use crate::announce::conflict::ConflictKind;
+use crate::{announce::conflict::ConflictKind, follow::Picture};
 
 /// Everything that one scrape shows.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct Model {
     pub programs: Vec<Program>,
     /// What the daemon counted itself.
     pub tally: Tally,
+    /// What is known of BIRD; nothing of what nobody needs to know.
+    pub bird: Arc<Picture>,
 }
 
 impl Model {
@@ -68,6 +70,7 @@ impl Model {
             skips: [0; Skip::COUNT],
             programs: Vec::new(),
             tally: Tally::default(),
+            bird: Arc::default(),
         }
     }
 }
@@ -140,20 +143,35 @@ pub enum Phase {
     Decided = 0,
     /// From the decision to the kernel's acknowledgement.
     Kernel = 1,
+    /// From there until BIRD's table says so.
+    Rib = 2,
+    /// ... until all BGP sessions do.
+    Export = 3,
+    /// ... until clients follow.
+    Traffic = 4,
 }
 
 impl Phase {
     /// How many phases there are.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 5;
 
     /// All of them, in order of time.
-    pub const ALL: [Self; Self::COUNT] = [Self::Decided, Self::Kernel];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Decided,
+        Self::Kernel,
+        Self::Rib,
+        Self::Export,
+        Self::Traffic,
+    ];
 
     /// The name used in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Decided => "decided",
             Self::Kernel => "kernel",
+            Self::Rib => "rib",
+            Self::Export => "export",
+            Self::Traffic => "traffic",
         }
     }
 }
@@ -165,7 +183,9 @@ pub struct Tally {
     holds: BTreeMap<(PrefixId, Guard), u64>,
     route_differences: BTreeMap<PrefixId, u64>,
     route_conflicts: BTreeMap<(PrefixId, ConflictKind), u32>,
-    phases: [Histogram; Phase::COUNT],
+    withdraws: [Histogram; Phase::COUNT],
+    announces: [Histogram; Phase::COUNT],
+    bird_reloads: u64,
 }
 
 impl Tally {
@@ -195,6 +215,11 @@ impl Tally {
         *standing = standing.saturating_sub(1);
     }
 
+    /// BIRD was told to read its kernel table again.
+    pub fn reloaded(&mut self) {
+        self.bird_reloads += 1;
+    }
+
     /// The prefixes have other numbers. What was counted of one that is gone is forgotten.
     pub fn renumber(&mut self, numbers: &Renumbering) {
         fn keys<K: Ord, V>(counts: &mut BTreeMap<K, V>, number: impl Fn(K) -> Option<K>) {
@@ -216,10 +241,14 @@ impl Tally {
         });
     }
 
-    /// A phase of a withdraw took so long.
-    pub fn took(&mut self, phase: Phase, duration: Duration) {
+    /// A phase of the change to a level took so long.
+    pub fn took(&mut self, level: Level, phase: Phase, duration: Duration) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let histogram = &mut self.phases[phase as usize];
+        let histograms = match level {
+            Level::Withdrawn => &mut self.withdraws,
+            Level::Degraded | Level::Full => &mut self.announces,
+        };
+        let histogram = &mut histograms[phase as usize];
         histogram.sum_ns = histogram.sum_ns.saturating_add(ns);
         histogram.buckets[latency::bucket(ns)] += 1;
     }

@@ -9,6 +9,7 @@ use probe_core::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::follow::{AlertKind, BirdState, PrefixPicture, SessionPicture};
 
 const REFUSED: Configuration = Configuration {
     successful: false,
@@ -114,7 +115,7 @@ fn model() -> Model {
         run_time: Duration::from_millis(50),
     });
     model.configuration = REFUSED;
-    model.tally = tally();
+    (model.tally, model.bird) = (tally(), Arc::new(picture()));
     model
 }
 
@@ -133,9 +134,38 @@ fn tally() -> Tally {
         tally.conflict_began(PrefixId(prefix), kind);
     }
     tally.conflict_ended(PrefixId(1), ConflictKind::Blocked);
-    tally.took(Phase::Decided, Duration::from_millis(12));
-    tally.took(Phase::Kernel, Duration::from_micros(80));
+    let withdrawn = Level::Withdrawn;
+    tally.took(withdrawn, Phase::Decided, Duration::from_millis(12));
+    tally.took(withdrawn, Phase::Kernel, Duration::from_micros(80));
+    tally.took(withdrawn, Phase::Export, Duration::from_millis(3));
+    tally.took(Level::Full, Phase::Rib, Duration::from_millis(2));
+    tally.reloaded();
     tally
+}
+
+/// BIRD with one session, and the second of two prefixes in trouble.
+fn picture() -> Picture {
+    let prefix = |verified, alerts: &[AlertKind]| PrefixPicture {
+        verified: Some(verified),
+        alerts: alerts
+            .iter()
+            .map(|alert| (*alert, "words".to_owned()))
+            .collect(),
+        ..PrefixPicture::default()
+    };
+    Picture {
+        bird: BirdState::Up {
+            version: "2.0.12".to_owned(),
+        },
+        sessions: vec![SessionPicture {
+            name: "up4".to_owned(),
+            neighbor: None,
+            established: true,
+            last_error: None,
+        }],
+        prefixes: vec![prefix(true, &[]), prefix(false, &[AlertKind::Covered])],
+        ..Picture::default()
+    }
 }
 
 /// One sample line: name, labels, value.
@@ -344,6 +374,33 @@ fn every_value_of_the_model_is_where_it_belongs() {
             1.0,
         ),
         (
+            "lapwing_withdraw_phase_seconds_sum",
+            &[("phase", "export")],
+            0.003,
+        ),
+        (
+            "lapwing_announce_phase_seconds_count",
+            &[("phase", "rib")],
+            1.0,
+        ),
+        ("lapwing_bird_reloads_total", &[], 1.0),
+        ("lapwing_bird_up", &[], 1.0),
+        (
+            "lapwing_bird_session_established",
+            &[("session", "up4")],
+            1.0,
+        ),
+        (
+            "lapwing_export_verified",
+            &[("prefix", "192.0.2.0/24")],
+            1.0,
+        ),
+        (
+            "lapwing_export_alerts",
+            &[("prefix", "2001:db8::/32"), ("alert", "covered")],
+            1.0,
+        ),
+        (
             "lapwing_sensor_attached",
             &[
                 ("interface", "eth0"),
@@ -400,6 +457,7 @@ fn labels_are_names_of_ours_and_bounded() {
         "direction",
         "guard",
         "hook",
+        "alert",
         "interface",
         "kind",
         "le",
@@ -410,6 +468,7 @@ fn labels_are_names_of_ours_and_bounded() {
         "program",
         "reason",
         "service",
+        "session",
         "state",
         "version",
     ]
@@ -523,6 +582,8 @@ fn an_empty_model_is_valid_too() {
             || name.starts_with("lapwing_config")
             || name.starts_with("lapwing_skipped")
             || name.starts_with("lapwing_withdraw_phase")
+            || name.starts_with("lapwing_announce_phase")
+            || name == "lapwing_bird_reloads_total"
     }));
 }
 
@@ -577,7 +638,9 @@ proptest! {
     fn a_latency_lies_below_its_bound_and_not_below_the_one_before(ns: u64, shift in 0u32..64) {
         let duration = Duration::from_nanos(ns >> shift);
         let mut model = Model::new(0);
-        model.tally.took(Phase::Kernel, duration);
+        model
+            .tally
+            .took(Level::Withdrawn, Phase::Kernel, duration);
         let samples = parse(&encode(Arc::new(model)));
         let buckets: Vec<(f64, f64)> = samples
             .iter()

@@ -98,6 +98,16 @@ impl Bird {
         self.process.signal(Signal::SIGKILL)
     }
 
+    /// Stops it where it is, as a hang would.
+    pub fn hang(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Ends [`hang`](Self::hang).
+    pub fn go_on(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
     /// Has it take another configuration.
     pub fn configure(&self, node: &Namespace, config: &str) -> Result<()> {
         node.write(CONFIG, config)?;

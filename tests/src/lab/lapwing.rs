@@ -81,6 +81,8 @@ pub struct Settings {
     pub grey_patience: Duration,
     /// The services of each family's prefix, as tables of the configuration.
     pub services: fn(Family) -> String,
+    /// The socket at which BIRD is asked; none for the usual one, where nobody is.
+    pub bird_socket: Option<&'static str>,
 }
 
 impl Settings {
@@ -97,6 +99,7 @@ impl Settings {
             arm_after: 200,
             grey_patience: Duration::from_secs(5),
             services: web,
+            bird_socket: None,
         }
     }
 
@@ -124,7 +127,7 @@ on_exit = "{}"
 
 [route]
 table = {TABLE}
-
+{}
 [detect]
 profile = "{}"
 deadline = "{}ms"
@@ -138,6 +141,8 @@ hold_max = "{}ms"
 "#,
             self.mode,
             self.on_exit,
+            self.bird_socket
+                .map_or_else(String::new, |path| format!("bird_socket = \"{path}\"\n")),
             self.profile,
             self.deadline.as_millis(),
             self.arm_after,

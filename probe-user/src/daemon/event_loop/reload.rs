@@ -3,7 +3,10 @@
 //! What can fail comes first and is the kernel side alone. Level changes that are under
 //! way are waited for, so that none of them reaches a prefix that is no longer ours.
 
-use probe_core::{Input, Level, Renumbering, config::Mode};
+use probe_core::{
+    Input, Level, Renumbering,
+    config::{Mode, PrefixId},
+};
 
 use super::{Daemon, Pace};
 use crate::{
@@ -112,6 +115,12 @@ impl Daemon {
                 }
             }
         }
+        let prefixes = self.engine.prefixes();
+        let standing: Vec<(PrefixId, Level)> = prefixes
+            .iter()
+            .filter_map(|status| Some((status.prefix, status.observed?)))
+            .collect();
+        self.closed_loop.reconfigure(&self.settings, &standing);
         let services = &self.settings.core.services;
         self.reader
             .set_pace(Pace::new(services, &self.settings.measure.deadlines));

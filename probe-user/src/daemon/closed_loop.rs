@@ -1,0 +1,207 @@
+//! The daemon's end of the closed loop: hands every change to the follower, hears what
+//! it found, and watches the clients itself, since it has the counters.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use ipnet::IpNet;
+use probe_common::counters::Counters;
+use probe_core::{
+    Level, Timestamp,
+    config::{Application, PrefixId, Protocol, Service, ServiceId},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    config::{Route, Settings},
+    follow::{
+        AlertKind, Change, Finding, Follower, Numbers, Options, Picture, Told,
+        traffic::{News, Traffic},
+    },
+};
+
+/// What follows a change, and those it is told by.
+pub struct ClosedLoop {
+    follower: Option<Follower>,
+    findings: Option<mpsc::Receiver<Finding>>,
+    picture: Option<watch::Receiver<Arc<Picture>>>,
+    /// What the follower had no room for: the newest of each prefix.
+    late: BTreeMap<PrefixId, Told>,
+    traffic: Vec<Traffic>,
+    /// The services of each prefix.
+    services: Vec<Vec<ServiceId>>,
+    /// What it was started with.
+    asked: (Vec<IpNet>, Route),
+}
+
+impl ClosedLoop {
+    /// Starts the follower, if there is a prefix to follow.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let Route {
+            table,
+            protocol_full,
+            protocol_degraded,
+            bird_socket,
+        } = &settings.route;
+        let prefixes = &settings.core.prefixes;
+        let started = (!prefixes.is_empty())
+            .then(|| {
+                Follower::start(Options {
+                    socket: bird_socket
+                        .clone()
+                        .unwrap_or_else(|| PathBuf::from(Route::USUAL_BIRD_SOCKET)),
+                    named: bird_socket.is_some(),
+                    numbers: Numbers {
+                        table: *table,
+                        full: *protocol_full,
+                        degraded: *protocol_degraded,
+                    },
+                    prefixes: prefixes.iter().map(|prefix| prefix.prefix).collect(),
+                })
+            })
+            .transpose()
+            .context("cannot start the thread that asks BIRD")?;
+        let (follower, findings) = started.unzip();
+        Ok(Self {
+            picture: follower.as_ref().map(Follower::picture),
+            follower,
+            findings,
+            late: BTreeMap::new(),
+            traffic: (0..)
+                .map(PrefixId)
+                .zip(prefixes)
+                .map(|(id, prefix)| Traffic::new(id, prefix.prefix.to_string()))
+                .collect(),
+            services: services_of(settings),
+            asked: asked(settings),
+        })
+    }
+
+    /// Another configuration is in force, and these are the levels that stand in the
+    /// table now. With other prefixes, or another socket, it starts anew: what an
+    /// earlier follower still has to say is about other numbers.
+    pub fn reconfigure(&mut self, settings: &Settings, standing: &[(PrefixId, Level)]) {
+        if self.asked == asked(settings) {
+            self.services = services_of(settings);
+            return;
+        }
+        match Self::start(settings) {
+            Ok(started) => *self = started,
+            Err(error) => {
+                tracing::error!("{error:#}: changes are not followed until a restart");
+                self.follower = None;
+                self.findings = None;
+                self.picture = None;
+                self.traffic.clear();
+            }
+        }
+        for (prefix, level) in standing {
+            self.stands(*prefix, *level);
+        }
+    }
+
+    /// What the follower finds next. Never ready without one.
+    pub async fn next(&mut self) -> Option<Finding> {
+        match &mut self.findings {
+            Some(findings) => findings.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The kernel's table was seen to say so.
+    pub fn stands(&mut self, prefix: PrefixId, level: Level) {
+        self.tell(Told::Stands(prefix, level));
+    }
+
+    /// The kernel acknowledged a change of ours. What was still told of the one
+    /// before it.
+    pub fn ordered(&mut self, change: Change) -> News {
+        self.tell(Told::Ordered(change));
+        self.traffic
+            .get_mut(change.prefix.0 as usize)
+            .map_or_else(News::default, |traffic| traffic.changed(change))
+    }
+
+    fn tell(&mut self, told: Told) {
+        let Some(follower) = &self.follower else {
+            return;
+        };
+        // Behind one that waits, a newer one waits, too.
+        let waits = self.late.contains_key(&told.prefix());
+        let refused = if waits {
+            Some(told)
+        } else {
+            follower.tell(told).err()
+        };
+        if let Some(told) = refused {
+            self.late.insert(told.prefix(), told);
+        }
+    }
+
+    /// Takes in the services' counters, once a second.
+    pub fn every_second(
+        &mut self,
+        now: Timestamp,
+        services: &[Service],
+        counters: &[Counters],
+    ) -> Vec<News> {
+        for (_, told) in std::mem::take(&mut self.late) {
+            self.tell(told);
+        }
+        self.traffic
+            .iter_mut()
+            .zip(&self.services)
+            .map(|(traffic, ids)| {
+                let arrived = ids.iter().map(|id| {
+                    let index = id.0 as usize;
+                    let service = services.get(index).zip(counters.get(index));
+                    service.map_or(0, |(service, counters)| arrivals(service, counters))
+                });
+                traffic.push(now, arrived.sum())
+            })
+            .filter(|news| *news != News::default())
+            .collect()
+    }
+
+    /// What is known of BIRD, and of the clients of withdrawn prefixes.
+    pub fn picture(&self) -> Arc<Picture> {
+        let Some(picture) = &self.picture else {
+            return Arc::default();
+        };
+        let picture = Arc::clone(&picture.borrow());
+        if self.traffic.iter().all(|traffic| traffic.stays().is_none()) {
+            return picture;
+        }
+        let mut picture = Picture::clone(&picture);
+        for (prefix, traffic) in picture.prefixes.iter_mut().zip(&self.traffic) {
+            if let Some(sentence) = traffic.stays() {
+                prefix
+                    .alerts
+                    .insert(AlertKind::TrafficStays, sentence.to_owned());
+            }
+        }
+        Arc::new(picture)
+    }
+}
+
+/// What decides whether a follower can go on under another configuration.
+fn asked(settings: &Settings) -> (Vec<IpNet>, Route) {
+    let prefixes = settings.core.prefixes.iter();
+    let prefixes = prefixes.map(|prefix| prefix.prefix).collect();
+    (prefixes, settings.route.clone())
+}
+
+fn services_of(settings: &Settings) -> Vec<Vec<ServiceId>> {
+    let prefixes = settings.core.prefixes.iter();
+    prefixes.map(|prefix| prefix.services.clone()).collect()
+}
+
+/// What clients began, as far as the service's protocol shows it.
+fn arrivals(service: &Service, counters: &Counters) -> u64 {
+    match (service.endpoint.protocol, service.application) {
+        (Protocol::Tcp, _) => counters.syn.saturating_sub(counters.syn_retransmissions),
+        (Protocol::Udp, Application::Dns) => counters.dns_queries,
+        (Protocol::Udp, Application::Quic) => counters.quic_initials_in,
+        (Protocol::Udp, Application::Any | Application::Http) => counters.packets_in,
+    }
+}
