@@ -17,6 +17,7 @@ use lapwing_tests::lab::{
     load::Plan,
     topology::{Family, Lab, Site},
     wait_until,
+    withdrawal::Sample,
 };
 use serde_json::Value;
 
@@ -464,6 +465,50 @@ fn level_in_bird_is_verified_in_both_forms() -> Result<()> {
         });
         heard.wait_for_all(changes.as_flattened(), SOON)?;
         wait_verified(&lab, &daemon, Some(true))?;
+    }
+    Ok(())
+}
+
+/// Changes the level of both prefixes back and forth, and returns the milliseconds of a
+/// phase that the journal's records of `event` tell.
+fn changes(lab: &Lab, daemon: &mut Lapwing, event: &str, phase: &str) -> Result<Sample> {
+    let mut took = Vec::new();
+    for level in ["withdrawn", "full"].repeat(10) {
+        pin(lab, level)?;
+        let records = wait_both(daemon, SOON, |record| {
+            record.event() == event && record.text("level") == level
+        })?;
+        let times = records.iter().filter_map(|record| record.0[phase].as_f64());
+        took.extend(times.map(|nanoseconds| nanoseconds / 1e6));
+    }
+    Ok(Sample::new(took))
+}
+
+#[test]
+fn following_holds_no_decision_up() -> Result<()> {
+    let lab = Lab::start()?;
+    for (what, settings) in [("alone", Settings::new()), ("followed", settings())] {
+        let mut daemon = lab.fra1.lapwing(&settings)?;
+        lab.wait_announced(Site::Fra1)?;
+        let kernel = changes(&lab, &mut daemon, "route_set", "took_ns")?;
+        println!(
+            "{what}: ms from the decision to the kernel: median {:.2}, max {:.2}, n = {}",
+            kernel.median(),
+            kernel.max(),
+            kernel.len()
+        );
+        ensure!(kernel.median() < 20.0, "{kernel:?}");
+        if settings.bird_socket.is_some() {
+            let export = changes(&lab, &mut daemon, "route_followed", "export_ns")?;
+            println!(
+                "from the kernel to the verified export: median {:.2}, max {:.2}, n = {}",
+                export.median(),
+                export.max(),
+                export.len()
+            );
+            ensure!(export.median() < 50.0, "{export:?}");
+        }
+        daemon.kill()?;
     }
     Ok(())
 }
