@@ -85,6 +85,9 @@ enum Command {
     Drain {
         #[command(flatten)]
         what: Target,
+        /// Even where nobody else announces the prefix.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         how: Directive,
     },
@@ -278,12 +281,14 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let path = control.unwrap_or_else(|| config::Daemon::default().control);
             status(&path, json)
         }
-        Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how),
-        Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into()),
-        Command::Drain { what, how } => order(Verb::Drain, Some(&what), None, &how),
-        Command::Undrain { what, whom } => order(Verb::Undrain, Some(&what), None, &whom.into()),
-        Command::Freeze { how } => order(Verb::Freeze, None, None, &how),
-        Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
+        Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how, false),
+        Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into(), false),
+        Command::Drain { what, force, how } => order(Verb::Drain, Some(&what), None, &how, force),
+        Command::Undrain { what, whom } => {
+            order(Verb::Undrain, Some(&what), None, &whom.into(), false)
+        }
+        Command::Freeze { how } => order(Verb::Freeze, None, None, &how, false),
+        Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into(), false),
         Command::Check { file } => print(&check::check(&file)?),
         Command::Replay(asked) => replay(&asked),
         Command::Simulate(asked) => simulation::simulate(&asked),
@@ -318,6 +323,7 @@ fn order(
     what: Option<&Target>,
     level: Option<Level>,
     how: &Directive,
+    force: bool,
 ) -> Result<(), Failure> {
     let default = || config::Daemon::default().control;
     let path = how.whom.control.clone().unwrap_or_else(default);
@@ -330,6 +336,7 @@ fn order(
         level,
         time: how.time,
         reason: how.reason.clone(),
+        force,
     };
     let done = control::order(&path, &request).map_err(anyhow::Error::from)?;
     print(&(done + "\n"))

@@ -20,15 +20,17 @@ mod schema;
 mod section;
 mod texts;
 mod value;
+mod witness;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use probe_core::config::{Classify, Config, Guards, Mode, Recover};
 
-use crate::{datapath::Measure, probe::NoRoots};
+use crate::{announce::witness::Witness, datapath::Measure, probe::NoRoots};
 
 pub use prefixes::usual_application;
 pub use probes::default_probe;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub detect: probe_core::config::Detect,
     /// So many probes of all services run at once.
     pub max_probes: usize,
+    /// Who else announces the prefixes.
+    pub witnesses: Vec<Witness>,
     /// What the core decides by. Without prefixes it has no services either; they
     /// are then found on the host.
     pub core: Config,
@@ -73,6 +77,8 @@ pub struct Daemon {
     pub pin_dir: PathBuf,
     /// What happens to the routes when the daemon is asked to stop.
     pub on_exit: OnExit,
+    /// Whether this host, and no other of all, may withdraw without waiting for others.
+    pub goes_first: bool,
 }
 
 /// How the hooks are attached.
@@ -107,7 +113,7 @@ pub enum OnExit {
 }
 
 /// Where routes are set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The kernel table that BIRD learns from.
     pub table: u32,
@@ -115,6 +121,10 @@ pub struct Route {
     pub protocol_full: u8,
     /// The route protocol number that means "degraded".
     pub protocol_degraded: u8,
+    /// BIRD's control socket.
+    pub bird_socket: PathBuf,
+    /// How long a host waits between degrading and withdrawing, so that others hear it.
+    pub witness_round: Duration,
 }
 
 impl Settings {
@@ -168,6 +178,7 @@ impl Settings {
             measure: Measure::default(),
             detect: schema::DETECT,
             max_probes: schema::MAX_PROBES,
+            witnesses: Vec::new(),
             core: Config {
                 mode: Mode::Observe,
                 false_alarm_period: schema::FALSE_ALARM_PERIOD,
@@ -198,6 +209,7 @@ impl Default for Daemon {
             state_dir: PathBuf::from("/var/lib/lapwing"),
             pin_dir: PathBuf::from("/sys/fs/bpf/lapwing"),
             on_exit: OnExit::Keep,
+            goes_first: false,
         }
     }
 }
@@ -208,6 +220,8 @@ impl Default for Route {
             table: 4242,
             protocol_full: 201,
             protocol_degraded: 202,
+            bird_socket: PathBuf::from("/run/bird/bird.ctl"),
+            witness_round: witness::ROUND,
         }
     }
 }

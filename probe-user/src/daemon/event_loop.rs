@@ -19,6 +19,7 @@ use super::{
     act::Actor,
     alarm::Alarm,
     conflicts::Conflicts,
+    heard::Hearsay,
     launch::Launcher,
     lock::Lock,
     log,
@@ -57,6 +58,7 @@ enum Occurrence {
     Done(Done),
     Observed(Observation),
     Conflicts,
+    Heard,
     Signal(Received),
 }
 
@@ -66,6 +68,7 @@ pub struct Daemon {
     datapath: Datapath,
     observations: Option<mpsc::Receiver<Observation>>,
     conflicts: Conflicts,
+    hearsay: Hearsay,
     journal: Journal,
     engine: Engine,
     actor: Actor,
@@ -90,6 +93,7 @@ impl Daemon {
             mut datapath,
             announcer,
             observations,
+            news,
             journal,
             control,
             http,
@@ -138,6 +142,7 @@ impl Daemon {
             datapath,
             observations,
             conflicts,
+            hearsay: Hearsay::new(news),
             journal,
             engine,
             actor,
@@ -178,6 +183,7 @@ impl Daemon {
                 Some(asked) = self.asked.recv() => Occurrence::Asked(asked),
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
+                () = self.hearsay.changed() => Occurrence::Heard,
                 rung = bell.rung() => {
                     rung.context("the kernel side's bell failed")?;
                     Occurrence::Bell
@@ -191,6 +197,7 @@ impl Daemon {
                 Occurrence::Alarm => {}
                 Occurrence::Asked(asked) => self.ordered(asked),
                 Occurrence::Bell => self.reader.rung(),
+                Occurrence::Heard => self.hear(),
                 Occurrence::Done(done) => self.finish(done),
                 Occurrence::Observed(observation) => self.observe(observation),
                 Occurrence::Conflicts => {
@@ -294,6 +301,14 @@ impl Daemon {
         }
     }
 
+    /// Tells the core who else announces, where that is new.
+    fn hear(&mut self) {
+        let now = datapath::now();
+        for input in self.hearsay.inputs(now) {
+            self.engine.handle(input, now);
+        }
+    }
+
     fn observe(&mut self, observation: Observation) {
         let Observation {
             prefix,
@@ -317,6 +332,7 @@ impl Daemon {
     /// Everything that is not on the way of a decision.
     fn every_second(&mut self, now: Timestamp) {
         self.look_after_hooks();
+        self.hear();
         self.journal.retry();
         self.keeper.look(&self.engine, &self.datapath, now);
         self.learn_deadlines(now);

@@ -6,11 +6,17 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use probe_core::config::Mode;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use super::{Failure, RunOptions, lock::Lock, workshop::Workshop};
 use crate::{
-    announce::{self, Announcer, Observation},
+    announce::{
+        self, Announcer, Observation,
+        witness::{self, News},
+    },
     config::{Attach, Interfaces, Settings},
     control::Control,
     datapath::{self, Datapath},
@@ -36,6 +42,8 @@ pub struct Parts {
     pub announcer: Option<Arc<Announcer>>,
     /// What stands in the table.
     pub observations: Option<mpsc::Receiver<Observation>>,
+    /// Who else announces the prefixes; none without witnesses.
+    pub news: Option<watch::Receiver<Arc<News>>>,
     /// The journal.
     pub journal: Journal,
     /// The control socket.
@@ -146,6 +154,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         &daemon.host,
     );
     let (announcer, observations) = start_announcer(&settings).await?;
+    let news = start_witness(&settings)?;
     let mut datapath = Datapath::load(&datapath_options(&settings, interfaces, trace))?;
     if trace {
         start_trace(&mut datapath)?;
@@ -156,6 +165,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         datapath,
         announcer,
         observations,
+        news,
         journal,
         control,
         http,
@@ -190,6 +200,20 @@ async fn start_announcer(
         Mode::Enforce => {}
     }
     Ok((Some(Arc::new(announcer)), Some(observations)))
+}
+
+fn start_witness(settings: &Settings) -> anyhow::Result<Option<watch::Receiver<Arc<News>>>> {
+    if settings.witnesses.is_empty() || settings.core.prefixes.is_empty() {
+        return Ok(None);
+    }
+    let prefixes = settings.core.prefixes.iter();
+    let options = witness::Options {
+        bird_socket: settings.route.bird_socket.clone(),
+        witnesses: settings.witnesses.clone(),
+        prefixes: prefixes.map(|prefix| prefix.prefix).collect(),
+    };
+    let news = witness::listen(options).context("cannot start a thread for the witnesses")?;
+    Ok(Some(news))
 }
 
 /// Passes the kernel side's own log on to ours.

@@ -7,7 +7,7 @@ use probe_common::{ABI_VERSION, counters::Counters};
 use probe_core::{
     Engine, Level, Reason, Timestamp,
     command::Event,
-    config::{Config, Endpoint, PrefixId, ServiceId},
+    config::{Config, Endpoint, LastSite, PrefixId, ServiceId},
     input::{Directive, Order, Sensor},
     status::{PrefixStatus, ServiceStatus},
 };
@@ -322,6 +322,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config) -> PrefixView {
         hold_left_seconds: hold_left.map(|left| left.as_secs_f64()),
         withdrawals: *withdrawals,
         others: others.clone(),
+        last_site: config.map_or(LastSite::Unwitnessed, |config| config.last_site),
         services: config.map_or_else(Vec::new, |config| {
             config
                 .services
