@@ -349,6 +349,10 @@ pub struct Reason {
     pub failed_services: Vec<ServiceId>,
     /// A sample of the failing flows, if one was taken.
     pub evidence: Option<Sample>,
+    /// The guards that were asked and did not hold it. None are asked of a raise or an
+    /// order.
+    #[serde(default)]
+    pub guards: Vec<Guard>,
     /// What the operator said, if it is an order.
     pub order: Option<Directive>,
     /// Who else announced the prefix, where that was asked.

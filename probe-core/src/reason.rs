@@ -202,6 +202,7 @@ mod tests {
             stood: Duration::ZERO,
             failed_services: vec![],
             evidence: None,
+            guards: vec![],
             order: None,
             others: vec![Other {
                 site: "ams1".into(),

@@ -74,9 +74,11 @@ fn levels(world: &World) -> Vec<(Level, Duration)> {
 #[test]
 fn what_is_heard_decides_what_a_dead_service_leads_to() {
     use Level::{Degraded, Full, Withdrawn};
+
+    type Case = (&'static str, bool, Vec<Other>, (Vec<Level>, Option<Guard>));
+
     let held = |guard| (vec![Degraded], Some(guard));
     let waits = || (vec![Degraded, Withdrawn], None);
-    type Case = (&'static str, bool, Vec<Other>, (Vec<Level>, Option<Guard>));
     let cases: Vec<Case> = vec![
         (
             "another site is full",
@@ -163,6 +165,12 @@ fn what_is_heard_decides_what_a_dead_service_leads_to() {
         }
         let (.., reason) = world.levels_set().pop().unwrap();
         assert_eq!(reason.others, others, "{description}");
+        assert_eq!(
+            reason.guards.contains(&Guard::LastSite),
+            guard.is_none(),
+            "{description}: passed {:?}",
+            reason.guards
+        );
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     config::{Attach, Error, Interfaces, OnExit, Settings},
     datapath::Measure,
     discover::interface_exists,
+    journal::{self, record},
     probe::Prober,
 };
 
@@ -26,6 +27,7 @@ pub fn check(path: &Path) -> Result<String, Error> {
 pub fn summary(settings: &Settings) -> String {
     let Settings {
         daemon,
+        journal: past,
         route,
         measure,
         detect: _,
@@ -81,6 +83,12 @@ pub fn summary(settings: &Settings) -> String {
     lines.extend(measure_words(measure));
     lines.push(format!("at most {max_probes} probes at once"));
     lines.push(format!(
+        "journal {}: a file of {} KiB becomes an old one, of which {} are kept",
+        daemon.state_dir.join(journal::FILE).display(),
+        past.rotate_at >> 10,
+        past.keep
+    ));
+    lines.push(format!(
         "routes in table {}, protocol {} full, {} degraded; {} on exit",
         route.table,
         route.protocol_full,
@@ -90,6 +98,7 @@ pub fn summary(settings: &Settings) -> String {
             OnExit::Withdraw => "withdrawn",
         }
     ));
+    lines.push(format!("decides by {}", record::config_hash(core)));
     lines.join("\n") + "\n"
 }
 

@@ -1,5 +1,7 @@
 //! The command line: arguments flow in, an exit code flows out.
 
+mod explain;
+mod journal;
 mod simulation;
 
 use std::{
@@ -117,6 +119,12 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Check or sum up the journal.
+    #[command(subcommand)]
+    Journal(journal::Asked),
+    /// Tell why a prefix was withdrawn, degraded or announced, or why not.
+    #[command(after_help = explain::HELP)]
+    Explain(explain::Explain),
     /// Measure a capture file as if its packets came now: what would have been counted.
     #[command(after_help = REPLAY_HELP)]
     Replay(Replay),
@@ -249,14 +257,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Runtime(error)) => {
-            eprintln!("error: {}", explain(&error));
+            eprintln!("error: {}", causes(&error));
             ExitCode::from(1)
         }
+        Err(Failure::Found) => ExitCode::from(3),
     }
 }
 
 /// The error and its causes; a cause that is told already is not told again.
-fn explain(error: &anyhow::Error) -> String {
+fn causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -290,6 +299,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Freeze { how } => order(Verb::Freeze, None, None, &how, false),
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into(), false),
         Command::Check { file } => print(&check::check(&file)?),
+        Command::Journal(asked) => journal::journal(&asked),
+        Command::Explain(asked) => explain::explain(&asked),
         Command::Replay(asked) => replay(&asked),
         Command::Simulate(asked) => simulation::simulate(&asked),
         Command::Attach { setup } => {
@@ -401,9 +412,9 @@ mod tests {
             path: "x".into(),
             source: inner,
         });
-        assert_eq!(explain(&told).matches("no route to host").count(), 1);
+        assert_eq!(causes(&told).matches("no route to host").count(), 1);
         let untold = anyhow::Error::new(std::io::Error::other("no memory")).context("cannot start");
-        assert_eq!(explain(&untold), "cannot start: no memory");
+        assert_eq!(causes(&untold), "cannot start: no memory");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! The whole text is read before anything is judged, so that an operator sees all
 //! mistakes at once and nothing runs on half a configuration.
 
+mod journal;
 mod measure;
 mod network;
 mod prefixes;
@@ -30,7 +31,9 @@ use std::{
 
 use probe_core::config::{Classify, Config, Guards, Mode, Recover};
 
-use crate::{announce::witness::Witness, datapath::Measure, probe::NoRoots};
+use crate::{
+    announce::witness::Witness, datapath::Measure, journal::Options as Journal, probe::NoRoots,
+};
 
 pub use prefixes::usual_application;
 pub use probes::default_probe;
@@ -41,6 +44,8 @@ pub use report::{Finding, Report};
 pub struct Settings {
     /// How the daemon itself runs.
     pub daemon: Daemon,
+    /// How much of the past the journal keeps.
+    pub journal: Journal,
     /// Where routes are set.
     pub route: Route,
     /// How it is measured.
@@ -174,6 +179,7 @@ impl Settings {
     pub fn without_file() -> Self {
         Self {
             daemon: Daemon::default(),
+            journal: Journal::default(),
             route: Route::default(),
             measure: Measure::default(),
             detect: schema::DETECT,

@@ -59,6 +59,8 @@ pub enum Failure {
     Mistake(String),
     /// The world's.
     Runtime(anyhow::Error),
+    /// None of the command's: it has told what it looked for, and that is not well.
+    Found,
 }
 
 impl From<anyhow::Error> for Failure {

@@ -1,42 +1,73 @@
-//! The journal: what happened and why, one JSON object per line, for ever.
+//! The journal: what happened and why, one JSON object per line, each with the hash of
+//! the one before.
 //!
 //! ```text
-//! record ─▶ line ─▶ write(2) into the page cache ─▶ sync thread ─▶ fdatasync
-//!              └ fails ─▶ log (whole record) + backlog ─▶ tried again
+//! record ─▶ number ─▶ backlog ─▶ line with hash ─▶ write(2) into the page cache
+//!                        │                             ├─▶ sync thread ─▶ fdatasync
+//!                        └ fails: log (whole record),  └─▶ too long: rotation thread
+//!                          stays, tried again
 //! ```
 //!
 //! A record survives the death of this process as soon as [`Journal::append`]
-//! returns, and the death of the host a little later: the disk is waited for by a
-//! thread, never by a decision. A journal that cannot be written costs no record:
+//! returns, and the death of the host a little later: the disk is waited for by
+//! threads, never by a decision. A journal that cannot be written costs no record:
 //! each goes to the log as a whole, waits in memory, and is written once that works
-//! again.
+//! again. Those that find no room in memory leave a gap that the next record names.
 
+pub mod chain;
+mod end;
+pub mod entry;
+pub mod files;
+pub mod read;
 pub mod record;
+pub mod summary;
+mod syncer;
+pub mod verify;
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    fs::File,
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use probe_core::Timestamp;
 use serde::Serialize;
 
+use chain::{Hash, Tail};
+use end::End;
 use record::Record;
+use syncer::Syncer;
 
+/// The name of the newest file in the state directory.
+pub const FILE: &str = "journal.jsonl";
 /// Records that wait in memory while the file cannot be written.
 const BACKLOG: usize = 4096;
-/// How much of an old journal's end is searched for its last record.
-const TAIL: u64 = 1 << 20;
-/// How long the end of the program waits for the disk.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A failed rotation is tried again after so many looks, one a second.
+const ROTATION_PAUSE: u32 = 60;
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// A file longer than this becomes an old one, in bytes.
+    pub rotate_at: u64,
+    /// So many old files are kept.
+    pub keep: u32,
+}
+
+impl Default for Options {
+    /// A decision is about 2 KiB: some 8,000 of them in a file, and eight files.
+    fn default() -> Self {
+        Self {
+            rotate_at: 16 << 20,
+            keep: 8,
+        }
+    }
+}
 
 /// The open journal.
 #[derive(Debug)]
@@ -44,21 +75,60 @@ pub struct Journal {
     path: PathBuf,
     site: String,
     host: String,
+    options: Options,
     next_seq: u64,
-    file: Option<File>,
-    /// Length of the file up to the last whole line.
-    length: u64,
-    backlog: VecDeque<String>,
+    file: Option<Open>,
+    /// The last record that was written, and what was found behind it.
+    tail: Tail,
+    torn_bytes: u64,
+    backlog: VecDeque<Waiting>,
     /// Records that found no room in the backlog; they are in the log only.
     lost: u64,
     trouble: Option<String>,
-    syncer: Option<Syncer>,
     sync_trouble: Arc<Mutex<Option<String>>>,
+    rotation: Option<JoinHandle<io::Result<File>>>,
+    /// So many looks until a rotation may be tried again.
+    rotation_pause: u32,
+}
+
+/// The file that records are added to.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Its length up to the last whole line.
+    length: u64,
+    syncer: Syncer,
+}
+
+impl Open {
+    fn new(file: File, trouble: &Arc<Mutex<Option<String>>>) -> io::Result<Self> {
+        Ok(Self {
+            length: file.metadata()?.len(),
+            syncer: Syncer::start(file.try_clone()?, Arc::clone(trouble))?,
+            file,
+        })
+    }
+
+    /// Whether it is still what is found under its name.
+    fn stands_at(&self, path: &Path) -> bool {
+        let identity = |file: std::fs::Metadata| (file.dev(), file.ino());
+        match (self.file.metadata(), std::fs::metadata(path)) {
+            (Ok(ours), Ok(there)) => identity(ours) == identity(there),
+            (Err(_), _) | (_, Err(_)) => false,
+        }
+    }
+}
+
+/// A record that has its number and is not written yet.
+#[derive(Debug)]
+struct Waiting {
+    seq: u64,
+    /// The rest of the line, behind the fields of its link.
+    rest: String,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
-    seq: u64,
+struct Rest<'a> {
     time: String,
     mono_ns: u64,
     site: &'a str,
@@ -70,19 +140,22 @@ struct Line<'a> {
 impl Journal {
     /// Opens or creates the journal. Never fails: what cannot be written goes to the
     /// log, see [`Journal::trouble`].
-    pub fn open(path: &Path, site: &str, host: &str) -> Self {
+    pub fn open(path: &Path, site: &str, host: &str, options: Options) -> Self {
         let mut journal = Self {
             path: path.to_owned(),
             site: site.to_owned(),
             host: host.to_owned(),
+            options,
             next_seq: 1,
             file: None,
-            length: 0,
+            tail: Tail::NONE,
+            torn_bytes: 0,
             backlog: VecDeque::new(),
             lost: 0,
             trouble: None,
-            syncer: None,
             sync_trouble: Arc::default(),
+            rotation: None,
+            rotation_pause: 0,
         };
         if let Err(error) = journal.reopen() {
             journal.fail(&error);
@@ -92,23 +165,25 @@ impl Journal {
 
     /// Adds a record of something that happened at `at`.
     pub fn append(&mut self, at: Timestamp, record: &Record) {
-        let line = Line {
-            seq: self.next_seq,
+        let rest = Rest {
             time: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             mono_ns: at.as_nanos(),
             site: &self.site,
             host: &self.host,
             record,
         };
-        let text = match serde_json::to_string(&line) {
-            Ok(text) => text + "\n",
+        let rest = match serde_json::to_string(&rest) {
+            Ok(text) => text,
             Err(error) => {
                 tracing::error!("a journal record cannot be written as JSON ({error}): {record:?}");
                 return;
             }
         };
+        self.backlog.push_back(Waiting {
+            seq: self.next_seq,
+            rest,
+        });
         self.next_seq += 1;
-        self.backlog.push_back(text);
         if self.trouble.is_some() {
             self.keep_in_log();
         } else if let Err(error) = self.write_backlog() {
@@ -117,7 +192,8 @@ impl Journal {
         }
     }
 
-    /// Tries again to write what waits. To be called once a second.
+    /// Looks after the file, and tries again to write what waits. To be called once a
+    /// second.
     pub fn retry(&mut self) {
         if let Ok(mut trouble) = self.sync_trouble.lock()
             && let Some(trouble) = trouble.take()
@@ -127,7 +203,18 @@ impl Journal {
                 self.path.display()
             );
         }
-        if self.trouble.is_none() {
+        self.look_after_rotation();
+        if self.rotation.is_none()
+            && let Some(open) = &self.file
+            && !open.stands_at(&self.path)
+        {
+            tracing::error!(
+                "somebody removed or replaced the journal {}: it is opened again",
+                self.path.display()
+            );
+            self.file = None;
+        }
+        if self.trouble.is_none() && self.file.is_some() {
             return;
         }
         let result = if self.file.is_none() {
@@ -135,14 +222,18 @@ impl Journal {
         } else {
             self.write_backlog()
         };
-        if result.is_ok() {
-            self.trouble = None;
-            tracing::info!(
-                "the journal {} is written again; {} records are in the log only",
-                self.path.display(),
-                self.lost
-            );
-            self.lost = 0;
+        match result {
+            Err(error) if self.trouble.is_none() => self.fail(&error),
+            Err(_) => {}
+            Ok(()) => {
+                self.trouble = None;
+                tracing::info!(
+                    "the journal {} is written again; {} records are in the log only",
+                    self.path.display(),
+                    self.lost
+                );
+                self.lost = 0;
+            }
         }
     }
 
@@ -159,8 +250,8 @@ impl Journal {
     /// Waits until everything written is on the disk, for the end of the program.
     pub fn close(mut self) {
         self.retry();
-        if let Some(syncer) = self.syncer.take() {
-            syncer.finish();
+        if let Some(open) = self.file.take() {
+            open.syncer.finish();
         }
     }
 
@@ -174,8 +265,8 @@ impl Journal {
 
     /// The newest record goes to the log; the oldest of too many gives way.
     fn keep_in_log(&mut self) {
-        if let Some(line) = self.backlog.back() {
-            tracing::error!("journal record: {}", line.trim_end());
+        if let Some(Waiting { seq, rest }) = self.backlog.back() {
+            tracing::error!("journal record: {{\"seq\":{seq},{}", &rest[1..]);
         }
         while self.backlog.len() > BACKLOG {
             self.backlog.pop_front();
@@ -184,24 +275,29 @@ impl Journal {
     }
 
     fn write_backlog(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
+        let Some(open) = &mut self.file else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "it is not open"));
         };
-        while let Some(line) = self.backlog.front() {
-            if let Err(error) = file.write_all(line.as_bytes()) {
+        while let Some(Waiting { seq, rest }) = self.backlog.front() {
+            let begin = serde_json::to_string(&self.tail.link(*seq, self.torn_bytes))?;
+            // Two JSON objects make one.
+            let mut line = begin[..begin.len() - 1].to_owned() + "," + &rest[1..];
+            let hash = Hash::of(line.as_bytes());
+            line.push('\n');
+            if let Err(error) = open.file.write_all(line.as_bytes()) {
                 // Half a line would spoil the next one. If it cannot be cut off,
                 // opening again will close it.
-                if file.set_len(self.length).is_err() {
+                if open.file.set_len(open.length).is_err() {
                     self.file = None;
                 }
                 return Err(error);
             }
-            self.length += line.len() as u64;
+            self.tail = Tail { seq: *seq, hash };
+            self.torn_bytes = 0;
+            open.length += line.len() as u64;
             self.backlog.pop_front();
         }
-        if let Some(syncer) = &self.syncer {
-            syncer.request();
-        }
+        open.syncer.request();
         Ok(())
     }
 
@@ -209,193 +305,99 @@ impl Journal {
         if let Some(directory) = self.path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&self.path)?;
-        let end = End::of(&mut file)?;
-        if end.torn {
+        let mut file = files::open(&self.path)?;
+        let end = End::of_journal(&mut file, &self.path)?;
+        if end.open {
             file.write_all(b"\n")?;
         }
-        self.length = file.metadata()?.len();
-        // Records that already wait keep their numbers.
-        self.next_seq = self.next_seq.max(end.last_seq + 1);
-        self.syncer = Some(Syncer::start(
-            file.try_clone()?,
-            Arc::clone(&self.sync_trouble),
-        )?);
-        self.file = Some(file);
+        if end.torn_bytes > 0 {
+            tracing::warn!(
+                "{} bytes at the end of the journal {} are no record: the host died while they were written; the next record says so",
+                end.torn_bytes,
+                self.path.display()
+            );
+        }
+        self.renumber(end.tail.seq);
+        self.tail = end.tail;
+        self.torn_bytes = end.torn_bytes;
+        self.file = Some(Open::new(file, &self.sync_trouble)?);
+        // Somewhere else than in the journal itself, for whoever doubts its end.
+        tracing::info!(
+            "the journal {} goes on behind record {}, hash {}",
+            self.path.display(),
+            end.tail.seq,
+            end.tail.hash
+        );
         Ok(())
     }
-}
 
-/// How an old journal ends.
-#[derive(Debug, PartialEq, Eq)]
-struct End {
-    last_seq: u64,
-    /// The last line has no end: the host died while it was written.
-    torn: bool,
-}
-
-#[derive(serde::Deserialize)]
-struct Numbered {
-    seq: u64,
-}
-
-impl End {
-    fn of(file: &mut File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail)?;
-        Ok(Self {
-            last_seq: tail
-                .rsplit(|byte| *byte == b'\n')
-                .find_map(|line| serde_json::from_slice::<Numbered>(line).ok())
-                .map_or(0, |line| line.seq),
-            torn: tail.last().is_some_and(|byte| *byte != b'\n'),
-        })
-    }
-}
-
-/// Waits for the disk, so that nobody else has to.
-#[derive(Debug)]
-struct Syncer {
-    requests: SyncSender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Syncer {
-    fn start(file: File, trouble: Arc<Mutex<Option<String>>>) -> io::Result<Self> {
-        let (requests, receiver): (_, Receiver<()>) = sync_channel(1);
-        let thread = thread::Builder::new()
-            .name("lapwing-journal".to_owned())
-            .spawn(move || {
-                for () in receiver {
-                    if let Err(error) = file.sync_data()
-                        && let Ok(mut trouble) = trouble.lock()
-                    {
-                        *trouble = Some(error.to_string());
-                    }
-                }
-            })?;
-        Ok(Self { requests, thread })
-    }
-
-    /// One waiting request stands for all that was written before it is served.
-    fn request(&self) {
-        match self.requests.try_send(()) {
-            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+    /// Records that wait keep their numbers, unless the journal has others with them:
+    /// it could not be read when they were numbered.
+    fn renumber(&mut self, last_seq: u64) {
+        let Some(shift) = last_seq
+            .checked_sub(self.tail.seq)
+            .filter(|shift| *shift > 0)
+        else {
+            return;
+        };
+        if let Some(first) = self.backlog.front() {
+            tracing::warn!(
+                "records that the log numbers from {} on are numbered from {} on in the journal",
+                first.seq,
+                first.seq + shift
+            );
         }
+        for waiting in &mut self.backlog {
+            waiting.seq += shift;
+        }
+        self.next_seq += shift;
     }
 
-    /// Waits for what was requested, but not for ever: a dead disk must not keep
-    /// the daemon from ending.
-    fn finish(self) {
-        self.request();
-        drop(self.requests);
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        while !self.thread.is_finished() {
-            if Instant::now() > deadline {
-                tracing::error!("the disk takes too long to keep the journal's last records");
-                return;
+    /// Begins a rotation if the file is long enough, and takes the new file when it is
+    /// there. Until then records go to the old one.
+    fn look_after_rotation(&mut self) {
+        if let Some(rotation) = self.rotation.take_if(|rotation| rotation.is_finished()) {
+            let file = rotation
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+            match file.and_then(|file| Open::new(file, &self.sync_trouble)) {
+                Ok(new) => {
+                    if let Some(old) = self.file.replace(new) {
+                        old.syncer.request();
+                    }
+                    tracing::info!(
+                        "the journal {} is a new file behind record {}, hash {}",
+                        self.path.display(),
+                        self.tail.seq,
+                        self.tail.hash
+                    );
+                }
+                Err(error) => {
+                    tracing::error!(
+                        "cannot rotate the journal {}: {error}; it grows until that works\nhelp: check the permissions of its directory",
+                        self.path.display()
+                    );
+                    self.rotation_pause = ROTATION_PAUSE;
+                }
             }
-            thread::sleep(Duration::from_millis(1));
+        }
+        self.rotation_pause = self.rotation_pause.saturating_sub(1);
+        let long = self
+            .file
+            .as_ref()
+            .is_some_and(|open| open.length > self.options.rotate_at);
+        if long && self.trouble.is_none() && self.rotation.is_none() && self.rotation_pause == 0 {
+            let (path, keep) = (self.path.clone(), self.options.keep);
+            let thread = thread::Builder::new()
+                .name("lapwing-rotate".to_owned())
+                .spawn(move || files::rotate(&path, keep));
+            match thread {
+                Ok(thread) => self.rotation = Some(thread),
+                Err(error) => tracing::error!("cannot start a thread: {error}"),
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn lines(path: &Path) -> Vec<serde_json::Value> {
-        fs::read_to_string(path)
-            .unwrap()
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    }
-
-    fn at(nanoseconds: u64) -> Timestamp {
-        Timestamp::from_nanos(nanoseconds)
-    }
-
-    #[test]
-    fn a_record_is_one_line_with_number_times_and_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state/journal.jsonl");
-        let mut journal = Journal::open(&path, "fra1", "edge3");
-        journal.append(at(42), &Record::Stopped { on_exit: "keep" });
-        let line = &lines(&path)[0];
-        assert_eq!(line["seq"], 1);
-        assert_eq!(line["mono_ns"], 42);
-        assert_eq!(line["site"], "fra1");
-        assert_eq!(line["host"], "edge3");
-        assert_eq!(line["event"], "stopped");
-        let time = line["time"].as_str().unwrap();
-        assert_eq!(time.len(), "2026-11-23T10:00:00.123456789Z".len());
-        assert!(humantime::parse_rfc3339(time).is_ok());
-        journal.close();
-    }
-
-    #[test]
-    fn numbers_go_on_after_a_restart_even_behind_a_torn_line() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("journal.jsonl");
-        let stopped = Record::Stopped { on_exit: "keep" };
-        let mut journal = Journal::open(&path, "a", "b");
-        journal.append(at(1), &stopped);
-        journal.append(at(2), &stopped);
-        journal.close();
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(b"{\"seq\":3,\"ti").unwrap();
-        let mut journal = Journal::open(&path, "a", "b");
-        journal.append(at(4), &stopped);
-        journal.close();
-        let seqs: Vec<_> = lines(&path)
-            .iter()
-            .map(|line| line["seq"].as_u64().unwrap())
-            .collect();
-        assert_eq!(seqs, [1, 2, 3]);
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 4);
-    }
-
-    #[test]
-    fn a_full_disk_loses_no_record() {
-        // /dev/full takes nothing; the journal then finds a place again.
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("journal.jsonl");
-        let mut journal = Journal::open(&path, "a", "b");
-        let good = journal.file.take();
-        journal.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
-        journal.append(at(1), &Record::Stopped { on_exit: "keep" });
-        journal.append(at(2), &Record::Stopped { on_exit: "keep" });
-        assert!(journal.trouble().is_some());
-        assert!(lines(&path).is_empty());
-        journal.file = good;
-        journal.retry();
-        assert_eq!(journal.trouble(), None);
-        assert_eq!(lines(&path).len(), 2);
-        journal.close();
-    }
-
-    #[test]
-    fn a_place_that_cannot_be_made_degrades_to_the_log() {
-        let directory = tempfile::tempdir().unwrap();
-        let blocked = directory.path().join("file");
-        fs::write(&blocked, "").unwrap();
-        let path = blocked.join("journal.jsonl");
-        let mut journal = Journal::open(&path, "a", "b");
-        assert!(journal.trouble().is_some());
-        journal.append(at(1), &Record::Stopped { on_exit: "keep" });
-        fs::remove_file(&blocked).unwrap();
-        journal.retry();
-        assert_eq!(journal.trouble(), None);
-        assert_eq!(lines(&path).len(), 1);
-        journal.close();
-    }
-}
+mod tests;

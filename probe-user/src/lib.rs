@@ -11,6 +11,7 @@ pub mod control;
 pub mod daemon;
 pub mod datapath;
 pub mod discover;
+pub mod explain;
 pub mod http;
 pub mod journal;
 pub mod logging;

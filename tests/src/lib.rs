@@ -11,4 +11,5 @@ pub mod captures;
 pub mod demo;
 pub mod lab;
 pub mod packets;
+pub mod soak;
 pub mod tshark;

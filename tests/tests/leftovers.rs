@@ -9,13 +9,14 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, ErrorKind},
     os::unix::process::CommandExt as _,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aya::programs::ProgramError;
 use lapwing_tests::lab::wait_until;
 use nix::{
     sys::signal::{Signal, kill},
@@ -128,7 +129,17 @@ fn count_inside(spaces: &BTreeSet<String>) -> usize {
 
 /// The ids of all loaded eBPF programs: a pin or a link that is left keeps its own.
 fn bpf_programs() -> Result<BTreeSet<u32>> {
-    Ok(aya::programs::loaded_programs()
-        .map(|program| program.map(|program| program.id()))
-        .collect::<Result<_, _>>()?)
+    let mut ids = BTreeSet::new();
+    for program in aya::programs::loaded_programs() {
+        match program {
+            Ok(program) => {
+                ids.insert(program.id());
+            }
+            // Freed between the look at its id and the look at it.
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ids)
 }

@@ -6,7 +6,8 @@
 //!            ├────▶ test   (README's second command)
 //!            ├────▶ demo   (README's first command)
 //!            ├────▶ kernels
-//!            └────▶ bench
+//!            ├────▶ bench
+//!            └────▶ soak
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
 //! precondition that a reader must know. Every external command goes through
@@ -26,6 +27,7 @@ mod object;
 mod privilege;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod toolchain;
 mod version;
@@ -63,6 +65,8 @@ enum Verb {
     Kernels(kernels::Args),
     /// Measure what Lapwing costs, against its budgets (as root)
     Bench(bench::Args),
+    /// Kill or restart the daemon again and again, in the lab (as root)
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::main(&workspace, &args),
         Verb::Kernels(args) => kernels::main(&workspace, &args),
         Verb::Bench(args) => bench::main(&workspace, &args),
+        Verb::Soak(args) => soak::main(&workspace, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

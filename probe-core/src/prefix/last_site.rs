@@ -59,6 +59,14 @@ impl Announcement {
         }
     }
 
+    /// The guards that have let a withdraw pass; none where they are not asked.
+    pub(super) fn last_site_guards(&self) -> Vec<Guard> {
+        match self.config.last_site {
+            LastSite::Allow | LastSite::Unwitnessed => Vec::new(),
+            LastSite::Hold(_) => vec![Guard::LastSite, Guard::WitnessStale],
+        }
+    }
+
     /// Degraded is all that is possible, or all that is possible yet.
     pub(super) fn degrade_instead(
         &mut self,

@@ -37,12 +37,16 @@ impl Announcement {
                 self.hold_faults(&dead, Level::Withdrawn, guard, out);
                 return None;
             }
-            let reason = Reason {
+            let mut reason = Reason {
                 others: self.witness.others().to_vec(),
-                ..reason
+                ..passed(reason)
             };
             return match self.may_leave(host.now) {
-                Leave::Now => self.withdraw(&dead, reason, announced_since, host, out),
+                Leave::Now => {
+                    reason.guards.extend(self.last_site_guards());
+                    reason.guards.sort_unstable();
+                    self.withdraw(&dead, reason, announced_since, host, out)
+                }
                 Leave::Later(due) => {
                     self.due = due;
                     self.degrade_instead(reason, announced_since, host, out)
@@ -79,7 +83,7 @@ impl Announcement {
             hold: self.degrade_flaps.hold_after(healthy, &self.recover),
         };
         host.budget.spend(host.now);
-        self.change(Level::Degraded, phase, reason, out)
+        self.change(Level::Degraded, phase, passed(reason), out)
     }
 
     /// Who forbids a lowering, whatever the evidence is.
@@ -244,6 +248,27 @@ impl Announcement {
         }
         let impaired = impaired(services);
         (impaired.len() >= needed).then_some((Level::Degraded, impaired))
+    }
+}
+
+/// The reason for a lowering that no guard holds, with all that had a say: those who are
+/// asked about the evidence before a fault stands, and those of the prefix.
+fn passed(reason: Reason) -> Reason {
+    let trials = reason.cause == Cause::LiveTrials;
+    let asked = |guard: &Guard| match guard {
+        Guard::NotArmed | Guard::SecondLeg | Guard::Blind => trials,
+        // They are asked before a withdraw only.
+        Guard::LastSite | Guard::WitnessStale => false,
+        Guard::Observe
+        | Guard::Overload
+        | Guard::Policy
+        | Guard::BudgetLocal
+        | Guard::Pinned
+        | Guard::Frozen => true,
+    };
+    Reason {
+        guards: Guard::ALL.into_iter().filter(asked).collect(),
+        ..reason
     }
 }
 

@@ -47,6 +47,7 @@ impl Watch {
                 .evidence
                 .clone()
                 .filter(|_| cause == Cause::LiveTrials),
+            guards: Vec::new(),
             order: None,
             others: Vec::new(),
         }

@@ -35,6 +35,10 @@ pub struct Simulate {
     /// The same in months.
     #[arg(long, value_name = "N", conflicts_with = "days", value_parser = clap::value_parser!(u32).range(1..))]
     months: Option<u32>,
+    /// Take these scenarios from an earlier run's `--json` instead of simulating them
+    /// again; may be repeated. So a run of hours can be made in parts.
+    #[arg(long = "with", value_name = "FILE")]
+    known: Vec<PathBuf>,
     /// Threads; as many as there are processors by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -50,7 +54,7 @@ pub struct Simulate {
 }
 
 impl Simulate {
-    fn options(&self) -> simulate::Options {
+    fn options(&self) -> Result<simulate::Options, Failure> {
         let options = if self.quick {
             simulate::Options::quick()
         } else {
@@ -58,7 +62,9 @@ impl Simulate {
         };
         let days = self.days.map(f64::from);
         let months = self.months.map(|months| f64::from(months) * 365.25 / 12.0);
-        simulate::Options {
+        let known = self.known.iter().map(|file| read(file));
+        Ok(simulate::Options {
+            known: known.collect::<Result<_, _>>()?,
             scenarios: self.scenarios.clone(),
             seed: self.seed,
             service_days: days.or(months).unwrap_or(options.service_days),
@@ -67,8 +73,20 @@ impl Simulate {
                 usize::from,
             ),
             ..options
-        }
+        })
     }
+}
+
+/// An earlier run's results.
+fn read(file: &Path) -> Result<simulate::Report, Failure> {
+    let mistake = |trouble: &dyn core::fmt::Display| {
+        Failure::Mistake(format!(
+            "error: {}: {trouble}\nhelp: name a file that `lapwing simulate --json` wrote",
+            file.display()
+        ))
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| mistake(&error))?;
+    simulate::Report::from_json(&text).map_err(|error| mistake(&error))
 }
 
 /// Simulates, prints, and fails if a scenario did not go as it must.
@@ -76,7 +94,7 @@ pub fn simulate(asked: &Simulate) -> Result<(), Failure> {
     if asked.list {
         return print(&simulate::list());
     }
-    let options = asked.options();
+    let options = asked.options()?;
     let report =
         simulate::run(&options).map_err(|error| Failure::Mistake(format!("error: {error}")))?;
     if asked.html.is_some() || asked.docs.is_some() {
@@ -85,7 +103,10 @@ pub fn simulate(asked: &Simulate) -> Result<(), Failure> {
             write(file, &report.page(&illustrations))?;
         }
         if let Some(directory) = &asked.docs {
-            for (name, text) in report.documents(&illustrations) {
+            let documents = report
+                .documents(&illustrations)
+                .map_err(anyhow::Error::from)?;
+            for (name, text) in documents {
                 write(&directory.join(name), &text)?;
             }
         }

@@ -9,6 +9,7 @@ use crate::datapath::Measure;
 
 use super::{
     Attach, Daemon, Interfaces, OnExit, Route, Settings,
+    journal::{self, JOURNAL},
     measure::{self, INTERFACE, MEASURE},
     network,
     prefixes::{Host, PREFIX},
@@ -39,8 +40,9 @@ pub const DETECT: Detect = Detect {
 /// has 1024 of these by default.
 pub const MAX_PROBES: usize = 256;
 
-const ROOT: [&str; 11] = [
+const ROOT: [&str; 12] = [
     "daemon",
+    "journal",
     "interface",
     "route",
     "measure",
@@ -184,6 +186,7 @@ fn read_root(
     }
     Settings {
         daemon,
+        journal: journal::options(&root.table("journal", "[journal]", &JOURNAL)),
         route,
         measure,
         detect,

@@ -389,6 +389,7 @@ impl Daemon {
             Record::Started {
                 version: env!("CARGO_PKG_VERSION"),
                 mode: core.mode,
+                config: self.actor.names().config().to_owned(),
                 services: core
                     .services
                     .iter()

@@ -21,7 +21,7 @@ use crate::{
     control::Control,
     datapath::{self, Datapath},
     discover,
-    journal::Journal,
+    journal::{self, Journal},
     probe::Prober,
 };
 
@@ -149,9 +149,10 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
     let interfaces = look_around(&mut settings).await?;
     let workshop = Workshop::open().context("cannot start a thread for the probes")?;
     let journal = Journal::open(
-        &daemon.state_dir.join("journal.jsonl"),
+        &daemon.state_dir.join(journal::FILE),
         &daemon.site,
         &daemon.host,
+        settings.journal,
     );
     let (announcer, observations) = start_announcer(&settings).await?;
     let news = start_witness(&settings)?;

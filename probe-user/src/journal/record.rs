@@ -14,6 +14,7 @@ use probe_core::{
 };
 use serde::Serialize;
 
+use super::chain::Hash;
 use crate::announce::conflict::{Conflict, ConflictKind};
 
 /// The names behind the core's ids.
@@ -21,6 +22,7 @@ use crate::announce::conflict::{Conflict, ConflictKind};
 pub struct Names {
     services: Vec<String>,
     prefixes: Vec<IpNet>,
+    config: String,
 }
 
 impl Names {
@@ -33,7 +35,13 @@ impl Names {
                 .map(|service| service.name.clone())
                 .collect(),
             prefixes: config.prefixes.iter().map(|prefix| prefix.prefix).collect(),
+            config: config_hash(config),
         }
+    }
+
+    /// By which configuration is decided.
+    pub fn config(&self) -> &str {
+        &self.config
     }
 
     /// A service's name.
@@ -62,6 +70,8 @@ pub enum Record {
         version: &'static str,
         /// Whether it changes routes.
         mode: Mode,
+        /// By which configuration it decides, see [`config_hash`].
+        config: String,
         /// What it measures.
         services: Vec<String>,
         /// What it announces.
@@ -216,6 +226,8 @@ pub enum Record {
         sentence: String,
         /// In numbers.
         reason: ReasonRecord,
+        /// By which configuration, see [`config_hash`].
+        config: String,
     },
     /// The kernel acknowledged a decided level.
     RouteSet {
@@ -276,6 +288,8 @@ pub struct ReasonRecord {
     failed_services: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Sample>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    guards: Vec<Guard>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Directive>,
     /// Who else announced the prefix, where that was asked.
@@ -300,6 +314,7 @@ impl ReasonRecord {
             stood,
             failed_services,
             evidence,
+            guards,
             order,
             others,
         } = reason;
@@ -319,6 +334,7 @@ impl ReasonRecord {
                 .map(|service| names.service(*service))
                 .collect(),
             evidence: evidence.clone(),
+            guards: guards.clone(),
             order: order.clone(),
             others: others.clone(),
         }
@@ -472,8 +488,16 @@ impl Record {
             first_failure_mono_ns: reason.first_failure.map(probe_core::Timestamp::as_nanos),
             sentence: reason.sentence(),
             reason: ReasonRecord::new(reason, names),
+            config: names.config.clone(),
         }
     }
+}
+
+/// Names what is decided by: the configuration of the decision core with all defaults,
+/// as `lapwing check` prints it too. Comments and the order of keys do not matter.
+pub fn config_hash(config: &Config) -> String {
+    let text = serde_json::to_vec(config).expect("a configuration is plain data");
+    Hash::of(&text).to_string()
 }
 
 /// Nanoseconds as a number; 584 years are enough.

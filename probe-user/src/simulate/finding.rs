@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One scenario at one rate.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The scenario's name, with the rate.
     pub name: String,
     /// What kind of scenario it is.
     pub group: Group,
     /// What happens in it.
-    pub about: &'static str,
+    pub about: String,
     /// Trials per second of each service.
     pub trials_per_second: f64,
     /// Services times days.
@@ -50,7 +50,7 @@ pub struct Finding {
 }
 
 /// What a scenario is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
     /// Nothing may be withdrawn.
@@ -63,11 +63,11 @@ pub enum Group {
 
 impl Finding {
     /// Nothing found yet.
-    pub fn new(name: String, group: Group, about: &'static str, trials_per_second: f64) -> Self {
+    pub fn new(name: String, group: Group, about: &str, trials_per_second: f64) -> Self {
         Self {
             name,
             group,
-            about,
+            about: about.to_owned(),
             trials_per_second,
             service_days: 0.0,
             false_withdrawals: 0,

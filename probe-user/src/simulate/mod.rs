@@ -75,6 +75,8 @@ pub struct Options {
     pub alarms: u64,
     /// Threads.
     pub jobs: usize,
+    /// What earlier runs found: those scenarios are not simulated again.
+    pub known: Vec<Report>,
 }
 
 impl Options {
@@ -87,6 +89,7 @@ impl Options {
             runs: 500,
             alarms: 2000,
             jobs: 1,
+            known: Vec::new(),
         }
     }
 
@@ -107,6 +110,21 @@ pub enum Error {
     /// Nobody knows it.
     #[error("no scenario is called {0}\nhelp: `lapwing simulate --list` names them all")]
     UnknownScenario(String),
+    /// Of an earlier run, perhaps of another version.
+    #[error(
+        "no scenario is called {0} any more, of which an earlier run tells\nhelp: simulate it again, with this version"
+    )]
+    GoneScenario(String),
+    /// They are not parts of one.
+    #[error(
+        "an earlier run had the seed {earlier}, and this one has {seed}\nhelp: give both the same with `--seed`"
+    )]
+    OtherSeed {
+        /// Of the run before.
+        earlier: u64,
+        /// Of this one.
+        seed: u64,
+    },
 }
 
 /// One scenario at one rate.
@@ -170,15 +188,16 @@ pub fn list() -> String {
 /// Simulates, and reports.
 pub fn run(options: &Options) -> Result<Report, Error> {
     let scenarios = chosen(&options.scenarios)?;
+    let mut findings = known(&scenarios, options)?;
     let tasks: Vec<Task> = scenarios
         .iter()
         .enumerate()
+        .filter(|(index, _)| findings[*index].is_none())
         .flat_map(|(index, scenario)| tasks(index, *scenario, options))
         .collect();
     let parts = jobs::run(options.jobs, &tasks, &|task, progress| {
         (task.index, task.run(options, progress))
     });
-    let mut findings: Vec<Option<Finding>> = vec![None; scenarios.len()];
     for (index, part) in parts {
         match &mut findings[index] {
             Some(finding) => finding.add(part),
@@ -195,6 +214,34 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         seed: options.seed,
         findings,
     })
+}
+
+/// What earlier runs found, by scenario.
+fn known(scenarios: &[Scenario], options: &Options) -> Result<Vec<Option<Finding>>, Error> {
+    let mut findings = vec![None; scenarios.len()];
+    for earlier in &options.known {
+        if earlier.seed != options.seed {
+            return Err(Error::OtherSeed {
+                earlier: earlier.seed,
+                seed: options.seed,
+            });
+        }
+        for finding in &earlier.findings {
+            if !Scenario::all()
+                .into_iter()
+                .any(|scenario| scenario.name() == finding.name)
+            {
+                return Err(Error::GoneScenario(finding.name.clone()));
+            }
+            let place = scenarios
+                .iter()
+                .position(|scenario| scenario.name() == finding.name);
+            if let Some(index) = place {
+                findings[index] = Some(finding.clone());
+            }
+        }
+    }
+    Ok(findings)
 }
 
 fn chosen(asked: &[String]) -> Result<Vec<Scenario>, Error> {

@@ -79,12 +79,16 @@ impl Report {
     }
 
     /// The files of the documentation, by name.
-    pub fn documents(&self, illustrations: &Illustrations) -> Vec<(&'static str, String)> {
+    pub fn documents(
+        &self,
+        illustrations: &Illustrations,
+    ) -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         let pictures = illustrations.pictures(self);
         let mut text = format!(
             "# What the simulation found\n\n\
              Written by `lapwing simulate --docs docs` (seed {}); what it means stands in\n\
-             [detection](detection.md).\n\n\
+             [detection](detection.md). For programs, and for `lapwing simulate --with`:\n\
+             [detection-results.json](detection-results.json).\n\n\
              ## Calm: nothing may be withdrawn\n\n{}\n## Faults: from the first affected trial to the decision\n\n{}\n## The detector alone\n\n{}\n## Theory and simulation\n\n{}",
             self.seed,
             self.calm().markdown(),
@@ -96,13 +100,16 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = write!(text, "\n![{}]({})\n", picture.about, picture.name);
         }
-        let mut files = vec![("detection-results.md", text)];
+        let mut files = vec![
+            ("detection-results.md", text),
+            ("detection-results.json", self.json()?),
+        ];
         files.extend(
             pictures
                 .into_iter()
                 .map(|picture| (picture.name, picture.svg)),
         );
-        files
+        Ok(files)
     }
 
     fn calm(&self) -> Table {
@@ -203,7 +210,7 @@ impl Report {
                 .group(Group::Detector)
                 .map(|finding| {
                     vec![
-                        finding.about.to_owned(),
+                        finding.about.clone(),
                         finding.suspicions.to_string(),
                         minutes(finding.configured_alarm_seconds),
                         minutes(finding.measured_alarm_seconds),

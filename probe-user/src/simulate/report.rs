@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Group};
 use crate::status::columns;
@@ -23,6 +23,12 @@ pub struct Report {
 struct Document<'a> {
     seed: u64,
     scenarios: &'a [Finding],
+}
+
+#[derive(Deserialize)]
+struct ReadDocument {
+    seed: u64,
+    scenarios: Vec<Finding>,
 }
 
 impl Report {
@@ -48,6 +54,15 @@ impl Report {
             scenarios: &self.findings,
         };
         Ok(serde_json::to_string_pretty(&document)? + "\n")
+    }
+
+    /// What [`json`](Self::json) said.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let ReadDocument { seed, scenarios } = serde_json::from_str(text)?;
+        Ok(Self {
+            seed,
+            findings: scenarios,
+        })
     }
 
     /// For people.

@@ -43,6 +43,37 @@ fn the_same_seed_gives_the_same_bytes_with_any_number_of_threads() {
 }
 
 #[test]
+fn what_is_known_is_not_simulated_again_and_stands_where_it_would() {
+    let whole = run(&options(&["gaps@100", "refused@100", "bare-bad"])).unwrap();
+    let mut early = run(&options(&["refused@100"])).unwrap();
+    early.findings[0].missed = 77;
+    let read = Report::from_json(&early.json().unwrap()).unwrap();
+    assert_eq!(read, early);
+    let with = |known: Report| Options {
+        known: vec![known],
+        ..options(&["gaps@100", "refused@100", "bare-bad"])
+    };
+    let together = run(&with(read.clone())).unwrap();
+    assert_eq!(together.findings[1], early.findings[0]);
+    assert_eq!(together.findings[0], whole.findings[0]);
+    assert_eq!(together.findings[2], whole.findings[2]);
+
+    let mut gone = read.clone();
+    gone.findings[0].name = "gabs@100".to_owned();
+    let error = run(&with(gone)).unwrap_err();
+    assert_eq!(error, Error::GoneScenario("gabs@100".to_owned()));
+    let other = Report { seed: 7, ..read };
+    let error = run(&with(other)).unwrap_err();
+    assert_eq!(
+        error,
+        Error::OtherSeed {
+            earlier: 7,
+            seed: 1
+        }
+    );
+}
+
+#[test]
 fn accidents_that_pass_withdraw_nothing() {
     let names = [
         "gaps@100",

@@ -16,6 +16,15 @@ pub enum Change {
     Withdraw(IpNet),
 }
 
+impl Change {
+    /// The prefix that changes.
+    pub fn prefix(self) -> IpNet {
+        match self {
+            Self::Announce(prefix) | Self::Withdraw(prefix) => prefix,
+        }
+    }
+}
+
 /// How preferable the UPDATE says its routes are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {

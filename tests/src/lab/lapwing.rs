@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     thread,
     time::{Duration, Instant},
@@ -33,7 +33,8 @@ pub const CONFIG: &str = "/run/lapwing/lapwing.toml";
 /// Where the daemon listens for commands.
 pub const CONTROL: &str = "/run/lapwing/control.sock";
 const STATE: &str = "/run/lapwing/state";
-const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
+/// The newest file of its journal.
+pub const JOURNAL: &str = "/run/lapwing/state/journal.jsonl";
 /// The rate leg needs two whole seconds of handshakes; it looks once a second.
 const RATE_LEARNS: Duration = Duration::from_secs(4);
 const DEFAULT_JOURNAL: &str = "/var/lib/lapwing/journal.jsonl";
@@ -313,6 +314,16 @@ impl Lapwing {
     pub fn kill(self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGKILL)?;
         self.process.wait(Duration::from_secs(5))
+    }
+
+    /// Waits for the end of one that was killed by other hands.
+    pub fn wait_ended(&self) -> Result<ExitStatus> {
+        self.process.wait(Duration::from_secs(5))
+    }
+
+    /// Its journal's file, as it can be opened from outside.
+    pub fn journal_path(&self) -> &Path {
+        &self.journal.path
     }
 
     /// Asks it to end, as systemd does.

@@ -1,8 +1,8 @@
-//! A service behind TLS that answers everything with 503. The kernel side sees
-//! connections that are accepted and requests that are answered, and cannot look into
-//! them; the probe can.
+//! A service behind TLS that answers everything with 503, or without TLS. The kernel
+//! side sees connections that are accepted and requests that are answered, and cannot
+//! look into them; the probe can.
 
-use std::{process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
@@ -13,14 +13,31 @@ use lapwing_tests::lab::{
 };
 use nix::sys::signal::Signal;
 
-use crate::stage::{PATIENT, play, settings, watch};
+use crate::stage::{PATIENT, Watched, play, settings, watch};
 
 const CONFIG: &str = "/run/lab/https.conf";
 
 fn secure(family: Family) -> String {
-    let (name, address, host) = match family {
-        Family::V4 => ("tls4", "192.0.2.10", "192.0.2.10"),
-        Family::V6 => ("tls6", "2001:db8:a::10", "[2001:db8:a::10]"),
+    let endpoint = endpoint(family);
+    probed(
+        family,
+        &format!(r#"http = "https://{endpoint}/", status = 200"#),
+    )
+}
+
+fn encrypted(family: Family) -> String {
+    let endpoint = endpoint(family);
+    probed(family, &format!(r#"tls = "{endpoint}""#))
+}
+
+fn endpoint(family: Family) -> SocketAddr {
+    SocketAddr::new(family.service(), 443)
+}
+
+fn probed(family: Family, question: &str) -> String {
+    let (name, address) = match family {
+        Family::V4 => ("tls4", family.service()),
+        Family::V6 => ("tls6", family.service()),
     };
     format!(
         r#"
@@ -28,13 +45,25 @@ fn secure(family: Family) -> String {
 name = "{name}"
 address = "{address}"
 port = 443
-probe = {{ http = "https://{host}/", status = 200, interval = "500ms", timeout = "500ms" }}
+probe = {{ {question}, interval = "500ms", timeout = "500ms" }}
 "#
     )
 }
 
-/// The configuration of a server that answers everything with this status.
-fn configure(edge: &Edge, status: u16) -> Result<()> {
+/// What the server at port 443 does with each connection.
+#[derive(Clone, Copy)]
+enum Answers {
+    /// A response of this status, by TLS.
+    Status(u16),
+    /// An error in plain text to whoever begins with TLS.
+    PlainText,
+}
+
+fn configure(edge: &Edge, answers: Answers) -> Result<()> {
+    let (ssl, status) = match answers {
+        Answers::Status(status) => ("ssl", status),
+        Answers::PlainText => ("", 200),
+    };
     edge.node.write(
         CONFIG,
         &format!(
@@ -43,7 +72,7 @@ fn configure(edge: &Edge, status: u16) -> Result<()> {
              \x20 client_body_temp_path /run/lab/s-body;\n  proxy_temp_path /run/lab/s-proxy;\n\
              \x20 fastcgi_temp_path /run/lab/s-fastcgi;\n  uwsgi_temp_path /run/lab/s-uwsgi;\n\
              \x20 scgi_temp_path /run/lab/s-scgi;\n\
-             \x20 server {{\n    listen 192.0.2.10:443 ssl;\n    listen [2001:db8:a::10]:443 ssl;\n\
+             \x20 server {{\n    listen 192.0.2.10:443 {ssl};\n    listen [2001:db8:a::10]:443 {ssl};\n\
              \x20   ssl_certificate /run/lab/certificate.pem;\n    ssl_certificate_key /run/lab/key.pem;\n\
              \x20   location / {{ return {status}; }}\n  }}\n}}\n"
         ),
@@ -61,7 +90,7 @@ fn start(edge: &Edge) -> Result<Process> {
         "/run/lab/key.pem",
         &pem("PRIVATE KEY", key.serialized_der()),
     )?;
-    configure(edge, 200)?;
+    configure(edge, Answers::Status(200))?;
     let mut command = Command::new("nginx");
     command.args(["-c", CONFIG, "-e", "stderr", "-g", "daemon off;"]);
     edge.node.spawn("https", command)
@@ -121,40 +150,31 @@ fn clients(lab: &Lab, family: Family) -> Result<Process> {
     lab.clients.spawn("curl", command)
 }
 
-#[test]
-fn errors_behind_tls_are_withdrawn_by_the_probe_though_live_trials_are_good() -> Result<()> {
+/// The server turns to `broken` and back. Live trials stay good all the time, so both
+/// decisions are the probe's.
+fn broken_and_mended(
+    services: fn(Family) -> String,
+    broken: Answers,
+    is_told: impl Fn(&Process) -> bool,
+) -> Result<()> {
     play(|lab| {
         let server = start(&lab.fra1)?;
         let clients = Family::ALL.map(|family| clients(lab, family));
         let [v4, v6] = clients;
         let clients = [v4?, v6?];
         let settings = Settings {
-            services: secure,
+            services,
             arm_after: 40,
             ..settings()
         };
         let mut watched = watch(lab, &settings)?;
-        configure(&lab.fra1, 503)?;
+        configure(&lab.fra1, broken)?;
         server.signal(Signal::SIGHUP)?;
-        for decision in watched.decisions("withdrawn", Duration::from_secs(20))? {
-            println!("503: {}", decision.text("sentence"));
-            ensure!(decision.text("cause") == "probe", "{decision:?}");
-            ensure!(
-                decision.0["reason"]["trials"]["armed"] == true
-                    && decision.0["reason"]["trials"]["failed"] == 0
-                    && decision.0["reason"]["trials"]["late"] == 0,
-                "live trials are good: {decision:?}"
-            );
-        }
-        let suspected = watched
-            .records()?
-            .iter()
-            .any(|record| record.event() == "suspected");
-        ensure!(!suspected, "{}", watched.told());
+        expect_withdrawn_by_probe(&mut watched)?;
         for client in &clients {
-            ensure!(client.log_tail().contains("503"), "{}", client.log_tail());
+            ensure!(is_told(client), "{}", client.log_tail());
         }
-        configure(&lab.fra1, 200)?;
+        configure(&lab.fra1, Answers::Status(200))?;
         server.signal(Signal::SIGHUP)?;
         watched.decisions("full", Duration::from_secs(20))?;
         wait_until("clients get what they ask for", PATIENT, || {
@@ -162,5 +182,41 @@ fn errors_behind_tls_are_withdrawn_by_the_probe_though_live_trials_are_good() ->
                 .iter()
                 .all(|client| client.log_tail().ends_with("200")))
         })
+    })
+}
+
+fn expect_withdrawn_by_probe(watched: &mut Watched) -> Result<()> {
+    for decision in watched.decisions("withdrawn", Duration::from_secs(20))? {
+        println!("{}", decision.text("sentence"));
+        ensure!(decision.text("cause") == "probe", "{decision:?}");
+        ensure!(
+            decision.0["reason"]["trials"]["armed"] == true
+                && decision.0["reason"]["trials"]["failed"] == 0
+                && decision.0["reason"]["trials"]["late"] == 0,
+            "live trials are good: {decision:?}"
+        );
+    }
+    let suspected = watched
+        .records()?
+        .iter()
+        .any(|record| record.event() == "suspected");
+    ensure!(!suspected, "{}", watched.told());
+    Ok(())
+}
+
+#[test]
+fn errors_behind_tls_are_withdrawn_by_the_probe_though_live_trials_are_good() -> Result<()> {
+    broken_and_mended(secure, Answers::Status(503), |client| {
+        client.log_tail().contains("503")
+    })
+}
+
+/// The server forgets its certificate, and speaks plain text: to the kernel side, an
+/// answer like any other.
+#[test]
+fn lost_tls_is_withdrawn_by_the_probe_though_live_trials_are_good() -> Result<()> {
+    broken_and_mended(encrypted, Answers::PlainText, |client| {
+        // What curl writes without a response.
+        client.log_tail().contains("000")
     })
 }

@@ -9,9 +9,10 @@
 //! | `dns` | queries rightly dropped, noise, a restart within patience | stays |
 //! | | a silent server whose resolvers ask again | withdrawn |
 //! | `floods` | spoofed SYNs; with an exhausted backlog: `overload` | stays |
-//! | `https` | 503 behind TLS, while live trials are good | withdrawn |
+//! | `https` | 503 behind TLS, or no TLS, while live trials are good | withdrawn |
 //! | `outages` | a hang, slow answers, the host's own packet filter | withdrawn |
 //! | `partial` | a tenth, or half, of the connections fail | degraded, withdrawn |
+//! | `programs` | a probe's program says no, while live trials are good | withdrawn |
 //! | `resets` | spoofed RSTs, port scans | stays |
 //!
 //! Others have files of their own beside this one: packets dropped on the outer
@@ -25,6 +26,7 @@ mod floods;
 mod https;
 mod outages;
 mod partial;
+mod programs;
 mod resets;
 mod resolvers;
 mod slow;

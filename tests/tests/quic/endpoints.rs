@@ -12,14 +12,18 @@ use anyhow::{Context as _, Result};
 use lapwing_tests::lab::netns::Namespace;
 use quinn::{
     ClientConfig, Endpoint, ServerConfig,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
     rustls::{
-        RootCertStore,
+        self, RootCertStore,
         pki_types::{CertificateDer, PrivateKeyDer},
+        version::TLS13,
     },
 };
 use tokio::{runtime, sync::oneshot, time::timeout};
 
 const NAME: &str = "anycast.example";
+/// RFC 9114 section 3.1: both sides have to name one (RFC 9001 section 8.1).
+const PROTOCOL: &[u8] = b"h3";
 
 /// A certificate and its key, made for this test.
 #[derive(Clone)]
@@ -40,16 +44,24 @@ impl Identity {
 
     fn server(&self) -> Result<ServerConfig> {
         let key = PrivateKeyDer::try_from(self.key.clone()).map_err(anyhow::Error::msg)?;
-        Ok(ServerConfig::with_single_cert(
-            vec![self.certificate.clone()],
-            key,
-        )?)
+        let mut tls = rustls::ServerConfig::builder_with_protocol_versions(&[&TLS13])
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)?;
+        tls.alpn_protocols = vec![PROTOCOL.to_vec()];
+        let crypto = QuicServerConfig::try_from(tls)?;
+        Ok(ServerConfig::with_crypto(Arc::new(crypto)))
     }
 
     fn client(&self) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone())?;
-        Ok(ClientConfig::with_root_certificates(Arc::new(roots))?)
+        let mut tls = rustls::ClientConfig::builder_with_protocol_versions(&[&TLS13])
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![PROTOCOL.to_vec()];
+        Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(
+            tls,
+        )?)))
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```
 
 mod endpoints;
+mod withdrawal;
 
 use std::{
     net::{SocketAddr, UdpSocket},

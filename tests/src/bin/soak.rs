@@ -1,0 +1,44 @@
+//! `cargo xtask soak`: ends and starts the daemon again and again.
+//!
+//! ```text
+//! soak crash POINTS SEED
+//! soak restart CYCLES
+//! ```
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use lapwing_tests::soak::{crash, restart};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match soak(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the soak failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn soak(arguments: &[String]) -> Result<()> {
+    match arguments {
+        [what, points, seed] if what == "crash" => {
+            let points = points.parse().context("POINTS is a number")?;
+            let seed = seed.parse().context("SEED is a number")?;
+            let mut number = 0;
+            let points = crash::soak(points, seed, |point| {
+                number += 1;
+                println!("{number:>4}  {point}");
+            })?;
+            print!("{}", crash::summary(&points));
+        }
+        [what, cycles] if what == "restart" => {
+            let cycles = cycles.parse().context("CYCLES is a number")?;
+            let result = restart::soak(cycles, |done| println!("{done:>5} cycles"))?;
+            println!("{result}");
+        }
+        _ => bail!("soak crash POINTS SEED, or soak restart CYCLES"),
+    }
+    Ok(())
+}
