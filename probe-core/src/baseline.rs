@@ -149,6 +149,11 @@ impl Baseline {
         }
     }
 
+    /// So many good trials arm it from now on; what is armed stays so.
+    pub fn set_arm_after(&mut self, arm_after: u32) {
+        self.arm_after = u64::from(arm_after.max(1));
+    }
+
     /// Learns from outcomes that may be normal, and says whether they armed the
     /// detector. `at_rest`: no failure is being weighed after them.
     ///

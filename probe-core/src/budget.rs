@@ -23,6 +23,11 @@ impl Budget {
         }
     }
 
+    /// Another limit; what was lowered already counts.
+    pub fn set_guards(&mut self, guards: Guards) {
+        self.limit = Self::new(guards).limit;
+    }
+
     /// Whether one more is within the budget.
     pub fn allows(&self, now: Timestamp) -> bool {
         self.within(now) < self.limit

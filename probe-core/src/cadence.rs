@@ -56,6 +56,17 @@ impl Cadence {
         self.interval
     }
 
+    /// Another interval from `now` on. The places within it stay those that they were.
+    pub fn set_interval(&mut self, interval: Duration, now: Timestamp) {
+        let interval = interval.max(LEAST_INTERVAL);
+        if self.interval == interval {
+            return;
+        }
+        self.interval = interval;
+        self.slot = self.slot.min(now.after(interval));
+        self.due = self.due.min(self.slot);
+    }
+
     /// A probe was launched: what was missed until now is not made up for.
     pub fn launch(&mut self, now: Timestamp) {
         let next = self.slot.after(self.interval);

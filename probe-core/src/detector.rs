@@ -109,6 +109,17 @@ impl Detector {
         detector
     }
 
+    /// Another failure ratio is called broken; says whether that changes anything. What
+    /// it is weighed by follows with [`set_p0`](Self::set_p0).
+    pub fn set_broken(&mut self, broken: f64) -> bool {
+        let Target::Broken(before) = self.target else {
+            return false;
+        };
+        let target = Self::new(broken, self.threshold).target;
+        self.target = target;
+        target != Target::Broken(before)
+    }
+
     /// Sets the failure ratio that is normal.
     pub fn set_p0(&mut self, p0: f64) {
         let p0 = p0.clamp(P0_FLOOR, P0_UNFIT);

@@ -3,12 +3,13 @@
 //! were decided.
 
 mod memory;
+mod reconfigure;
 
 pub use self::memory::Memory;
 use crate::{
     budget::Budget,
     command::{Command, Event},
-    config::{Config, Mode, Prefix, PrefixId, ServiceId},
+    config::{Config, Mode, Prefix, PrefixId, Service, ServiceId},
     detector,
     input::{Input, Latencies, Order, ProbeResult, Reading, Sensor},
     level::Level,
@@ -75,9 +76,7 @@ impl Engine {
         let watches = (0..)
             .zip(config.services)
             .map(|(index, service)| {
-                // Spread over one interval, so that probes do not come in a burst.
-                let offset = service.probe.interval.saturating_mul(index) / count;
-                let first_probe = now.after(offset);
+                let first_probe = first_probe(&service, index, count, now);
                 let classify = config.classify;
                 Watch::new(ServiceId(index), service, classify, threshold, first_probe)
             })
@@ -85,9 +84,7 @@ impl Engine {
         let remembered = config.prefixes.iter().map(|_| None).collect();
         let announcements = (0..)
             .zip(config.prefixes)
-            .map(|(index, mut prefix): (u32, Prefix)| {
-                prefix.services.sort_unstable();
-                prefix.services.dedup();
+            .map(|(index, prefix): (u32, Prefix)| {
                 Announcement::new(PrefixId(index), prefix, config.mode, config.recover)
             })
             .collect();
@@ -127,6 +124,7 @@ impl Engine {
             Input::Witness { prefix, others } => self.witnessed(prefix, others),
             Input::Sensor(sensor) => self.sensed(sensor),
             Input::Operator(order) => self.ordered(order),
+            Input::Configuration(config) => self.reconfigure(*config),
             Input::Wake => {}
         }
         self.decide();
@@ -410,6 +408,11 @@ impl Engine {
 
 fn watch_mut(watches: &mut [Watch], service: ServiceId) -> Option<&mut Watch> {
     watches.get_mut(usize::try_from(service.0).ok()?)
+}
+
+/// Spread over one interval, so that probes do not come in a burst.
+fn first_probe(service: &Service, index: u32, count: u32, now: Timestamp) -> Timestamp {
+    now.after(service.probe.interval.saturating_mul(index) / count)
 }
 
 fn prefixes_of(service: ServiceId, prefixes: &[Prefix]) -> Vec<usize> {

@@ -9,7 +9,7 @@ use probe_common::trial::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{PrefixId, ServiceId},
+    config::{Config, PrefixId, ServiceId},
     level::Level,
     time::Timestamp,
     witness::Other,
@@ -46,6 +46,9 @@ pub enum Input {
     Sensor(Sensor),
     /// The operator wants something.
     Operator(Order),
+    /// Another configuration is in force from now on; services and prefixes have the
+    /// numbers that they have there. To be handed in when all commands were taken.
+    Configuration(Box<Config>),
     /// The time of [`Engine::poll_timeout`](crate::Engine::poll_timeout) has come.
     Wake,
 }

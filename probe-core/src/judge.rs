@@ -71,6 +71,20 @@ impl Judge {
         }
     }
 
+    /// The operator wants something else from now on. What was learned and what is being
+    /// weighed stay; what comes is weighed by the new ratio.
+    pub fn reconfigure(&mut self, detect: &Detect) {
+        self.baseline.set_arm_after(detect.arm_after);
+        self.grey_patience = detect.grey_patience;
+        let mut changed = false;
+        for alarm in &mut self.alarms {
+            changed |= alarm.detector.set_broken(detect.broken);
+        }
+        if changed {
+            self.set_p0();
+        }
+    }
+
     /// Feeds one bucket's news, and learns from it unless it may belong to a fault.
     /// Says whether that armed the detectors.
     pub fn feed(&mut self, outcomes: &Outcomes, failed: bool, now: Timestamp) -> Option<Armed> {

@@ -108,6 +108,21 @@ impl Orders {
         pin.into_iter().chain(drain).collect()
     }
 
+    /// Gives the prefixes their new numbers; orders for one that has none are forgotten.
+    pub fn renumber(&mut self, number: impl Fn(PrefixId) -> Option<PrefixId>) {
+        fn keys<T>(
+            orders: BTreeMap<PrefixId, T>,
+            number: impl Fn(PrefixId) -> Option<PrefixId>,
+        ) -> BTreeMap<PrefixId, T> {
+            orders
+                .into_iter()
+                .filter_map(|(prefix, order)| Some((number(prefix)?, order)))
+                .collect()
+        }
+        self.pins = keys(core::mem::take(&mut self.pins), &number);
+        self.drains = keys(core::mem::take(&mut self.drains), &number);
+    }
+
     /// All orders, as they could be given again.
     pub fn all(&self) -> Vec<Order> {
         let prefixes = self.pins.keys().chain(self.drains.keys());

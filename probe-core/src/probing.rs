@@ -106,6 +106,22 @@ impl Probing {
         }
     }
 
+    /// Its service has another number. The rhythm stays.
+    pub fn renumber(&mut self, service: ServiceId) {
+        self.service = service;
+    }
+
+    /// The operator wants something else from now on. The answers to another question
+    /// say nothing: then all begins anew, with a first probe at `first`.
+    pub fn reconfigure(&mut self, config: Probe, first: Timestamp, now: Timestamp) {
+        if self.config.kind != config.kind || self.config.source != config.source {
+            *self = Self::new(self.service, config, first);
+            return;
+        }
+        self.cadence.set_interval(config.interval, now);
+        self.config = config;
+    }
+
     /// Launches the regular probe if it is due.
     pub fn launch_due(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.regular_due().is_some_and(|due| due <= now) {

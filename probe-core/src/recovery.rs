@@ -78,15 +78,21 @@ impl Remembered {
     /// Gives the condemned services other names; those that have none any more are
     /// forgotten.
     pub fn rename(&mut self, rename: impl Fn(ServiceId) -> Option<ServiceId>) {
-        self.sights
-            .retain_mut(|(service, _)| match rename(*service) {
-                Some(renamed) => {
-                    *service = renamed;
-                    true
-                }
-                None => false,
-            });
+        rename_sights(&mut self.sights, rename);
     }
+}
+
+fn rename_sights(
+    sights: &mut Vec<(ServiceId, Sight)>,
+    rename: impl Fn(ServiceId) -> Option<ServiceId>,
+) {
+    sights.retain_mut(|(service, _)| match rename(*service) {
+        Some(renamed) => {
+            *service = renamed;
+            true
+        }
+        None => false,
+    });
 }
 
 /// A service that may serve again.
@@ -133,6 +139,12 @@ impl Absence {
     pub fn locked_out(mut self) -> Self {
         self.locked_out = true;
         self
+    }
+
+    /// Gives the condemned services other names; those that have none any more are
+    /// forgotten.
+    pub fn rename(&mut self, rename: impl Fn(ServiceId) -> Option<ServiceId>) {
+        rename_sights(&mut self.sights, rename);
     }
 
     /// Whether it was withdrawn too often.

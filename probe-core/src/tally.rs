@@ -34,6 +34,11 @@ impl Tally {
         }
     }
 
+    /// It is judged by trials of this kind from now on.
+    pub fn judge_by(&mut self, kind: Kind) {
+        self.judged = kind;
+    }
+
     /// Takes a reading that was begun at `now`; what it says of each kind in it.
     pub fn read(&mut self, readings: &[TrialReading], now: Timestamp) -> Vec<(Kind, Read)> {
         let mut told = Vec::with_capacity(readings.len());

@@ -8,6 +8,7 @@
 //! ```
 
 mod memory;
+mod reconfigure;
 mod report;
 mod weigh;
 
@@ -102,15 +103,7 @@ impl Watch {
         first_probe: Timestamp,
     ) -> Self {
         let primary = config.judged_kind();
-        let others = Kind::ALL.into_iter().filter(|kind| {
-            *kind != primary
-                && config
-                    .endpoint
-                    .protocol
-                    .has_trials(config.application, *kind)
-        });
-        let judges = core::iter::once(primary)
-            .chain(others)
+        let judges = reconfigure::kinds_of(&config)
             .map(|kind| Judge::new(kind, &config.detect, threshold))
             .collect();
         Self {

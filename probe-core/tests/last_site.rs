@@ -71,11 +71,12 @@ fn levels(world: &World) -> Vec<(Level, Duration)> {
         .collect()
 }
 
+/// What is heard, whether this host goes first, and the levels and the guard that follow.
+type Case = (&'static str, bool, Vec<Other>, (Vec<Level>, Option<Guard>));
+
 #[test]
 fn what_is_heard_decides_what_a_dead_service_leads_to() {
     use Level::{Degraded, Full, Withdrawn};
-
-    type Case = (&'static str, bool, Vec<Other>, (Vec<Level>, Option<Guard>));
 
     let held = |guard| (vec![Degraded], Some(guard));
     let waits = || (vec![Degraded, Withdrawn], None);

@@ -270,6 +270,7 @@ fn input() -> impl Strategy<Value = Input> {
         4 => probe,
         1 => route,
         1 => order().prop_map(Input::Operator),
+        1 => other_config().prop_map(|config| Input::Configuration(Box::new(config))),
         1 => Just(Input::Sensor(Sensor::Attached)),
         1 => Just(Input::Sensor(Sensor::Detached("no hook".into()))),
         1 => Just(Input::Wake),
@@ -337,6 +338,19 @@ fn odd_config() -> impl Strategy<Value = Config> {
         )
 }
 
+/// A configuration of which each number survives being written as JSON.
+fn other_config() -> impl Strategy<Value = Config> {
+    (odd_config(), any::<bool>()).prop_map(|(mut config, reversed)| {
+        for service in &mut config.services {
+            service.detect.broken = 0.25;
+        }
+        if reversed {
+            config.services.reverse();
+        }
+        config
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -354,6 +368,13 @@ proptest! {
         let mut engine = Engine::new(config, now);
         for (input, step) in inputs {
             now = now.after(Duration::from_nanos(step));
+            let input = match input {
+                Input::Configuration(config) => {
+                    let mode = if observe { Mode::Observe } else { config.mode };
+                    Input::Configuration(Box::new(Config { mode, ..*config }))
+                }
+                other => other,
+            };
             let line = serde_json::to_string(&input).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Input>(&line).unwrap(), &input);
             engine.handle(input, now);

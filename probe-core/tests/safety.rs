@@ -370,8 +370,7 @@ proptest! {
                         Act::Serve(place(service), answer, probe)
                     }
                     Act::Rate(service, rate) => Act::Rate(place(service), rate),
-                    Act::Order(_) => Act::Order(Order::Thaw),
-                    Act::Heard(..) => Act::Order(Order::Thaw),
+                    Act::Order(_) | Act::Heard(..) => Act::Order(Order::Thaw),
                     act @ Act::Sensor(_) => act,
                 };
                 play(&mut world, &act);

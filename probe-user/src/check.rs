@@ -1,6 +1,6 @@
 //! `lapwing check`: what a file configures, in words, if it is good.
 
-mod question;
+pub mod question;
 
 use std::path::Path;
 

@@ -113,6 +113,16 @@ enum Command {
         #[command(flatten)]
         whom: Whom,
     },
+    /// Have a running daemon read its configuration again and apply it, all of it or
+    /// nothing; print what changed.
+    #[command(after_help = EXIT_CODES)]
+    Reload {
+        /// Only say what would change.
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Check a configuration file and say what it configures.
     #[command(after_help = EXIT_CODES)]
     Check {
@@ -298,6 +308,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Freeze { how } => order(Verb::Freeze, None, None, &how, false),
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into(), false),
+        Command::Reload { check, whom } => reload(check, whom),
         Command::Check { file } => print(&check::check(&file)?),
         Command::Journal(asked) => journal::journal(&asked),
         Command::Explain(asked) => explain::explain(&asked),
@@ -351,6 +362,16 @@ fn order(
     };
     let done = control::order(&path, &request).map_err(anyhow::Error::from)?;
     print(&(done + "\n"))
+}
+
+fn reload(check: bool, whom: Whom) -> Result<(), Failure> {
+    let default = || config::Daemon::default().control;
+    let path = whom.control.unwrap_or_else(default);
+    match control::reload(&path, check) {
+        Ok(done) => print(&(done + "\n")),
+        Err(control::Error::Mistake(report)) => Err(Failure::Mistake(report)),
+        Err(error) => Err(anyhow::Error::from(error).into()),
+    }
 }
 
 fn status(path: &Path, json: bool) -> Result<(), Failure> {

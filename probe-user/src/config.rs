@@ -10,6 +10,7 @@
 //! The whole text is read before anything is judged, so that an operator sees all
 //! mistakes at once and nothing runs on half a configuration.
 
+mod difference;
 mod journal;
 mod measure;
 mod network;
@@ -35,6 +36,7 @@ use crate::{
     announce::witness::Witness, datapath::Measure, journal::Options as Journal, probe::NoRoots,
 };
 
+pub use difference::Difference;
 pub use prefixes::usual_application;
 pub use probes::default_probe;
 pub use report::{Finding, Report};

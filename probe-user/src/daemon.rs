@@ -24,8 +24,10 @@ pub mod hooks;
 mod launch;
 mod lock;
 mod log;
+mod reload;
 mod remember;
 pub(crate) mod rhythm;
+mod routes;
 mod setup;
 mod signals;
 mod view;
@@ -87,7 +89,7 @@ pub fn run(options: &RunOptions) -> Result<(), Failure> {
     let prober = Prober::new(&settings.core.services).map_err(config::Error::from)?;
     runtime()?.block_on(async {
         let parts = setup::start(settings, prober, options.trace).await?;
-        Box::pin(Daemon::new(parts).run())
+        Box::pin(Daemon::new(parts, options).run())
             .await
             .map_err(Failure::Runtime)
     })
@@ -105,5 +107,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 #[derive(Debug)]
 enum Done {
     Probe(ProbeResult),
+    Read(Box<reload::Read>),
     Set(SetDone),
 }

@@ -163,6 +163,11 @@ impl Journal {
         journal
     }
 
+    /// Rotates by these options from now on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Adds a record of something that happened at `at`.
     pub fn append(&mut self, at: Timestamp, record: &Record) {
         let rest = Rest {

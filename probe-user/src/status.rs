@@ -8,7 +8,7 @@ use std::{
 
 use probe_common::trial::Kind;
 use probe_core::{
-    Level, Timestamp,
+    Level, Renumbering, Timestamp,
     command::Guard,
     config::{LastSite, Mode},
     input::{Directive, Order},
@@ -38,12 +38,35 @@ pub struct Document {
     pub frozen: Option<Directive>,
     /// Why journal records go to the log, if they do.
     pub journal_trouble: Option<String>,
+    /// The configuration.
+    #[serde(default)]
+    pub configuration: ConfigurationView,
     /// Routes of others that hide ours, in words.
     pub conflicts: Vec<String>,
     /// The prefixes.
     pub prefixes: Vec<PrefixView>,
     /// The services.
     pub services: Vec<ServiceView>,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigurationView {
+    /// When it was read.
+    pub read_seconds_ago: f64,
+    /// Why a newer one is not, if there was one.
+    pub refused: Option<RefusedView>,
+}
+
+/// A configuration that was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// When.
+    pub seconds_ago: f64,
+    /// Who asked for it.
+    pub by: String,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 /// The sensor.
@@ -155,6 +178,14 @@ impl History {
         self.samples.push_back((now, totals));
     }
 
+    /// The services have other numbers; there are `count` of them now.
+    pub fn renumber(&mut self, numbers: &Renumbering, count: usize) {
+        for (_, totals) in &mut self.samples {
+            let moved = numbers.move_services(core::mem::take(totals), count);
+            *totals = moved.into_iter().map(Option::unwrap_or_default).collect();
+        }
+    }
+
     /// What came between the oldest and the newest sample.
     pub fn recent(&self, service: usize) -> Recent {
         let (Some((from, old)), Some((to, new))) = (self.samples.front(), self.samples.back())
@@ -247,6 +278,15 @@ impl Document {
         }
         if let Some(why) = &self.journal_trouble {
             lines.push(format!("! journal: records go to the log only, {why}"));
+        }
+        if let Some(refused) = &self.configuration.refused {
+            lines.push(format!(
+                "! configuration: the file was refused {} ago ({}), what was read {} ago is in force: {}",
+                seconds(refused.seconds_ago),
+                refused.by,
+                seconds(self.configuration.read_seconds_ago),
+                refused.why.lines().next().unwrap_or_default()
+            ));
         }
         if self.mode == Mode::Enforce {
             lines.extend(self.prefixes.iter().filter_map(PrefixView::unwitnessed));
@@ -457,6 +497,7 @@ mod tests {
             },
             frozen: None,
             journal_trouble: None,
+            configuration: ConfigurationView::default(),
             conflicts: Vec::new(),
             prefixes: vec![PrefixView {
                 prefix: "192.0.2.0/24".into(),
@@ -523,6 +564,14 @@ sensor: eth0 ingress (native)
         });
         document.journal_trouble = Some("no space left".into());
         document.conflicts = vec!["192.0.2.0/24 metric 0 of protocol static hides ours".into()];
+        document.configuration = ConfigurationView {
+            read_seconds_ago: 5400.0,
+            refused: Some(RefusedView {
+                seconds_ago: 12.0,
+                by: "SIGHUP".into(),
+                why: "error: unknown key `colour`\n --> lapwing.toml".into(),
+            }),
+        };
         document.services.clear();
         document.prefixes[0].last_site = LastSite::Unwitnessed;
         let table = document.table();
@@ -530,6 +579,7 @@ sensor: eth0 ingress (native)
             "! sensor: BLIND, eth0 has no egress hook",
             "! frozen by root: no level changes (maintenance)",
             "! journal: records go to the log only, no space left",
+            "! configuration: the file was refused 12s ago (SIGHUP), what was read 1h 30m ago is in force: error: unknown key `colour`\n",
             "! route: 192.0.2.0/24 metric 0",
             "! last site: 192.0.2.0/24 may be withdrawn where nobody else announces it",
             "no services",

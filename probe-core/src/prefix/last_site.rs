@@ -18,7 +18,7 @@
 
 use core::time::Duration;
 
-use super::{Announcement, Change, Host, Phase};
+use super::{Announcement, Change, Host, Phase, lower::passed};
 use crate::{
     command::{Cause, Guard, Reason},
     config::{LastSite, Race},
@@ -88,7 +88,7 @@ impl Announcement {
             hold: self.degrade_flaps.hold_after(healthy, &self.recover),
         };
         let due = self.due;
-        let change = self.change(Level::Degraded, phase, reason, out);
+        let change = self.change(Level::Degraded, phase, passed(reason), out);
         if change.is_some() {
             host.budget.spend(now);
         }

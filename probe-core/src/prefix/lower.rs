@@ -253,11 +253,11 @@ impl Announcement {
 
 /// The reason for a lowering that no guard holds, with all that had a say: those who are
 /// asked about the evidence before a fault stands, and those of the prefix.
-fn passed(reason: Reason) -> Reason {
+pub(super) fn passed(reason: Reason) -> Reason {
     let trials = reason.cause == Cause::LiveTrials;
     let asked = |guard: &Guard| match guard {
         Guard::NotArmed | Guard::SecondLeg | Guard::Blind => trials,
-        // They are asked before a withdraw only.
+        // Those that are asked before a withdraw only are added there.
         Guard::LastSite | Guard::WitnessStale => false,
         Guard::Observe
         | Guard::Overload

@@ -20,6 +20,7 @@ mod lower;
 mod memory;
 mod order;
 mod raise;
+mod reconfigure;
 
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
@@ -150,7 +151,7 @@ impl Announcement {
     pub fn new(id: PrefixId, config: Prefix, mode: Mode, recover: Recover) -> Self {
         Self {
             id,
-            config,
+            config: reconfigure::in_order(config),
             mode,
             recover,
             phase: Phase::Unread,

@@ -10,7 +10,7 @@ use probe_common::{
     trial::{BUCKETS, Kind},
 };
 use probe_core::{
-    Command, Config, Engine, Input, Level, Timestamp,
+    Command, Config, Engine, Input, Level, Renumbering, Timestamp,
     command::{Cause, Event, Guard, Reason},
     config::{
         Application, Classify, Detect, Endpoint, Guards, LastSite, Mode, Prefix, PrefixId, Probe,
@@ -272,6 +272,23 @@ pub struct Client {
     connected: Timestamp,
 }
 
+impl Client {
+    fn of(service: &Service, now: Timestamp) -> Self {
+        Self {
+            kernel: Kernel::new(
+                service.detect.deadline,
+                u32::MAX - 100,
+                service.judged_kind(),
+            ),
+            answer: Answer::Accepts,
+            probe: ProbeAnswer::Passes,
+            rate: 1000,
+            flood: None,
+            connected: now,
+        }
+    }
+}
+
 /// What the flow table holds whenever it is looked at.
 pub fn sample() -> Sample {
     Sample {
@@ -307,18 +324,7 @@ impl World {
         let clients = config
             .services
             .iter()
-            .map(|service| Client {
-                kernel: Kernel::new(
-                    service.detect.deadline,
-                    u32::MAX - 100,
-                    service.judged_kind(),
-                ),
-                answer: Answer::Accepts,
-                probe: ProbeAnswer::Passes,
-                rate: 1000,
-                flood: None,
-                connected: now,
-            })
+            .map(|service| Client::of(service, now))
             .collect();
         let levels = vec![None; config.prefixes.len()];
         Self {
@@ -357,6 +363,35 @@ impl World {
         );
         assert_eq!(world.levels_set(), []);
         world
+    }
+
+    /// Another configuration is in force, for the engine and for everything around it.
+    pub fn reconfigure(&mut self, config: Config) {
+        let numbers = Renumbering::between(&self.config, &config);
+        let (services, prefixes) = (config.services.len(), config.prefixes.len());
+        self.clients = numbers
+            .move_services(self.clients.drain(..), services)
+            .into_iter()
+            .zip(&config.services)
+            .map(|(known, service)| known.unwrap_or_else(|| Client::of(service, self.now)))
+            .collect();
+        for (client, service) in self.clients.iter_mut().zip(&config.services) {
+            client.kernel.deadline = service.detect.deadline;
+        }
+        self.levels = numbers
+            .move_prefixes(self.levels.drain(..), prefixes)
+            .into_iter()
+            .map(Option::flatten)
+            .collect();
+        self.results = core::mem::take(&mut self.results)
+            .into_iter()
+            .filter_map(|(place, result)| {
+                let service = numbers.service(result.service)?;
+                Some((place, ProbeResult { service, ..result }))
+            })
+            .collect();
+        self.config = config.clone();
+        self.handle(Input::Configuration(Box::new(config)));
     }
 
     pub fn route(&mut self, prefix: usize, observed: Level) {

@@ -10,7 +10,7 @@ use probe_core::{Level, Timestamp};
 use tokio::sync::mpsc;
 
 use super::{
-    Error, Kept, Options, Request,
+    Error, Instruction, Options, Request,
     herald::Herald,
     netlink::Event,
     reconcile::Plan,
@@ -24,7 +24,7 @@ const BATCH: usize = 128;
 
 enum Occurrence {
     Requests,
-    Keep(Kept),
+    Instructed(Instruction),
     Repair,
     Event(Option<Event>, Timestamp),
     Told,
@@ -50,7 +50,7 @@ impl Actor {
     pub async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
-        mut kept: mpsc::UnboundedReceiver<Kept>,
+        mut instructed: mpsc::UnboundedReceiver<Instruction>,
         served: &AtomicU64,
     ) {
         let mut batch: Vec<Request> = Vec::with_capacity(BATCH);
@@ -68,7 +68,7 @@ impl Actor {
                     0 => return,
                     _ => Occurrence::Requests,
                 },
-                Some(first) = kept.recv() => Occurrence::Keep(first),
+                Some(first) = instructed.recv() => Occurrence::Instructed(first),
                 () = core::future::ready(()), if !self.unrepaired.is_empty() => Occurrence::Repair,
                 event = kernel.next_event(), if *connected => Occurrence::Event(event, now()),
                 () = herald.catch_up(), if herald.is_behind() => Occurrence::Told,
@@ -80,10 +80,10 @@ impl Actor {
                     wishes::serve(&mut self.table, &mut batch).await;
                     served.fetch_add(count, Ordering::Relaxed);
                 }
-                Occurrence::Keep(first) => {
-                    self.keep(&first);
-                    while let Ok(next) = kept.try_recv() {
-                        self.keep(&next);
+                Occurrence::Instructed(first) => {
+                    self.follow(first);
+                    while let Ok(next) = instructed.try_recv() {
+                        self.follow(next);
                     }
                 }
                 Occurrence::Repair => self.repair_some().await,
@@ -96,15 +96,22 @@ impl Actor {
         }
     }
 
-    fn keep(&mut self, kept: &Kept) {
-        let index = kept.prefix.0 as usize;
+    fn follow(&mut self, instruction: Instruction) {
+        match instruction {
+            Instruction::Keep { prefix, level } => self.keep(prefix.0 as usize, level),
+            Instruction::LetGo { prefix } => self.table.let_go(prefix.0 as usize),
+            Instruction::Own(prefixes) => self.table.own(&prefixes, now()),
+        }
+    }
+
+    fn keep(&mut self, index: usize, level: Level) {
         let Some(tracked) = self.table.tracked.get_mut(index) else {
             return;
         };
         if tracked.reconciler.wanted().is_some() {
             return;
         }
-        tracked.reconciler.want(kept.level);
+        tracked.reconciler.want(level);
         if tracked.reconciler.plan() != Plan::Rest {
             tracked.due = Some(now());
         }

@@ -34,7 +34,11 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-use std::{sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
 use ipnet::IpNet;
 use probe_core::{Level, Timestamp, config::PrefixId};
@@ -89,22 +93,27 @@ struct Request {
     reply: oneshot::Sender<Result<(), Error>>,
 }
 
-/// A level that is to stay, see [`Announcer::keep`].
-struct Kept {
-    prefix: PrefixId,
-    level: Level,
+/// What the actor is to do from now on, without an answer.
+enum Instruction {
+    /// See [`Announcer::keep`].
+    Keep { prefix: PrefixId, level: Level },
+    /// See [`Announcer::let_go`].
+    LetGo { prefix: PrefixId },
+    /// See [`Announcer::own`].
+    Own(Vec<(usize, IpNet)>),
 }
 
 /// The handle of the actor.
 #[derive(Debug)]
 pub struct Announcer {
     requests: mpsc::Sender<Request>,
-    kept: mpsc::UnboundedSender<Kept>,
+    instructions: mpsc::UnboundedSender<Instruction>,
     /// Wishes that the actor has answered.
     served: Arc<AtomicU64>,
     conflicts: watch::Receiver<Arc<Vec<Conflict>>>,
     table: u32,
-    prefixes: Vec<IpNet>,
+    /// Every prefix that was ever owned, by its [`PrefixId`] here.
+    prefixes: Mutex<Vec<IpNet>>,
 }
 
 impl Announcer {
@@ -117,14 +126,14 @@ impl Announcer {
         let (conflicts_sender, conflicts) = watch::channel(Arc::default());
         let (ready, started) = oneshot::channel();
         let served = Arc::new(AtomicU64::new(0));
-        let (keep, kept) = mpsc::unbounded_channel();
+        let (instructions, instructed) = mpsc::unbounded_channel();
         let announcer = Self {
             requests,
-            kept: keep,
+            instructions,
             served: Arc::clone(&served),
             conflicts,
             table: options.table,
-            prefixes: options.prefixes.clone(),
+            prefixes: Mutex::new(options.prefixes.clone()),
         };
         let actor = move || -> Result<(), Error> {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -136,7 +145,7 @@ impl Announcer {
                     Ok(actor) => {
                         // A caller who has gone away also drops the inbox's sender.
                         let _ = ready.send(Ok(()));
-                        actor.run(inbox, kept, &served).await;
+                        actor.run(inbox, instructed, &served).await;
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));
@@ -163,8 +172,7 @@ impl Announcer {
     pub async fn set(&self, prefix: PrefixId, level: Level) -> Result<(), Error> {
         let net = usize::try_from(prefix.0)
             .ok()
-            .and_then(|index| self.prefixes.get(index))
-            .copied()
+            .and_then(|index| self.known().get(index).copied())
             .ok_or(Error::UnknownPrefix(prefix))?;
         let (reply, answer) = oneshot::channel();
         let request = Request {
@@ -200,7 +208,44 @@ impl Announcer {
     /// [`set`](Self::set) says or has said otherwise.
     pub fn keep(&self, prefix: PrefixId, level: Level) {
         // Without an actor nothing is kept, and every `set` says so.
-        let _ = self.kept.send(Kept { prefix, level });
+        let _ = self.instructions.send(Instruction::Keep { prefix, level });
+    }
+
+    /// From now on nothing is wanted of `prefix`: its route stays as it stands, whoever
+    /// changes it, until the next [`set`](Self::set) or [`keep`](Self::keep).
+    pub fn let_go(&self, prefix: PrefixId) {
+        // As above.
+        let _ = self.instructions.send(Instruction::LetGo { prefix });
+    }
+
+    /// From now on these prefixes are looked after, and no others: routes of one that is
+    /// no longer among them stay as they stand, and nothing more is told about it. A new
+    /// one begins as at the start, with an observation. Returns the number of each, which
+    /// a prefix has for as long as the announcer lives. To be called while no
+    /// [`set`](Self::set) is under way.
+    pub fn own(&self, prefixes: &[IpNet]) -> Vec<PrefixId> {
+        let mut known = self.known();
+        let numbers: HashMap<IpNet, usize> = known.iter().copied().zip(0..).collect();
+        let owned: Vec<(usize, IpNet)> = prefixes
+            .iter()
+            .map(|prefix| {
+                let number = numbers.get(prefix).copied().unwrap_or_else(|| {
+                    known.push(*prefix);
+                    known.len() - 1
+                });
+                (number, *prefix)
+            })
+            .collect();
+        let ids = owned.iter().filter_map(|(number, _)| table::id(*number));
+        let ids = ids.collect();
+        // As above.
+        let _ = self.instructions.send(Instruction::Own(owned));
+        ids
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<IpNet>> {
+        // Nothing can panic while it is held.
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What stands against the wanted levels now, by prefix: foreign routes that hide

@@ -90,6 +90,12 @@ impl Reconciler {
         self.wanted = Some(level);
     }
 
+    /// From now on nothing is wanted, and what others do is no quarrel.
+    pub fn let_go(&mut self) {
+        self.wanted = None;
+        self.contest = Contest::default();
+    }
+
     /// The table was read: these are the routes of the prefix, ours and foreign.
     /// Whether they are others than known.
     pub fn observe(&mut self, routes: Vec<Route>) -> bool {

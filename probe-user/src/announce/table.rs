@@ -8,7 +8,7 @@
 
 use core::{mem, time::Duration};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
 };
 
@@ -43,6 +43,8 @@ pub(super) type Work = (usize, Vec<Change>);
 pub(super) struct Table {
     id: u32,
     event_buffer_bytes: usize,
+    /// What our routes look like, for prefixes that come later.
+    options: Options,
     pub kernel: Kernel,
     /// Whether the sockets still live.
     pub connected: bool,
@@ -76,6 +78,7 @@ impl Table {
         let mut table = Self {
             id: options.table,
             event_buffer_bytes: options.event_buffer_bytes,
+            options: options.clone(),
             kernel,
             connected: true,
             tracked,
@@ -92,6 +95,42 @@ impl Table {
         })?;
         table.publish();
         Ok(table)
+    }
+
+    /// Looks after these prefixes from `now` on, and no others. One that comes, or comes
+    /// back, begins with an observation: the table is read for it.
+    pub fn own(&mut self, prefixes: &[(usize, IpNet)], now: Timestamp) {
+        for (index, net) in prefixes {
+            if *index == self.tracked.len() {
+                let net = net.trunc();
+                self.tracked.push(Tracked::new(net, &self.options));
+                self.index.insert(net, *index);
+                self.news_since.get_or_insert(now);
+            }
+        }
+        let owned: HashSet<usize> = prefixes.iter().map(|(index, _)| *index).collect();
+        for index in 0..self.tracked.len() {
+            let before = mem::replace(&mut self.tracked[index].owned, owned.contains(&index));
+            match (before, self.tracked[index].owned) {
+                (true, false) => self.let_go(index),
+                (false, true) => {
+                    self.tracked[index].told = None;
+                    self.news_since.get_or_insert(now);
+                    self.touch(index);
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// Wants nothing of a prefix any more.
+    pub fn let_go(&mut self, index: usize) {
+        if let Some(tracked) = self.tracked.get_mut(index) {
+            tracked.reconciler.let_go();
+            tracked.refusal = None;
+            tracked.due = None;
+            self.touch(index);
+        }
     }
 
     /// The table's number.
@@ -250,7 +289,12 @@ impl Table {
     pub fn publish(&mut self) {
         for index in mem::take(&mut self.touched) {
             if let Some(id) = id(index) {
-                let conflicts = conflict::conflicts(id, &self.tracked[index], self.id);
+                let tracked = &self.tracked[index];
+                let conflicts = if tracked.owned {
+                    conflict::conflicts(id, tracked, self.id)
+                } else {
+                    Vec::new()
+                };
                 self.herald.stand(id, conflicts);
             }
         }
@@ -258,14 +302,15 @@ impl Table {
     }
 }
 
-fn id(index: usize) -> Option<PrefixId> {
+/// The number of a prefix by its place here.
+pub(super) fn id(index: usize) -> Option<PrefixId> {
     u32::try_from(index).ok().map(PrefixId)
 }
 
 /// Sends an observation if the level of a prefix is other than the last one sent.
 fn tell(tracked: &mut Tracked, herald: &mut Herald, index: usize, at: Timestamp) {
     let observed = tracked.reconciler.level();
-    if tracked.told == Some(observed) {
+    if !tracked.owned || tracked.told == Some(observed) {
         return;
     }
     tracked.told = Some(observed);

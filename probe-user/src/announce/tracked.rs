@@ -19,6 +19,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// One prefix.
 pub(super) struct Tracked {
     pub net: IpNet,
+    /// Whether it is looked after; one that no longer is keeps its place.
+    pub owned: bool,
     pub reconciler: Reconciler,
     /// The level that was observed last.
     pub told: Option<Level>,
@@ -46,6 +48,7 @@ impl Tracked {
         };
         Self {
             net,
+            owned: true,
             reconciler: Reconciler::new(Own {
                 full: options.protocol_full,
                 degraded: options.protocol_degraded,

@@ -3,13 +3,16 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     path::Path,
+    time::Duration,
 };
 
-use super::{Answer, Error, OrderRequest, Question, Request, TIMEOUT};
+use super::{
+    Answer, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT, reload::Reload,
+};
 use crate::status::Document;
 
 /// Asks the daemon at `path` and gives its answer as text, one line of JSON.
-fn ask(path: &Path, request: &Request) -> Result<String, Error> {
+fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, Error> {
     let talk = |source| Error::Talk {
         path: path.to_owned(),
         source,
@@ -22,7 +25,7 @@ fn ask(path: &Path, request: &Request) -> Result<String, Error> {
             io::ErrorKind::PermissionDenied => Error::Denied(path.to_owned()),
             _ => talk(error),
         })?;
-    stream.set_read_timeout(Some(TIMEOUT)).map_err(talk)?;
+    stream.set_read_timeout(Some(timeout)).map_err(talk)?;
     stream.set_write_timeout(Some(TIMEOUT)).map_err(talk)?;
     let mut line = serde_json::to_string(request).map_err(|error| talk(error.into()))?;
     line.push('\n');
@@ -34,7 +37,7 @@ fn ask(path: &Path, request: &Request) -> Result<String, Error> {
 
 /// The status document of the daemon at `path`, as it was sent and as it is read.
 pub fn status(path: &Path) -> Result<(String, Document), Error> {
-    let reply = ask(path, &Request::Question(Question::Status))?;
+    let reply = ask(path, &Request::Question(Question::Status), TIMEOUT)?;
     let answer = |why| Error::Answer {
         path: path.to_owned(),
         why,
@@ -48,10 +51,23 @@ pub fn status(path: &Path) -> Result<(String, Document), Error> {
 
 /// Gives the daemon at `path` an order; what it did, in words.
 pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
-    let reply = ask(path, &Request::Order(order.clone()))?;
-    match serde_json::from_str(&reply) {
+    let reply = ask(path, &Request::Order(order.clone()), TIMEOUT)?;
+    read(path, &reply)
+}
+
+/// Has the daemon at `path` read its configuration again, and apply it unless it is only
+/// to `check` it; what changed, in words.
+pub fn reload(path: &Path, check: bool) -> Result<String, Error> {
+    let request = Request::Reload(Reload::Reload { check });
+    let reply = ask(path, &request, RELOAD_TIMEOUT + TIMEOUT)?;
+    read(path, &reply)
+}
+
+fn read(path: &Path, reply: &str) -> Result<String, Error> {
+    match serde_json::from_str(reply) {
         Ok(Answer::Done(done)) => Ok(done),
         Ok(Answer::Error(why)) => Err(Error::Refused(why)),
+        Ok(Answer::Mistake(report)) => Err(Error::Mistake(report)),
         Err(error) => Err(Error::Answer {
             path: path.to_owned(),
             why: error.to_string(),

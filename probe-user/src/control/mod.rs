@@ -3,6 +3,7 @@
 //! ```text
 //! {"cmd":"status"}\n                                  ─▶  the status document\n
 //! {"cmd":"pin","prefix":"192.0.2.0/24","level":"full"}\n ─▶  {"done":"..."}\n
+//! {"cmd":"reload","check":true}\n                     ─▶  {"done":"..."}\n, {"mistake":"..."}\n
 //! anything else\n                                     ─▶  {"error":"..."}\n
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod client;
 mod order;
+mod reload;
 mod server;
 
 use std::{io, path::PathBuf, time::Duration};
@@ -18,13 +20,16 @@ use std::{io, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    client::{order, status},
+    client::{order, reload, status},
     order::{OrderRequest, Verb},
-    server::{Asked, Control, SocketFile},
+    reload::Asker,
+    server::{Asked, Control, Demand, SocketFile},
 };
 
 /// How long one request may take, on either side.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a reload may: it reads files, and waits for level changes that are under way.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,8 @@ enum Request {
     Question(Question),
     /// Something to change.
     Order(OrderRequest),
+    /// Another configuration to apply.
+    Reload(reload::Reload),
 }
 
 /// What can be read.
@@ -52,6 +59,8 @@ pub enum Answer {
     Done(String),
     /// It was not; why, and what to do.
     Error(String),
+    /// The configuration is not what can be applied: the whole report.
+    Mistake(String),
 }
 
 /// Why there is no control socket, or no answer from it.
@@ -97,6 +106,9 @@ pub enum Error {
     /// The daemon did not do it.
     #[error("{0}")]
     Refused(String),
+    /// The configuration cannot be applied.
+    #[error("{0}")]
+    Mistake(String),
     /// The answer is not understood.
     #[error(
         "lapwing's answer on {} is not understood: {why}\nhelp: use the command of the same version as the daemon",

@@ -14,13 +14,24 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
 };
 
-use super::{Answer, Error, OrderRequest, Question, Request, TIMEOUT};
+use super::{
+    Answer, Asker, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT, reload::Reload,
+};
 use crate::status::Document;
 
 /// The longest request line.
 const REQUEST_BYTES: u64 = 4096;
 /// Requests served at once; more wait.
 const CONNECTIONS: usize = 16;
+
+/// What waits for the loop.
+#[derive(Debug)]
+pub enum Demand {
+    /// An order.
+    Order(Asked),
+    /// Another configuration.
+    Reload(Asker),
+}
 
 /// An order that waits for the loop.
 #[derive(Debug)]
@@ -85,7 +96,7 @@ impl Control {
     pub fn serve(
         self,
         status: watch::Receiver<Arc<Document>>,
-        orders: mpsc::Sender<Asked>,
+        orders: mpsc::Sender<Demand>,
     ) -> SocketFile {
         let Self { listener, file } = self;
         tokio::spawn(accept(listener, status, orders));
@@ -113,7 +124,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 async fn accept(
     listener: UnixListener,
     status: watch::Receiver<Arc<Document>>,
-    orders: mpsc::Sender<Asked>,
+    orders: mpsc::Sender<Demand>,
 ) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -126,10 +137,8 @@ async fn accept(
                 let orders = orders.clone();
                 tokio::spawn(async move {
                     let _permit = permit;
-                    match tokio::time::timeout(TIMEOUT, answer(stream, &status, &orders)).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => tracing::debug!("control connection: {error}"),
-                        Err(_) => tracing::debug!("control connection: too slow"),
+                    if let Err(error) = answer(stream, &status, &orders).await {
+                        tracing::debug!("control connection: {error}");
                     }
                 });
             }
@@ -145,34 +154,61 @@ async fn accept(
 async fn answer(
     stream: UnixStream,
     status: &watch::Receiver<Arc<Document>>,
-    orders: &mpsc::Sender<Asked>,
+    orders: &mpsc::Sender<Demand>,
 ) -> io::Result<()> {
     let by = user(&stream);
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    tokio::io::BufReader::new(read.take(REQUEST_BYTES))
-        .read_line(&mut line)
-        .await?;
+    let mut read = tokio::io::BufReader::new(read.take(REQUEST_BYTES));
+    tokio::time::timeout(TIMEOUT, read.read_line(&mut line)).await??;
     let mut reply = match serde_json::from_str(&line) {
         Ok(Request::Question(Question::Status)) => {
             let document = Arc::clone(&status.borrow());
             serde_json::to_vec(&*document)?
         }
-        Ok(Request::Order(order)) => serde_json::to_vec(&hand_over(order, by, orders).await)?,
+        Ok(Request::Order(order)) => {
+            let demand = |answer| Demand::Order(Asked { order, by, answer });
+            serde_json::to_vec(&hand_over(demand, TIMEOUT, orders).await)?
+        }
+        Ok(Request::Reload(Reload::Reload { check })) => {
+            let demand = |answer| {
+                let answer = Some(answer);
+                Demand::Reload(Asker { by, check, answer })
+            };
+            serde_json::to_vec(&hand_over(demand, RELOAD_TIMEOUT, orders).await)?
+        }
         Err(_) => serde_json::to_vec(&Answer::Error("not a known request".to_owned()))?,
     };
     reply.push(b'\n');
-    write.write_all(&reply).await?;
-    write.shutdown().await
+    let send = async {
+        write.write_all(&reply).await?;
+        write.shutdown().await
+    };
+    tokio::time::timeout(TIMEOUT, send).await?
 }
 
-async fn hand_over(order: OrderRequest, by: String, orders: &mpsc::Sender<Asked>) -> Answer {
+/// Gives the loop something to do, and waits for its answer.
+async fn hand_over(
+    demand: impl FnOnce(oneshot::Sender<Answer>) -> Demand,
+    timeout: Duration,
+    orders: &mpsc::Sender<Demand>,
+) -> Answer {
     let stopping = || Answer::Error("the daemon is stopping".to_owned());
     let (answer, answered) = oneshot::channel();
-    match orders.send(Asked { order, by, answer }).await {
-        Ok(()) => answered.await.unwrap_or_else(|_| stopping()),
-        Err(_) => stopping(),
-    }
+    let exchange = async {
+        match orders.send(demand(answer)).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| stopping()),
+            Err(_) => stopping(),
+        }
+    };
+    tokio::time::timeout(timeout, exchange)
+        .await
+        .unwrap_or_else(|_| {
+            Answer::Error(format!(
+                "lapwing is still at it after {}; its journal will tell",
+                humantime::format_duration(timeout)
+            ))
+        })
 }
 
 /// Who is at the other end, as the kernel says.

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::status::{Document, SensorView};
+use crate::status::{ConfigurationView, Document, SensorView};
 
 fn document() -> Arc<Document> {
     Arc::new(Document {
@@ -25,6 +25,7 @@ fn document() -> Arc<Document> {
         },
         frozen: None,
         journal_trouble: None,
+        configuration: ConfigurationView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),
         services: Vec::new(),
@@ -114,7 +115,9 @@ async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
     ] {
         let (sent, to) = (request.clone(), path.clone());
         let client = tokio::task::spawn_blocking(move || order(&to, &sent));
-        let got = asked.recv().await.unwrap();
+        let Demand::Order(got) = asked.recv().await.unwrap() else {
+            panic!("an order");
+        };
         assert_eq!(got.order, request);
         let me = nix::unistd::User::from_uid(nix::unistd::getuid());
         assert_eq!(got.by, me.unwrap().unwrap().name);
@@ -122,6 +125,34 @@ async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
         match (client.await.unwrap(), answer) {
             (Ok(done), Answer::Done(expected)) => assert_eq!(done, expected),
             (Err(Error::Refused(why)), Answer::Error(expected)) => assert_eq!(why, expected),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reload_is_handed_over_and_answered_with_what_came_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    let (_sender, receiver) = watch::channel(document());
+    let (orders, mut asked) = mpsc::channel(1);
+    let _file = Control::bind(&path).unwrap().serve(receiver, orders);
+    for (check, answer) in [
+        (true, Answer::Done("would change nothing".into())),
+        (false, Answer::Mistake("error: unknown key".into())),
+        (false, Answer::Error("the daemon is stopping".into())),
+    ] {
+        let to = path.clone();
+        let client = tokio::task::spawn_blocking(move || reload(&to, check));
+        let Demand::Reload(got) = asked.recv().await.unwrap() else {
+            panic!("a reload");
+        };
+        assert_eq!(got.check, check);
+        got.answer(answer.clone());
+        match (client.await.unwrap(), answer) {
+            (Ok(done), Answer::Done(expected)) => assert_eq!(done, expected),
+            (Err(Error::Mistake(why)), Answer::Mistake(expected))
+            | (Err(Error::Refused(why)), Answer::Error(expected)) => assert_eq!(why, expected),
             (other, _) => panic!("{other:?}"),
         }
     }

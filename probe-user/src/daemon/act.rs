@@ -3,8 +3,6 @@
 //! A level change is handed to the route thread at once. Nothing here waits: what
 //! was started tells its end through a channel, which is one more input of the loop.
 
-use std::sync::Arc;
-
 use probe_core::{
     Config, Level, Reason, Timestamp,
     command::Event,
@@ -12,10 +10,9 @@ use probe_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{Done, conflicts, view::View};
+use super::{Done, conflicts, routes::Routes, view::View};
 use crate::{
-    announce::{self, Announcer},
-    datapath,
+    announce, datapath,
     journal::record::{Names, Record, nanoseconds},
 };
 
@@ -34,7 +31,7 @@ pub struct Actor {
     mode: Mode,
     names: Names,
     prefixes: usize,
-    announcer: Option<Arc<Announcer>>,
+    routes: Routes,
     done: mpsc::Sender<Done>,
     sets_under_way: usize,
     records: Vec<(Timestamp, Record)>,
@@ -42,20 +39,35 @@ pub struct Actor {
 
 impl Actor {
     /// An actor that tells ends to `done`.
-    pub fn new(
-        config: &Config,
-        announcer: Option<Arc<Announcer>>,
-        done: mpsc::Sender<Done>,
-    ) -> Self {
+    pub fn new(config: &Config, routes: Routes, done: mpsc::Sender<Done>) -> Self {
         Self {
             mode: config.mode,
             names: Names::new(config),
             prefixes: config.prefixes.len(),
-            announcer,
+            routes,
             done,
             sets_under_way: 0,
             records: Vec::new(),
         }
+    }
+
+    /// Another configuration is in force; with this route control, if it is another one.
+    /// To be called while no level change is under way.
+    pub fn reconfigure(&mut self, config: &Config, routes: Option<Routes>) {
+        if let Some(routes) = routes {
+            self.routes = routes;
+        } else {
+            let prefixes = config.prefixes.iter().map(|prefix| prefix.prefix);
+            self.routes.own(&prefixes.collect::<Vec<_>>());
+        }
+        self.mode = config.mode;
+        self.names = Names::new(config);
+        self.prefixes = config.prefixes.len();
+    }
+
+    /// Route control.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// The operator's names.
@@ -91,7 +103,14 @@ impl Actor {
 
     /// Notes a conflict that began or ended.
     pub fn note_conflict(&mut self, change: conflicts::Change, view: &mut View) {
-        let conflicts::Change { conflict, stands } = change;
+        let conflicts::Change {
+            mut conflict,
+            stands,
+        } = change;
+        let Some(prefix) = self.routes.inner(conflict.prefix) else {
+            return;
+        };
+        conflict.prefix = prefix;
         view.count_conflict(&conflict, stands);
         let record = Record::of_conflict(conflict, stands, &self.names);
         self.record(datapath::now(), record);
@@ -118,20 +137,20 @@ impl Actor {
 
     /// Has route control keep a level that no command of this life asked for.
     pub fn keep_level(&self, prefix: PrefixId, level: Level) {
-        match (self.mode, &self.announcer) {
-            (Mode::Enforce, Some(announcer)) => announcer.keep(prefix, level),
-            (Mode::Enforce, None) | (Mode::Observe, _) => {}
+        match self.mode {
+            Mode::Enforce => self.routes.keep(prefix, level),
+            Mode::Observe => {}
         }
     }
 
     fn start_set(&mut self, prefix: PrefixId, level: Level, decided: Timestamp) {
-        let Some(announcer) = self.announcer.clone() else {
+        let Some(set) = self.routes.set(prefix, level) else {
             return;
         };
         let done = self.done.clone();
         self.sets_under_way += 1;
         tokio::spawn(async move {
-            let result = announcer.set(prefix, level).await;
+            let result = set.await;
             let ended = SetDone {
                 prefix,
                 level,

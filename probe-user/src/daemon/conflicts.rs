@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use probe_core::config::PrefixId;
 use tokio::sync::watch;
 
 use crate::announce::conflict::Conflict;
@@ -25,15 +26,26 @@ pub struct Change {
 impl Conflicts {
     /// Nothing was told yet.
     pub fn new(published: Option<watch::Receiver<Arc<Vec<Conflict>>>>) -> Self {
-        let mut published = published;
-        if let Some(published) = &mut published {
-            // What stood before the start is news, too.
-            published.mark_changed();
-        }
-        Self {
-            published,
+        let mut conflicts = Self {
+            published: None,
             told: BTreeSet::new(),
+        };
+        if let Some(published) = published {
+            conflicts.listen(published);
         }
+        conflicts
+    }
+
+    /// They are published here from now on.
+    pub fn listen(&mut self, mut published: watch::Receiver<Arc<Vec<Conflict>>>) {
+        // What stood before the start is news, too.
+        published.mark_changed();
+        self.published = Some(published);
+    }
+
+    /// Forgets what was told about some prefixes.
+    pub fn forget(&mut self, gone: impl Fn(PrefixId) -> bool) {
+        self.told.retain(|conflict| !gone(conflict.prefix));
     }
 
     /// Waits until other conflicts stand than before. Never ready without route
@@ -73,8 +85,6 @@ impl Conflicts {
 
 #[cfg(test)]
 mod tests {
-    use probe_core::config::PrefixId;
-
     use super::*;
     use crate::announce::conflict::ConflictKind;
 

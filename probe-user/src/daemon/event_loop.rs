@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod orders;
+mod reload;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use probe_core::{
 use tokio::sync::mpsc;
 
 use super::{
-    Done,
+    Done, RunOptions,
     act::Actor,
     alarm::Alarm,
     conflicts::Conflicts,
@@ -23,8 +24,10 @@ use super::{
     launch::Launcher,
     lock::Lock,
     log,
+    reload::Reloader,
     remember::{Keeper, MemoryFile},
     rhythm::{self, Pace, Reader},
+    routes::Routes,
     setup::Parts,
     signals::{Received, Signals},
     view::{Sources, View},
@@ -32,7 +35,7 @@ use super::{
 use crate::{
     announce::Observation,
     config::{OnExit, Settings},
-    control::{Asked, SocketFile},
+    control::{Asker, Demand, SocketFile},
     datapath::{self, Datapath, Scope},
     http,
     journal::{Journal, record::Record},
@@ -53,7 +56,7 @@ const DONE: usize = 1024;
 /// What wakes the loop.
 enum Occurrence {
     Alarm,
-    Asked(Asked),
+    Asked(Demand),
     Bell,
     Done(Done),
     Observed(Observation),
@@ -74,7 +77,8 @@ pub struct Daemon {
     actor: Actor,
     launcher: Launcher,
     done: mpsc::Receiver<Done>,
-    asked: mpsc::Receiver<Asked>,
+    asked: mpsc::Receiver<Demand>,
+    reloader: Reloader,
     keeper: Keeper,
     view: View,
     sensor: Sensor,
@@ -87,7 +91,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon that has not looked at anything yet.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts, options: &RunOptions) -> Self {
         let Parts {
             settings,
             mut datapath,
@@ -120,7 +124,9 @@ impl Daemon {
             settings.max_probes,
             sender.clone(),
         );
-        let actor = Actor::new(&settings.core, announcer.clone(), sender);
+        let reloader = Reloader::new(options.clone(), sender.clone());
+        let routes = Routes::new(announcer.clone(), settings.core.prefixes.len());
+        let actor = Actor::new(&settings.core, routes, sender);
         let view = View::new(
             &settings,
             announcer,
@@ -149,6 +155,7 @@ impl Daemon {
             launcher,
             done,
             asked,
+            reloader,
             keeper: Keeper::new(memory, now),
             view,
             sensor,
@@ -195,7 +202,8 @@ impl Daemon {
             };
             match occurrence {
                 Occurrence::Alarm => {}
-                Occurrence::Asked(asked) => self.ordered(asked),
+                Occurrence::Asked(Demand::Order(asked)) => self.ordered(asked),
+                Occurrence::Asked(Demand::Reload(asker)) => self.reloader.ask(asker),
                 Occurrence::Bell => self.reader.rung(),
                 Occurrence::Heard => self.hear(),
                 Occurrence::Done(done) => self.finish(done),
@@ -205,9 +213,7 @@ impl Daemon {
                         self.actor.note_conflict(change, &mut self.view);
                     }
                 }
-                Occurrence::Signal(Received::Hangup) => tracing::warn!(
-                    "SIGHUP: the configuration is read at start only; restart to apply a change (routes and hooks stay)"
-                ),
+                Occurrence::Signal(Received::Hangup) => self.reloader.ask(Asker::hangup()),
                 Occurrence::Signal(Received::Stop(signal)) => {
                     tracing::info!("{signal}: stopping");
                     self.stop().await;
@@ -215,6 +221,7 @@ impl Daemon {
                 }
             }
             self.advance();
+            self.look_after_reload();
             self.act().await;
         }
     }
@@ -296,7 +303,12 @@ impl Daemon {
 
     fn finish(&mut self, done: Done) {
         match done {
-            Done::Probe(result) => self.engine.handle(Input::Probe(result), datapath::now()),
+            Done::Probe(result) => {
+                if let Some(result) = self.launcher.by_present_number(result) {
+                    self.engine.handle(Input::Probe(result), datapath::now());
+                }
+            }
+            Done::Read(read) => self.has_read(*read),
             Done::Set(done) => self.actor.finish_set(done, &mut self.view),
         }
     }
@@ -315,6 +327,9 @@ impl Daemon {
             observed,
             at,
         } = observation;
+        let Some(prefix) = self.actor.routes().inner(prefix) else {
+            return;
+        };
         self.actor.record(
             at,
             Record::RouteObserved {
@@ -419,7 +434,7 @@ impl Daemon {
             while self.actor.sets_under_way() > 0 {
                 match self.done.recv().await {
                     Some(Done::Set(done)) => self.actor.finish_set(done, &mut self.view),
-                    Some(Done::Probe(_)) => {}
+                    Some(Done::Probe(_) | Done::Read(_)) => {}
                     None => return,
                 }
             }

@@ -13,9 +13,12 @@
 //! waits runs for the next one; otherwise a host with too few slots would ask more and
 //! more, and hear nothing that still counts.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use probe_core::{
@@ -30,18 +33,25 @@ use crate::probe::Prober;
 
 /// One in so many slots is for second legs alone.
 const RESERVED: usize = 4;
+/// One for each purpose.
+const LEAST_SLOTS: usize = 2;
 
 /// Launches probes.
 pub struct Launcher {
     prober: Arc<Prober>,
     workshop: Workshop,
     slots: Slots,
+    /// By the core's numbers.
     services: Vec<Asked>,
+    next_number: u32,
     done: mpsc::Sender<Done>,
 }
 
 /// A service, and what waits to ask it.
 struct Asked {
+    /// Its number here, which it has for good: results may be on their way while another
+    /// configuration gives it another one.
+    number: ServiceId,
     service: Arc<Service>,
     regular: Arc<Waiting>,
     second_leg: Arc<Waiting>,
@@ -73,14 +83,17 @@ impl Waiting {
 
 #[derive(Clone)]
 struct Slots {
+    count: usize,
     all: Arc<Semaphore>,
     regular: Arc<Semaphore>,
 }
 
 impl Slots {
     fn new(count: usize) -> Self {
+        let count = count.max(LEAST_SLOTS);
         let regular = count - count.div_ceil(RESERVED);
         Self {
+            count,
             all: Arc::new(Semaphore::new(count)),
             regular: Arc::new(Semaphore::new(regular)),
         }
@@ -106,20 +119,69 @@ impl Launcher {
         slots: usize,
         done: mpsc::Sender<Done>,
     ) -> Self {
-        Self {
+        let mut launcher = Self {
             prober: Arc::new(prober),
             workshop,
-            slots: Slots::new(slots.max(2)),
-            services: services
-                .iter()
-                .map(|service| Asked {
-                    service: Arc::new(service.clone()),
-                    regular: Arc::default(),
-                    second_leg: Arc::default(),
-                })
-                .collect(),
+            slots: Slots::new(slots),
+            services: Vec::new(),
+            next_number: 0,
             done,
+        };
+        launcher.services = services
+            .iter()
+            .map(|service| launcher.first_asked(service))
+            .collect();
+        launcher
+    }
+
+    fn first_asked(&mut self, service: &Service) -> Asked {
+        let number = ServiceId(self.next_number);
+        self.next_number = self.next_number.wrapping_add(1);
+        Asked {
+            number,
+            service: Arc::new(service.clone()),
+            regular: Arc::default(),
+            second_leg: Arc::default(),
         }
+    }
+
+    /// Other services, another number of slots. Probes that run go on as they began, and
+    /// those that wait ask what they were to ask.
+    pub fn reconfigure(&mut self, services: &[Service], prober: Prober, slots: usize) {
+        self.prober = Arc::new(prober);
+        if self.slots.count != slots.max(LEAST_SLOTS) {
+            self.slots = Slots::new(slots);
+        }
+        let mut known: BTreeMap<_, Asked> = self
+            .services
+            .drain(..)
+            .map(|asked| (asked.service.endpoint, asked))
+            .collect();
+        self.services = services
+            .iter()
+            .map(|service| match known.remove(&service.endpoint) {
+                Some(known) if known.service.probe == service.probe => Asked {
+                    service: Arc::new(service.clone()),
+                    ..known
+                },
+                // What waits to ask the old question is no answer to the new one.
+                Some(Asked { number, .. }) => Asked {
+                    number,
+                    ..self.first_asked(service)
+                },
+                None => self.first_asked(service),
+            })
+            .collect();
+    }
+
+    /// A result by the core's numbers; none if its service is gone.
+    pub fn by_present_number(&self, result: ProbeResult) -> Option<ProbeResult> {
+        let place = self
+            .services
+            .iter()
+            .position(|asked| asked.number == result.service)?;
+        let service = ServiceId(u32::try_from(place).ok()?);
+        Some(ProbeResult { service, ..result })
     }
 
     /// Starts a burst.
@@ -137,13 +199,14 @@ impl Launcher {
             let waiting = Arc::clone(waiting);
             let slots = self.slots.clone();
             let done = self.done.clone();
+            let number = asked.number;
             self.workshop.runtime().spawn(async move {
                 let slot = slots.take(purpose).await;
                 let burst = waiting.start_one();
                 let (took, outcome) = prober.run(&service).await;
                 drop(slot);
                 let result = ProbeResult {
-                    service: id,
+                    service: number,
                     burst,
                     took,
                     outcome,
@@ -193,7 +256,7 @@ mod tests {
     async fn next(done: &mut mpsc::Receiver<Done>) -> ProbeResult {
         match tokio::time::timeout(TIMEOUT * 10, done.recv()).await {
             Ok(Some(Done::Probe(result))) => result,
-            Ok(Some(Done::Set(_)) | None) | Err(_) => panic!("no result"),
+            Ok(Some(Done::Set(_) | Done::Read(_)) | None) | Err(_) => panic!("no result"),
         }
     }
 
@@ -237,6 +300,34 @@ mod tests {
         assert_eq!(next(&mut done).await.burst, 5);
         let more = tokio::time::timeout(TIMEOUT * 2, done.recv()).await;
         assert!(more.is_err(), "once for all of them: {more:?}");
+    }
+
+    #[tokio::test]
+    async fn a_result_on_its_way_finds_its_service_under_its_new_number() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = |target: SocketAddr| {
+            let mut service = hung(target);
+            service.endpoint.address = target.ip();
+            service.endpoint.port = target.port();
+            service
+        };
+        let [gone, stays] = [&other, &listener].map(|l| at(l.local_addr().unwrap()));
+        let (mut launcher, mut done) = launcher(&[gone.clone(), stays.clone()], 4);
+        launcher.launch(ServiceId(0), 7, 1, ProbePurpose::Regular);
+        launcher.launch(ServiceId(1), 8, 1, ProbePurpose::Regular);
+        let prober = Prober::new(&[]).unwrap();
+        launcher.reconfigure(&[stays, gone.clone()], prober, 4);
+        let mut bursts = BTreeSet::new();
+        for _ in 0..2 {
+            let result = launcher.by_present_number(next(&mut done).await).unwrap();
+            bursts.insert((result.service, result.burst));
+        }
+        assert_eq!(bursts, [(ServiceId(0), 8), (ServiceId(1), 7)].into());
+
+        launcher.launch(ServiceId(0), 9, 1, ProbePurpose::Regular);
+        launcher.reconfigure(&[gone], Prober::new(&[]).unwrap(), 4);
+        assert_eq!(launcher.by_present_number(next(&mut done).await), None);
     }
 
     #[tokio::test]

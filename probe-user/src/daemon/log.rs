@@ -40,6 +40,12 @@ pub fn log(record: &Record) {
             sentence,
             ..
         } => tracing::warn!("{prefix} would be {level}, held by {guard}: {sentence}"),
+        Record::Reloaded { by, changes, .. } => log_reload(by, changes),
+        Record::ReloadRefused { by, why } => {
+            tracing::error!(
+                "reload ({by}): refused, the configuration that was in force stays\n{why}"
+            );
+        }
         Record::Blind { blind: true, why } => tracing::error!("blind: {why}"),
         Record::Blind { blind: false, why } => tracing::info!("no longer blind: {why}"),
         Record::Armed { .. }
@@ -55,6 +61,21 @@ pub fn log(record: &Record) {
         | Record::RouteFailed { .. }
         | Record::RouteConflict { .. }
         | Record::RouteObserved { .. } => log_route(record),
+    }
+}
+
+fn log_reload(by: &str, changes: &[String]) {
+    match changes.len() {
+        0 => tracing::info!("reload ({by}): nothing has changed"),
+        1 => tracing::info!("reload ({by}): 1 change"),
+        count => tracing::info!("reload ({by}): {count} changes"),
+    }
+    for change in changes {
+        if change.starts_with('!') {
+            tracing::warn!("{change}");
+        } else {
+            tracing::info!("{change}");
+        }
     }
 }
 
@@ -125,6 +146,8 @@ fn log_service(record: &Record) {
         ),
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::Reloaded { .. }
+        | Record::ReloadRefused { .. }
         | Record::Attached { .. }
         | Record::LockedOut { .. }
         | Record::Ordered { .. }
@@ -183,6 +206,8 @@ fn log_route(record: &Record) {
         }
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::Reloaded { .. }
+        | Record::ReloadRefused { .. }
         | Record::Attached { .. }
         | Record::Armed { .. }
         | Record::Deadline { .. }

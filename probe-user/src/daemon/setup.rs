@@ -17,9 +17,9 @@ use crate::{
         self, Announcer, Observation,
         witness::{self, News},
     },
-    config::{Attach, Interfaces, Settings},
+    config::{self, Attach, Interfaces, Settings},
     control::Control,
-    datapath::{self, Datapath},
+    datapath::{self, Datapath, ServiceSpec},
     discover,
     journal::{self, Journal},
     probe::Prober,
@@ -60,11 +60,7 @@ pub struct Parts {
 
 /// What the operator wants, from file and command line.
 pub fn settings(options: &RunOptions) -> Result<Settings, Failure> {
-    let overridden = !options.interfaces.is_empty();
-    let mut settings = match &options.config {
-        Some(path) => Settings::load(path, &|name| overridden || discover::interface_exists(name))?,
-        None => Settings::without_file(),
-    };
+    let settings = read(options)?;
     if let Some(missing) = options
         .interfaces
         .iter()
@@ -74,6 +70,16 @@ pub fn settings(options: &RunOptions) -> Result<Settings, Failure> {
             "error: interface `{missing}` of --interface does not exist on this host\nhelp: write a name that `ip -brief link` shows"
         )));
     }
+    Ok(settings)
+}
+
+/// The same, without a look at whether the interfaces of the command line exist.
+pub fn read(options: &RunOptions) -> Result<Settings, config::Error> {
+    let overridden = !options.interfaces.is_empty();
+    let mut settings = match &options.config {
+        Some(path) => Settings::load(path, &|name| overridden || discover::interface_exists(name))?,
+        None => Settings::without_file(),
+    };
     if overridden {
         settings.daemon.interfaces = Interfaces::Named(options.interfaces.clone());
     }
@@ -87,22 +93,42 @@ pub async fn look_around(settings: &mut Settings) -> anyhow::Result<Vec<String>>
         Interfaces::Auto => discover::default_interfaces().await?,
     };
     if settings.core.prefixes.is_empty() {
-        let mut found = discover::services(settings.detect).await?;
-        if found.len() > probe_common::service::MAX_SERVICES {
-            tracing::warn!(
-                "{} services listen here; only the first {} are measured",
-                found.len(),
-                probe_common::service::MAX_SERVICES
-            );
-            found.truncate(probe_common::service::MAX_SERVICES);
-        }
-        tracing::info!(
-            "no prefix is configured: observing {} listening services, changing no route",
-            found.len()
-        );
-        settings.core.services = found;
+        find_services(settings).await?;
     }
     Ok(interfaces)
+}
+
+/// The services that listen here.
+pub async fn find_services(settings: &mut Settings) -> anyhow::Result<()> {
+    let mut found = discover::services(settings.detect).await?;
+    if found.len() > probe_common::service::MAX_SERVICES {
+        tracing::warn!(
+            "{} services listen here; only the first {} are measured",
+            found.len(),
+            probe_common::service::MAX_SERVICES
+        );
+        found.truncate(probe_common::service::MAX_SERVICES);
+    }
+    tracing::info!(
+        "no prefix is configured: observing {} listening services, changing no route",
+        found.len()
+    );
+    settings.core.services = found;
+    Ok(())
+}
+
+/// What the kernel side is to measure.
+pub fn service_specs(settings: &Settings) -> Vec<ServiceSpec> {
+    settings
+        .core
+        .services
+        .iter()
+        .map(|service| ServiceSpec {
+            endpoint: service.endpoint,
+            application: service.application,
+            deadline: service.detect.deadline,
+        })
+        .collect()
 }
 
 /// What the data plane is to do.
@@ -120,16 +146,7 @@ pub fn datapath_options(
             Attach::Generic => datapath::AttachMode::Generic,
             Attach::Tc => datapath::AttachMode::Tc,
         },
-        services: settings
-            .core
-            .services
-            .iter()
-            .map(|service| datapath::ServiceSpec {
-                endpoint: service.endpoint,
-                application: service.application,
-                deadline: service.detect.deadline,
-            })
-            .collect(),
+        services: service_specs(settings),
         measure: settings.measure.clone(),
         trace,
     }
@@ -154,7 +171,10 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         &daemon.host,
         settings.journal,
     );
-    let (announcer, observations) = start_announcer(&settings).await?;
+    let (announcer, observations) = match start_announcer(&settings).await? {
+        Some((announcer, observations)) => (Some(Arc::new(announcer)), Some(observations)),
+        None => (None, None),
+    };
     let news = start_witness(&settings)?;
     let mut datapath = Datapath::load(&datapath_options(&settings, interfaces, trace))?;
     if trace {
@@ -176,11 +196,12 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
     })
 }
 
-async fn start_announcer(
+/// Route control; none without prefixes.
+pub async fn start_announcer(
     settings: &Settings,
-) -> anyhow::Result<(Option<Arc<Announcer>>, Option<mpsc::Receiver<Observation>>)> {
+) -> anyhow::Result<Option<(Announcer, mpsc::Receiver<Observation>)>> {
     if settings.core.prefixes.is_empty() {
-        return Ok((None, None));
+        return Ok(None);
     }
     let (announcer, observations) = Announcer::start(announce::Options {
         table: settings.route.table,
@@ -200,10 +221,11 @@ async fn start_announcer(
         Mode::Observe => tracing::info!("mode observe: routes are watched and never set"),
         Mode::Enforce => {}
     }
-    Ok((Some(Arc::new(announcer)), Some(observations)))
+    Ok(Some((announcer, observations)))
 }
 
-fn start_witness(settings: &Settings) -> anyhow::Result<Option<watch::Receiver<Arc<News>>>> {
+/// Begins to listen to the witnesses, if there are any.
+pub fn start_witness(settings: &Settings) -> anyhow::Result<Option<watch::Receiver<Arc<News>>>> {
     if settings.witnesses.is_empty() || settings.core.prefixes.is_empty() {
         return Ok(None);
     }

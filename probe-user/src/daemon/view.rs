@@ -1,11 +1,15 @@
 //! What the world may see of the daemon, once a second: the status document and the
 //! metrics. Nothing here is on the way of a decision.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use probe_common::{ABI_VERSION, counters::Counters};
 use probe_core::{
-    Engine, Level, Reason, Timestamp,
+    Engine, Level, Reason, Renumbering, Timestamp,
     command::Event,
     config::{Config, Endpoint, LastSite, PrefixId, ServiceId},
     input::{Directive, Order, Sensor},
@@ -13,12 +17,16 @@ use probe_core::{
 };
 use tokio::sync::watch;
 
+use super::routes::Routes;
 use crate::{
     announce::{Announcer, conflict::Conflict},
     config::Settings,
     datapath::{Attachment, Datapath},
     metrics::{self, Model, Phase, Tally},
-    status::{AttachmentView, Document, History, PrefixView, SensorView, ServiceView},
+    status::{
+        AttachmentView, ConfigurationView, Document, History, PrefixView, RefusedView, SensorView,
+        ServiceView,
+    },
 };
 
 /// Collects what happens and publishes it.
@@ -26,12 +34,23 @@ pub struct View {
     settings: Settings,
     announcer: Option<Arc<Announcer>>,
     started: Timestamp,
+    /// When the configuration in force was read.
+    read: (Timestamp, SystemTime),
+    /// A newer one that was refused.
+    refused: Option<Refused>,
     history: History,
     tally: Tally,
     /// Where hooks are or, if they were taken away, were.
     places: Vec<Attachment>,
     documents: watch::Sender<Arc<Document>>,
     models: watch::Sender<Arc<Model>>,
+}
+
+/// A configuration that was refused.
+struct Refused {
+    at: Timestamp,
+    by: String,
+    why: String,
 }
 
 /// What the view is made of, apart from what it counted itself.
@@ -63,6 +82,8 @@ impl View {
             settings: settings.clone(),
             announcer,
             started: now,
+            read: (now, SystemTime::now()),
+            refused: None,
             history: History::default(),
             tally: Tally::default(),
             places: Vec::new(),
@@ -79,6 +100,31 @@ impl View {
     /// The newest metrics.
     pub fn models(&self) -> watch::Receiver<Arc<Model>> {
         self.models.subscribe()
+    }
+
+    /// Another configuration is in force since `now`.
+    pub fn reconfigure(
+        &mut self,
+        settings: &Settings,
+        routes: &Routes,
+        numbers: &Renumbering,
+        now: Timestamp,
+    ) {
+        self.settings = settings.clone();
+        self.announcer = routes.announcer().cloned();
+        self.read = (now, SystemTime::now());
+        self.refused = None;
+        self.tally.renumber(numbers);
+        self.history.renumber(numbers, settings.core.services.len());
+    }
+
+    /// Another configuration was asked for and refused.
+    pub fn refused(&mut self, by: &str, why: &str, now: Timestamp) {
+        self.refused = Some(Refused {
+            at: now,
+            by: by.to_owned(),
+            why: why.to_owned(),
+        });
     }
 
     /// Counts an event of the core.
@@ -168,6 +214,14 @@ impl View {
             },
             frozen: sources.engine.orders().into_iter().find_map(frozen),
             journal_trouble: sources.journal_trouble.map(ToOwned::to_owned),
+            configuration: ConfigurationView {
+                read_seconds_ago: now.since(self.read.0).as_secs_f64(),
+                refused: self.refused.as_ref().map(|refused| RefusedView {
+                    seconds_ago: now.since(refused.at).as_secs_f64(),
+                    by: refused.by.clone(),
+                    why: refused.why.clone(),
+                }),
+            },
             conflicts,
             prefixes: prefixes
                 .iter()
@@ -199,6 +253,14 @@ impl View {
         let model = Model {
             health,
             abi: ABI_VERSION,
+            configuration: metrics::Configuration {
+                successful: self.refused.is_none(),
+                read_at: self
+                    .read
+                    .1
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap_or_default(),
+            },
             services: services
                 .iter()
                 .zip(&self.settings.core.services)
@@ -373,6 +435,7 @@ fn empty_document(settings: &Settings) -> Document {
         },
         frozen: None,
         journal_trouble: None,
+        configuration: ConfigurationView::default(),
         conflicts: Vec::new(),
         prefixes: Vec::new(),
         services: Vec::new(),

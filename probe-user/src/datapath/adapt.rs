@@ -2,6 +2,7 @@
 //! which connections are sampled, and whether a service speaks first.
 
 use probe_common::{
+    address::Address,
     counters::Counters,
     service::{Options, SAMPLE_NONE},
 };
@@ -18,18 +19,42 @@ struct Adapted {
     server_first: ServerFirst,
 }
 
+impl Adapted {
+    /// Goes on with what the kernel side does for a service.
+    fn new(object: &Object, service: usize) -> Self {
+        let entry = object.entry(service);
+        let mask = entry.map_or(SAMPLE_NONE, |entry| entry.sample_mask.load());
+        Self {
+            sampler: (mask != SAMPLE_NONE).then(|| Sampler::from_mask(mask)),
+            server_first: ServerFirst::default(),
+        }
+    }
+}
+
 impl Adaptation {
     /// Goes on with what the kernel side does.
     pub fn new(object: &Object) -> Self {
-        let services = (0..object.places.len()).map(|service| {
-            let entry = object.entry(service);
-            let mask = entry.map_or(SAMPLE_NONE, |entry| entry.sample_mask.load());
-            Adapted {
-                sampler: (mask != SAMPLE_NONE).then(|| Sampler::from_mask(mask)),
-                server_first: ServerFirst::default(),
-            }
-        });
-        Self(services.collect())
+        let services = 0..object.places.len();
+        Self(
+            services
+                .map(|service| Adapted::new(object, service))
+                .collect(),
+        )
+    }
+
+    /// The object measures other services than those with these keys.
+    pub fn follow(&mut self, before: &[(Address, u32)], object: &Object) {
+        let mut known: Vec<_> = before.iter().zip(self.0.drain(..)).collect();
+        let services = object.places.iter().enumerate();
+        self.0 = services
+            .map(|(service, place)| {
+                let known_at = known.iter().position(|(key, _)| **key == place.key);
+                known_at.map_or_else(
+                    || Adapted::new(object, service),
+                    |index| known.swap_remove(index).1,
+                )
+            })
+            .collect();
     }
 
     /// Takes the services' counters as of `now`.

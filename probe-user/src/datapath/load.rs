@@ -11,7 +11,7 @@ use probe_core::{
 };
 
 use super::{
-    Attachment, Bell, Error, Latencies, Options, ProgramRuns, Scope,
+    Attachment, Bell, Deadlines, Error, Latencies, Options, ProgramRuns, Scope, ServiceSpec,
     adapt::Adaptation,
     attach::Hooks,
     driver,
@@ -123,6 +123,24 @@ impl Datapath {
     /// When a map cannot be written.
     pub fn set_deadline(&mut self, service: ServiceId, deadline: Duration) -> Result<(), Error> {
         self.object.set_deadline(service, deadline)
+    }
+
+    /// Measures other services from now on, with these deadlines of kinds of trials.
+    /// Those that stay keep their counters and go on where they are.
+    ///
+    /// # Errors
+    /// When there is no room for so many, or a map cannot be written; then all stays as
+    /// it was.
+    pub fn replace_services(
+        &mut self,
+        services: &[ServiceSpec],
+        deadlines: Deadlines,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let before: Vec<_> = self.object.places.iter().map(|place| place.key).collect();
+        self.object.replace_services(services, deadlines, now)?;
+        self.adaptation.follow(&before, &self.object);
+        Ok(())
     }
 
     /// Where flows come from whose trials of this kind failed lately.

@@ -278,6 +278,19 @@ pub enum Error {
         /// What is wrong, and the remedy.
         why: String,
     },
+    /// More services than the maps in use have room for.
+    #[error(
+        "{count} services are more than the kernel side has room for now: its tables were made for {capacity}, \
+         and {resting} places of services that are gone are free again within a minute"
+    )]
+    NoRoom {
+        /// How many were asked for.
+        count: usize,
+        /// How many there may be.
+        capacity: u32,
+        /// How many places are not free yet.
+        resting: usize,
+    },
     /// More services than the table has room for.
     #[error("{count} services are more than the {limit} that one host can have")]
     TooManyServices {

@@ -17,13 +17,14 @@ use probe_common::{
     service::{MAX_SERVICES, Options, Service, WAYS, bucket},
 };
 
-use probe_core::config::ServiceId;
+use probe_core::{Timestamp, config::ServiceId};
 
 use super::{
     Deadlines, Error, ServiceSpec, kernel,
     pins::Pins,
-    publish::{Place, publish},
+    publish::{Place, When, publish},
     sizes::{self, Sizes},
+    slots::Resting,
     tables::Tables,
 };
 
@@ -60,6 +61,7 @@ pub struct Object {
     pub(super) places: Vec<Place>,
     services: Vec<ServiceSpec>,
     flags: LoadFlags,
+    resting: Resting,
 }
 
 impl Object {
@@ -87,14 +89,44 @@ impl Object {
         let layout = pins.map_or(layout, |pins| layout.adopt(&pins.maps()));
         let ebpf = load(object, &layout, flags, pins)?;
         let mut tables = Tables::map(&ebpf, &layout)?;
-        let places = publish(&mut tables, services, &flags)?;
+        let places = publish(&mut tables, services, &flags, When::AtStart)?;
         Ok(Self {
             ebpf,
             tables,
             places,
             services: services.to_vec(),
             flags,
+            resting: Resting::default(),
         })
+    }
+
+    /// Measures other services from now on. Those that stay go on where they are.
+    ///
+    /// # Errors
+    /// When there is no room for so many, or a map cannot be written; then all stays as
+    /// it was.
+    pub fn replace_services(
+        &mut self,
+        services: &[ServiceSpec],
+        deadlines: Deadlines,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.resting.wake(now);
+        let flags = LoadFlags {
+            deadlines,
+            ..self.flags
+        };
+        let when = When::Running(&self.resting);
+        let places = publish(&mut self.tables, services, &flags, when)?;
+        for gone in &self.places {
+            if places.iter().all(|place| place.id != gone.id) {
+                self.resting.add(gone.id, now);
+            }
+        }
+        self.places = places;
+        self.services = services.to_vec();
+        self.flags = flags;
+        Ok(())
     }
 
     /// Publishes the services anew, with another deadline of one of them.
@@ -106,7 +138,8 @@ impl Object {
             return Ok(());
         };
         spec.deadline = deadline;
-        self.places = publish(&mut self.tables, &self.services, &self.flags)?;
+        let when = When::Running(&self.resting);
+        self.places = publish(&mut self.tables, &self.services, &self.flags, when)?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use probe_core::config::Protocol;
 use super::{
     Deadlines, Error, ServiceSpec,
     object::{LoadFlags, map_missing, random_word},
-    slots::{Slot, assign, key},
+    slots::{Resting, Slot, assign, key},
     tables::Tables,
 };
 use crate::journal::record::nanoseconds;
@@ -48,11 +48,22 @@ pub fn kinds(protocol: Protocol) -> &'static [Kind] {
     }
 }
 
-/// Writes the services into the unused copy of the table and switches to it.
+/// When services are published.
+#[derive(Clone, Copy, Debug)]
+pub enum When<'a> {
+    /// At the start, before any of our programs of this life runs.
+    AtStart,
+    /// Again, while the programs run; these slots rest.
+    Running(&'a Resting),
+}
+
+/// Writes the services into the unused copy of the table and switches to it. Up to then
+/// nothing changes for the services that are there; after an error nothing has changed.
 pub fn publish(
     tables: &mut Tables,
     services: &[ServiceSpec],
     flags: &LoadFlags,
+    when: When<'_>,
 ) -> Result<Vec<Place>, Error> {
     let deadlines = &flags.deadlines;
     let table = &mut tables.state.get_mut().services;
@@ -71,7 +82,20 @@ pub fn publish(
         .cloned()
         .collect();
     let endpoints: Vec<_> = services.iter().map(|service| service.endpoint).collect();
-    let slots = assign(&present, &endpoints);
+    let none = Resting::default();
+    let resting = match when {
+        When::AtStart => &none,
+        When::Running(resting) => resting,
+    };
+    let slots = assign(&present, &endpoints, resting);
+    let capacity = tables.layout.capacity;
+    if slots.iter().any(|slot| slot.id >= capacity) {
+        return Err(Error::NoRoom {
+            count: services.len(),
+            capacity,
+            resting: resting.count(),
+        });
+    }
     let mut places = Vec::with_capacity(services.len());
     let mut longest = Duration::ZERO;
     for (spec, slot) in services.iter().zip(&slots) {
@@ -81,11 +105,14 @@ pub fn publish(
         }
         places.push(place);
     }
-    tables
-        .state
-        .gate
-        .generation_shift
-        .store(generation_shift(nanoseconds(longest)));
+    let shift = generation_shift(nanoseconds(longest));
+    let present_shift = &tables.state.gate.generation_shift;
+    // Another shift makes every mark void, and what waits behind one would look late. So
+    // a running gate only changes where its marks would not live for long enough.
+    match when {
+        When::AtStart => present_shift.store(shift),
+        When::Running(_) => present_shift.store(shift.max(present_shift.load())),
+    }
     let entries: Vec<Service> = services
         .iter()
         .zip(&places)

@@ -46,6 +46,8 @@ pub fn of(entry: &Entry) -> String {
         "locked_out" => "withdrawn too often: locked out for the longest hold".to_owned(),
         "started" => "the daemon started again".to_owned(),
         "stopped" => format!("the daemon stopped; routes: {}", text("on_exit")),
+        "reloaded" => "another configuration was in force from then on".to_owned(),
+        "reload_refused" => "another configuration was refused".to_owned(),
         "ordered" => order(entry),
         // Of another version, perhaps; it says of itself what it is.
         event => match entry.text("sentence") {

@@ -265,6 +265,24 @@ pub enum Record {
         /// All of it in words.
         sentence: String,
     },
+    /// Another configuration is in force.
+    Reloaded {
+        /// Who asked for it.
+        by: String,
+        /// Whether routes are changed from now on.
+        mode: Mode,
+        /// By which configuration it is decided, see [`config_hash`].
+        config: String,
+        /// What is other than before, a line each.
+        changes: Vec<String>,
+    },
+    /// Another configuration was asked for; the one in force stays.
+    ReloadRefused {
+        /// Who asked for it.
+        by: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The daemon ends by request.
     Stopped {
         /// What happens to its routes.

@@ -91,6 +91,7 @@ impl Summary {
                 // Another life finds out for itself what is wrong.
                 end(&mut self.would_have, entry, |_| true);
             }
+            "reloaded" => self.mode = entry.text("mode").map(ToOwned::to_owned),
             "suspected" => self.suspicions += 1,
             "cleared" => self.cleared += 1,
             "blind" => self.blind += u64::from(entry.truth("blind") == Some(true)),

@@ -3,6 +3,7 @@
 //! The encoder appends the unit, and `_total` or `_info`, to a name by itself.
 
 mod applications;
+mod configuration;
 mod tcp;
 mod traffic;
 
@@ -44,7 +45,8 @@ impl Collector for Model {
         self.encode_decisions(&mut encoder)?;
         self.encode_witnesses(&mut encoder)?;
         self.encode_quarrels(&mut encoder)?;
-        self.encode_sensor(&mut encoder)
+        self.encode_sensor(&mut encoder)?;
+        self.encode_configuration(&mut encoder)
     }
 }
 

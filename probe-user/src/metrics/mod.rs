@@ -20,7 +20,7 @@ use probe_common::{
     trial::Kind,
 };
 use probe_core::{
-    Level,
+    Level, Renumbering,
     command::{Cause, Guard},
     config::{Application, PrefixId, Protocol},
     status::{PrefixStatus, ServiceStatus},
@@ -36,6 +36,8 @@ pub struct Model {
     pub health: Result<(), String>,
     /// The version of the layout shared with the kernel side.
     pub abi: u32,
+    /// The configuration.
+    pub configuration: Configuration,
     /// The services, in the order of their ids.
     pub services: Vec<Service>,
     /// The prefixes, in the order of their ids.
@@ -56,6 +58,10 @@ impl Model {
         Self {
             health: Ok(()),
             abi,
+            configuration: Configuration {
+                successful: true,
+                read_at: Duration::ZERO,
+            },
             services: Vec::new(),
             prefixes: Vec::new(),
             attachments: Vec::new(),
@@ -64,6 +70,15 @@ impl Model {
             tally: Tally::default(),
         }
     }
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// Whether the last one that was asked for is.
+    pub successful: bool,
+    /// When the one in force was read, since 1970.
+    pub read_at: Duration,
 }
 
 /// One service.
@@ -178,6 +193,27 @@ impl Tally {
     pub fn conflict_ended(&mut self, prefix: PrefixId, kind: ConflictKind) {
         let standing = self.route_conflicts.entry((prefix, kind)).or_default();
         *standing = standing.saturating_sub(1);
+    }
+
+    /// The prefixes have other numbers. What was counted of one that is gone is forgotten.
+    pub fn renumber(&mut self, numbers: &Renumbering) {
+        fn keys<K: Ord, V>(counts: &mut BTreeMap<K, V>, number: impl Fn(K) -> Option<K>) {
+            *counts = core::mem::take(counts)
+                .into_iter()
+                .filter_map(|(key, count)| Some((number(key)?, count)))
+                .collect();
+        }
+        let new = |prefix| numbers.prefix(prefix);
+        keys(&mut self.decisions, |(prefix, level, cause)| {
+            Some((new(prefix)?, level, cause))
+        });
+        keys(&mut self.holds, |(prefix, guard)| {
+            Some((new(prefix)?, guard))
+        });
+        keys(&mut self.route_differences, new);
+        keys(&mut self.route_conflicts, |(prefix, kind)| {
+            Some((new(prefix)?, kind))
+        });
     }
 
     /// A phase of a withdraw took so long.

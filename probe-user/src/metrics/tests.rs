@@ -1,14 +1,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use probe_core::{
+    Config,
     command::TrialEvidence,
-    config::ServiceId,
+    config::{self, ServiceId},
     status::{KindState, KindStatus, ServiceState, Standing, TrialTotals},
     witness::{Heard, Other},
 };
 use proptest::prelude::*;
 
 use super::*;
+
+const REFUSED: Configuration = Configuration {
+    successful: false,
+    read_at: Duration::from_millis(1_795_467_834_500),
+};
 
 /// Another host is heard of the first prefix, and stale for the second.
 fn others(prefix: u32) -> Vec<Other> {
@@ -123,6 +129,7 @@ fn model() -> Model {
         runs: 1_000_000,
         run_time: Duration::from_millis(50),
     });
+    model.configuration = REFUSED;
     model.tally = tally();
     model
 }
@@ -558,6 +565,7 @@ fn an_empty_model_is_valid_too() {
     let samples = parse(&encode(Arc::new(Model::new(0))));
     assert!(samples.iter().all(|(name, _, _)| {
         name.starts_with("lapwing_build")
+            || name.starts_with("lapwing_config")
             || name.starts_with("lapwing_skipped")
             || name.starts_with("lapwing_withdraw_phase")
     }));
@@ -591,6 +599,14 @@ lapwing_response_seconds_bucket{le=\"0.000008192\",service=\"web\",kind=\"connec
         "\
 lapwing_response_seconds_bucket{le=\"68.719476736\",service=\"web\",kind=\"connect\"} 4
 lapwing_response_seconds_bucket{le=\"+Inf\",service=\"web\",kind=\"connect\"} 5
+",
+        "\
+# TYPE lapwing_config_last_reload_successful gauge
+lapwing_config_last_reload_successful 0
+",
+        "\
+# UNIT lapwing_config_last_reload_success_timestamp_seconds seconds
+lapwing_config_last_reload_success_timestamp_seconds 1795467834.5
 ",
         "\
 # HELP lapwing_build What runs.
@@ -627,4 +643,39 @@ proptest! {
             prop_assert_eq!(count > 0.0, duration.as_secs_f64() < bound);
         }
     }
+}
+
+#[test]
+fn other_numbers_of_prefixes_take_their_counts_along() {
+    let with = |prefixes: &[&str]| -> Config {
+        let mut core = crate::config::Settings::without_file().core;
+        core.prefixes = prefixes
+            .iter()
+            .map(|prefix| config::Prefix {
+                prefix: prefix.parse().unwrap(),
+                withdraw_when: config::WithdrawWhen::Any,
+                services: Vec::new(),
+                drain: Duration::ZERO,
+                last_site: config::LastSite::Unwitnessed,
+            })
+            .collect();
+        core
+    };
+    let (before, after) = (
+        with(&["192.0.2.0/24", "2001:db8::/32"]),
+        with(&["198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24"]),
+    );
+    let mut tally = tally();
+    tally.renumber(&Renumbering::between(&before, &after));
+    let (moved, gone) = (PrefixId(2), PrefixId(1));
+    let decided = (moved, Level::Full, Cause::FirstAnnouncement);
+    assert_eq!(tally.decisions, BTreeMap::from([(decided, 1)]));
+    assert_eq!(
+        tally.holds,
+        BTreeMap::from([((moved, Guard::SecondLeg), 1)])
+    );
+    assert_eq!(tally.route_differences, BTreeMap::from([(moved, 3)]));
+    let hidden = (moved, ConflictKind::Hidden);
+    assert_eq!(tally.route_conflicts, BTreeMap::from([(hidden, 1)]));
+    assert!(!tally.route_differences.contains_key(&gone));
 }

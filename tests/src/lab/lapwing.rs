@@ -289,6 +289,15 @@ impl Lapwing {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// What `/metrics` shows for exactly this name and these labels, if anything.
+    pub fn metric(&self, node: &Namespace, series: &str) -> Result<Option<f64>> {
+        let text = node.run("curl", ["-sS", "-m", "5", "http://127.0.0.1:9477/metrics"])?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.map(str::parse).transpose()?)
+    }
+
     /// Waits until live trials guard all services.
     pub fn wait_armed(&self, node: &Namespace, timeout: Duration) -> Result<()> {
         wait_until("all services are armed", timeout, || {
@@ -330,6 +339,11 @@ impl Lapwing {
     pub fn stop(self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
         self.process.wait(Duration::from_secs(10))
+    }
+
+    /// Has it read its configuration again.
+    pub fn hangup(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
     }
 
     /// The last lines of its log.
