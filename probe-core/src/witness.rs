@@ -66,6 +66,34 @@ pub enum Refuge {
     Unknown,
 }
 
+impl Refuge {
+    /// The best one that these offer.
+    pub fn among(others: &[Other]) -> Self {
+        let full = |neighbour: bool| {
+            others
+                .iter()
+                .any(|other| other.is_neighbour == neighbour && other.level() == Some(Level::Full))
+        };
+        if full(false) {
+            Self::Site
+        } else if full(true) {
+            Self::Neighbour
+        } else if others.iter().any(|other| other.level().is_none()) {
+            Self::Unknown
+        } else {
+            Self::Nowhere
+        }
+    }
+
+    /// Whether there is one.
+    pub fn exists(self) -> bool {
+        match self {
+            Self::Site | Self::Neighbour => true,
+            Self::Nowhere | Self::Unknown => false,
+        }
+    }
+}
+
 /// All that is known of the others that may announce one prefix.
 #[derive(Clone, Debug, Default)]
 pub struct Witness {
@@ -103,20 +131,7 @@ impl Witness {
 
     /// Where clients would find the prefix.
     pub fn refuge(&self) -> Refuge {
-        let full = |neighbour: bool| {
-            self.others
-                .iter()
-                .any(|other| other.is_neighbour == neighbour && other.level() == Some(Level::Full))
-        };
-        if full(false) {
-            Refuge::Site
-        } else if full(true) {
-            Refuge::Neighbour
-        } else if self.others.iter().any(|other| other.level().is_none()) {
-            Refuge::Unknown
-        } else {
-            Refuge::Nowhere
-        }
+        Refuge::among(&self.others)
     }
 
     /// Since when all others are surely withdrawn; none if one announces, or may.

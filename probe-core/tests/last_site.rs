@@ -77,6 +77,7 @@ type Case = (&'static str, bool, Vec<Other>, (Vec<Level>, Option<Guard>));
 #[test]
 fn what_is_heard_decides_what_a_dead_service_leads_to() {
     use Level::{Degraded, Full, Withdrawn};
+
     let held = |guard| (vec![Degraded], Some(guard));
     let waits = || (vec![Degraded, Withdrawn], None);
     let cases: Vec<Case> = vec![
@@ -165,6 +166,12 @@ fn what_is_heard_decides_what_a_dead_service_leads_to() {
         }
         let (.., reason) = world.levels_set().pop().unwrap();
         assert_eq!(reason.others, others, "{description}");
+        assert_eq!(
+            reason.guards.contains(&Guard::LastSite),
+            guard.is_none(),
+            "{description}: passed {:?}",
+            reason.guards
+        );
     }
 }
 

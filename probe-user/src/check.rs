@@ -5,10 +5,11 @@ pub mod question;
 use std::path::Path;
 
 use probe_common::{parse::tunnel::Tunnels, trial::Kind};
-use probe_core::config::{Application, Mode, Service, WithdrawWhen};
+use probe_core::config::{Application, LastSite, Mode, Prefix, Race, Service, WithdrawWhen};
 
 use crate::{
-    config::{Attach, Error, Interfaces, OnExit, Route, Settings},
+    announce::witness::Witness,
+    config::{Attach, Error, Interfaces, OnExit, Settings},
     datapath::Measure,
     discover::interface_exists,
     journal::{self, record},
@@ -31,6 +32,7 @@ pub fn summary(settings: &Settings) -> String {
         measure,
         detect: _,
         max_probes,
+        witnesses,
         core,
     } = settings;
     let mut lines = vec![format!(
@@ -53,6 +55,7 @@ pub fn summary(settings: &Settings) -> String {
                 WithdrawWhen::AtLeast(least) => format!("at least {least} services are"),
             }
         ));
+        lines.push(last_site(prefix, witnesses));
         lines.extend(
             prefix
                 .services
@@ -84,7 +87,7 @@ pub fn summary(settings: &Settings) -> String {
             Some(socket) => format!("BIRD is asked at {}", socket.display()),
             None => format!(
                 "BIRD is asked at {}, if it is there",
-                Route::USUAL_BIRD_SOCKET
+                route.bird_socket().display()
             ),
         });
     }
@@ -106,6 +109,38 @@ pub fn summary(settings: &Settings) -> String {
     ));
     lines.push(format!("decides by {}", record::config_hash(core)));
     lines.join("\n") + "\n"
+}
+
+/// What becomes of a prefix where nobody else announces it.
+fn last_site(prefix: &Prefix, witnesses: &[Witness]) -> String {
+    let heard: Vec<String> = witnesses
+        .iter()
+        .filter(|witness| witness.hears(prefix.prefix))
+        .map(|witness| {
+            format!(
+                "{}/{} in table {}",
+                witness.site, witness.host, witness.table
+            )
+        })
+        .collect();
+    match prefix.last_site {
+        LastSite::Allow => "  last site: withdrawn all the same".to_owned(),
+        LastSite::Unwitnessed => {
+            "  warning: the last site that announces it is withdrawn, too: no [[witness]] of its family, and last_site is not \"allow\"".to_owned()
+        }
+        LastSite::Hold(_) if heard.is_empty() => {
+            "  warning: never withdrawn, only degraded: last_site is \"hold\", and there is no [[witness]] of its family".to_owned()
+        }
+        LastSite::Hold(Race { goes_first, round }) => format!(
+            "  last site: held, unless announced by {}; {}",
+            heard.join(" or "),
+            if goes_first {
+                "goes first".to_owned()
+            } else {
+                format!("waits {}", humantime::format_duration(round))
+            }
+        ),
+    }
 }
 
 fn service(service: &Service) -> String {
@@ -212,6 +247,52 @@ probe = { http = "http://example.com/health", status = 200 }
             "BIRD is asked at /run/bird/bird.ctl, if it is there\n",
             "routes in table 4242, protocol 201 full, 202 degraded; kept on exit\n",
         ] {
+            assert!(summary.contains(line), "{line} in\n{summary}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_the_last_site_is_told() {
+        let prefix = r#"
+[[prefix]]
+prefix = "192.0.2.0/24"
+LAST_SITE
+[[prefix.service]]
+name = "web"
+address = "192.0.2.10"
+port = 80
+"#;
+        let witness = r#"
+[[witness]]
+site = "ams1"
+host = "edge1"
+sessions = { ipv4 = "ams1_4" }
+"#;
+        for (witness, last_site, line) in [
+            (
+                "",
+                "",
+                "warning: the last site that announces it is withdrawn, too",
+            ),
+            (
+                "",
+                "last_site = \"hold\"",
+                "warning: never withdrawn, only degraded",
+            ),
+            (
+                "",
+                "last_site = \"allow\"",
+                "last site: withdrawn all the same",
+            ),
+            (
+                witness,
+                "",
+                "last site: held, unless announced by ams1/edge1 in table 4243; waits 1s",
+            ),
+        ] {
+            let text = format!("{}{witness}", prefix.replace("LAST_SITE", last_site));
+            let settings = Settings::parse(Path::new("x"), &text, &|_| true).unwrap();
+            let summary = summary(&settings);
             assert!(summary.contains(line), "{line} in\n{summary}");
         }
     }

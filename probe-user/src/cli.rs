@@ -88,6 +88,9 @@ enum Command {
     Drain {
         #[command(flatten)]
         what: Target,
+        /// Even where nobody else announces the prefix.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         how: Directive,
     },
@@ -303,12 +306,14 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let path = control.unwrap_or_else(|| config::Daemon::default().control);
             status(&path, json)
         }
-        Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how),
-        Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into()),
-        Command::Drain { what, how } => order(Verb::Drain, Some(&what), None, &how),
-        Command::Undrain { what, whom } => order(Verb::Undrain, Some(&what), None, &whom.into()),
-        Command::Freeze { how } => order(Verb::Freeze, None, None, &how),
-        Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into()),
+        Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how, false),
+        Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into(), false),
+        Command::Drain { what, force, how } => order(Verb::Drain, Some(&what), None, &how, force),
+        Command::Undrain { what, whom } => {
+            order(Verb::Undrain, Some(&what), None, &whom.into(), false)
+        }
+        Command::Freeze { how } => order(Verb::Freeze, None, None, &how, false),
+        Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into(), false),
         Command::Reload { check, whom } => reload(check, whom),
         Command::Check { file } => print(&check::check(&file)?),
         Command::Doctor(asked) => doctor::doctor(&asked),
@@ -347,6 +352,7 @@ fn order(
     what: Option<&Target>,
     level: Option<Level>,
     how: &Directive,
+    force: bool,
 ) -> Result<(), Failure> {
     let default = || config::Daemon::default().control;
     let path = how.whom.control.clone().unwrap_or_else(default);
@@ -359,6 +365,7 @@ fn order(
         level,
         time: how.time,
         reason: how.reason.clone(),
+        force,
     };
     let done = control::order(&path, &request).map_err(anyhow::Error::from)?;
     print(&(done + "\n"))

@@ -22,15 +22,19 @@ mod schema;
 mod section;
 mod texts;
 mod value;
+mod witness;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use probe_core::config::{Classify, Config, Guards, Mode, Recover};
 
-use crate::{datapath::Measure, journal::Options as Journal, probe::NoRoots};
+use crate::{
+    announce::witness::Witness, datapath::Measure, journal::Options as Journal, probe::NoRoots,
+};
 
 pub use difference::Difference;
 pub use prefixes::usual_application;
@@ -52,6 +56,8 @@ pub struct Settings {
     pub detect: probe_core::config::Detect,
     /// So many probes of all services run at once.
     pub max_probes: usize,
+    /// Who else announces the prefixes.
+    pub witnesses: Vec<Witness>,
     /// What the core decides by. Without prefixes it has no services either; they
     /// are then found on the host.
     pub core: Config,
@@ -78,6 +84,8 @@ pub struct Daemon {
     pub pin_dir: PathBuf,
     /// What happens to the routes when the daemon is asked to stop.
     pub on_exit: OnExit,
+    /// Whether this host, and no other of all, may withdraw without waiting for others.
+    pub goes_first: bool,
 }
 
 /// How the hooks are attached.
@@ -122,11 +130,20 @@ pub struct Route {
     pub protocol_degraded: u8,
     /// BIRD's control socket, if the file names it.
     pub bird_socket: Option<PathBuf>,
+    /// How long a host waits between degrading and withdrawing, so that others hear it.
+    pub witness_round: Duration,
 }
 
 impl Route {
     /// Where BIRD's control socket is unless the file says otherwise.
     pub const USUAL_BIRD_SOCKET: &str = "/run/bird/bird.ctl";
+
+    /// Where BIRD is asked.
+    pub fn bird_socket(&self) -> &Path {
+        self.bird_socket
+            .as_deref()
+            .unwrap_or(Path::new(Self::USUAL_BIRD_SOCKET))
+    }
 }
 
 impl Settings {
@@ -181,6 +198,7 @@ impl Settings {
             measure: Measure::default(),
             detect: schema::DETECT,
             max_probes: schema::MAX_PROBES,
+            witnesses: Vec::new(),
             core: Config {
                 mode: Mode::Observe,
                 false_alarm_period: schema::FALSE_ALARM_PERIOD,
@@ -211,6 +229,7 @@ impl Default for Daemon {
             state_dir: PathBuf::from("/var/lib/lapwing"),
             pin_dir: PathBuf::from("/sys/fs/bpf/lapwing"),
             on_exit: OnExit::Keep,
+            goes_first: false,
         }
     }
 }
@@ -222,6 +241,7 @@ impl Default for Route {
             protocol_full: 201,
             protocol_degraded: 202,
             bird_socket: None,
+            witness_round: witness::ROUND,
         }
     }
 }

@@ -4,6 +4,7 @@
 //!  maps ──tick──▶ Reading ─┐                    ┌─ SetLevel ▶ announce (own thread) ─▶ kernel table
 //!  table ─▶ Observation ───┤                    │                └─▶ Done ─▶ journal
 //!  probes ─▶ Done ─────────┼▶ Engine ─▶ Command ┼─ Probe ────▶ probes (own thread) ─▶ Done
+//!  other hosts ─▶ Witness ─┤                    │
 //!  hooks ──1 Hz─▶ Sensor ──┤                    └─ Record ───▶ journal, log
 //!  clock ─▶ Wake ──────────┘
 //!             1 Hz: counters, status ─▶ watch channels ─▶ http, control socket
@@ -20,6 +21,7 @@ mod alarm;
 mod closed_loop;
 mod conflicts;
 mod event_loop;
+mod heard;
 pub mod hooks;
 mod launch;
 mod lock;

@@ -12,10 +12,10 @@ use probe_common::trial::Kind;
 use probe_core::{
     Level, Renumbering, Timestamp,
     command::Guard,
-    config::Mode,
+    config::{LastSite, Mode},
     input::{Directive, Order},
     status::{KindStatus, ServiceState, Standing, TrialTotals},
-    witness::Other,
+    witness::{Other, Refuge},
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,8 +117,9 @@ pub struct PrefixView {
     /// What became of it beyond the kernel.
     pub export: ExportView,
     /// Who else announces it, or may.
-    #[serde(default)]
     pub others: Vec<Other>,
+    /// Whether it may be withdrawn where nobody else announces it.
+    pub last_site: LastSite,
     /// The names of its services.
     pub services: Vec<String>,
 }
@@ -299,6 +300,10 @@ impl Document {
         if !self.prefixes.is_empty() {
             lines.push(self.bird.line());
         }
+        if self.mode == Mode::Enforce {
+            lines.extend(self.prefixes.iter().filter_map(PrefixView::unwitnessed));
+        }
+        lines.extend(self.prefixes.iter().filter_map(PrefixView::others_words));
         for conflict in &self.conflicts {
             lines.push(format!("! route: {conflict}"));
         }
@@ -337,6 +342,33 @@ impl PrefixView {
 }
 
 impl PrefixView {
+    /// That nobody guards the last site, if nobody does and it was not asked for.
+    fn unwitnessed(&self) -> Option<String> {
+        (self.last_site == LastSite::Unwitnessed).then(|| {
+            format!(
+                "! last site: {} may be withdrawn where nobody else announces it: configure a [[witness]], or say last_site = \"allow\"",
+                self.prefix
+            )
+        })
+    }
+
+    /// Who else announces it.
+    fn others_words(&self) -> Option<String> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let mark = match (Refuge::among(&self.others), self.last_site) {
+            (Refuge::Nowhere | Refuge::Unknown, LastSite::Hold(_)) => "! ",
+            (_, LastSite::Hold(_) | LastSite::Allow | LastSite::Unwitnessed) => "",
+        };
+        let others: Vec<String> = self.others.iter().map(Other::sentence).collect();
+        Some(format!(
+            "{mark}others with {}: {}",
+            self.prefix,
+            others.join(", ")
+        ))
+    }
+
     /// Why it stands where it does; an order says more than what it led to.
     fn standing_words(&self) -> String {
         let pinned = self.orders.iter().any(|order| match order {
@@ -453,6 +485,8 @@ pub(crate) fn columns(header: &[&str], rows: impl Iterator<Item = Vec<String>>) 
 
 #[cfg(test)]
 mod tests {
+    use probe_core::{config::Race, witness::Heard};
+
     use super::*;
     use crate::follow::AlertKind;
 
@@ -497,6 +531,7 @@ mod tests {
                 withdrawals: 1,
                 export: export(),
                 others: Vec::new(),
+                last_site: LastSite::Allow,
                 services: vec!["web".into()],
             }],
             services: vec![ServiceView {
@@ -605,6 +640,7 @@ sensor: eth0 ingress (native)
             alert: AlertKind::Covered,
             sentence: "192.0.0.0/16 is exported".into(),
         }];
+        document.prefixes[0].last_site = LastSite::Unwitnessed;
         let table = document.table();
         for line in [
             "! sensor: BLIND, eth0 has no egress hook",
@@ -615,6 +651,7 @@ sensor: eth0 ingress (native)
             "! bird: nobody listens",
             "! export: 192.0.0.0/16 is exported",
             "NOT VERIFIED",
+            "! last site: 192.0.2.0/24 may be withdrawn where nobody else announces it",
             "no services",
         ] {
             assert!(table.contains(line), "{line} in\n{table}");
@@ -629,6 +666,38 @@ sensor: eth0 ingress (native)
         assert!(table.contains("\nbird: not asked"), "{table}");
         document.prefixes.clear();
         assert!(!document.table().contains("bird"), "nothing to announce");
+    }
+
+    #[test]
+    fn others_ask_for_attention_when_none_is_a_refuge() {
+        let mut document = document();
+        document.prefixes[0].last_site = LastSite::Hold(Race {
+            goes_first: false,
+            round: Duration::from_secs(1),
+        });
+        for (heard, line) in [
+            (
+                Heard::Level(Level::Full),
+                "\nothers with 192.0.2.0/24: ams1/edge1 full\n",
+            ),
+            (
+                Heard::Level(Level::Degraded),
+                "\n! others with 192.0.2.0/24: ams1/edge1 degraded\n",
+            ),
+            (
+                Heard::Stale("BIRD has died".into()),
+                "\n! others with 192.0.2.0/24: ams1/edge1 stale (BIRD has died)\n",
+            ),
+        ] {
+            document.prefixes[0].others = vec![Other {
+                site: "ams1".into(),
+                host: "edge1".into(),
+                is_neighbour: false,
+                heard,
+            }];
+            let table = document.table();
+            assert!(table.contains(line), "{line} in\n{table}");
+        }
     }
 
     #[test]

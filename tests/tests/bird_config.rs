@@ -78,14 +78,19 @@ fn bird_accepts_every_example_and_every_block_of_the_manual() -> Result<()> {
     let [(_, defines), forms @ ..] = &sections[..] else {
         anyhow::bail!("the manual has no blocks");
     };
+    let [forms @ .., (_, witness)] = forms else {
+        anyhow::bail!("the manual has no witness");
+    };
     ensure!(forms.len() == 2, "one section for each form: {forms:?}");
     for (title, blocks) in forms {
-        let config = [
+        let alone = [
             "router id 198.51.100.2;\nprotocol device { }\n",
             &defines.concat(),
             &blocks.concat(),
         ]
         .concat();
+        let config = [&*alone, &witness.concat()].concat();
+        configs.push((format!("{title}, without a witness"), alone));
         // A host of one family defines the other set as empty.
         for (family, used, empty) in [
             ("IPv4", "[ 2001:db8:a::/48 ]", "[ ]"),

@@ -59,6 +59,14 @@ impl Announcement {
         }
     }
 
+    /// The guards that have let a withdraw pass; none where they are not asked.
+    pub(super) fn last_site_guards(&self) -> Vec<Guard> {
+        match self.config.last_site {
+            LastSite::Allow | LastSite::Unwitnessed => Vec::new(),
+            LastSite::Hold(_) => vec![Guard::LastSite, Guard::WitnessStale],
+        }
+    }
+
     /// Degraded is all that is possible, or all that is possible yet.
     pub(super) fn degrade_instead(
         &mut self,
@@ -80,7 +88,7 @@ impl Announcement {
             hold: self.degrade_flaps.hold_after(healthy, &self.recover),
         };
         let due = self.due;
-        let change = self.change(Level::Degraded, phase, passed(reason, Level::Degraded), out);
+        let change = self.change(Level::Degraded, phase, passed(reason), out);
         if change.is_some() {
             host.budget.spend(now);
         }

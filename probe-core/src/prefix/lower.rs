@@ -37,18 +37,16 @@ impl Announcement {
                 self.hold_faults(&dead, Level::Withdrawn, guard, out);
                 return None;
             }
-            let reason = Reason {
+            let mut reason = Reason {
                 others: self.witness.others().to_vec(),
-                ..reason
+                ..passed(reason)
             };
             return match self.may_leave(host.now) {
-                Leave::Now => self.withdraw(
-                    &dead,
-                    passed(reason, Level::Withdrawn),
-                    announced_since,
-                    host,
-                    out,
-                ),
+                Leave::Now => {
+                    reason.guards.extend(self.last_site_guards());
+                    reason.guards.sort_unstable();
+                    self.withdraw(&dead, reason, announced_since, host, out)
+                }
                 Leave::Later(due) => {
                     self.due = due;
                     self.degrade_instead(reason, announced_since, host, out)
@@ -85,7 +83,7 @@ impl Announcement {
             hold: self.degrade_flaps.hold_after(healthy, &self.recover),
         };
         host.budget.spend(host.now);
-        self.change(Level::Degraded, phase, passed(reason, Level::Degraded), out)
+        self.change(Level::Degraded, phase, passed(reason), out)
     }
 
     /// Who forbids a lowering, whatever the evidence is.
@@ -255,11 +253,12 @@ impl Announcement {
 
 /// The reason for a lowering that no guard holds, with all that had a say: those who are
 /// asked about the evidence before a fault stands, and those of the prefix.
-pub(super) fn passed(reason: Reason, level: Level) -> Reason {
+pub(super) fn passed(reason: Reason) -> Reason {
     let trials = reason.cause == Cause::LiveTrials;
     let asked = |guard: &Guard| match guard {
         Guard::NotArmed | Guard::SecondLeg | Guard::Blind => trials,
-        Guard::LastSite | Guard::WitnessStale => level == Level::Withdrawn,
+        // Those that are asked before a withdraw only are added there.
+        Guard::LastSite | Guard::WitnessStale => false,
         Guard::Observe
         | Guard::Overload
         | Guard::Policy

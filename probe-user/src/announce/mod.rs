@@ -27,6 +27,7 @@ pub mod route;
 mod table;
 mod tracked;
 mod wishes;
+pub mod witness;
 
 use core::{
     pin::pin,

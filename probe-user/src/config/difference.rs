@@ -14,6 +14,7 @@ use probe_core::config::{Classify, Config, Detect, Endpoint, Guards, Prefix, Rec
 
 use self::words::{
     absorb, action, deadline, last_site, mode, on_exit, once_in, size, time, withdraw_when,
+    witnesses,
 };
 use super::{Daemon, Journal, Route, Settings};
 use crate::{check::question, datapath::Measure};
@@ -38,6 +39,7 @@ impl Difference {
         let mut difference = Self::default();
         difference.restart(before, after);
         difference.settings(before, after);
+        difference.others(before, after);
         difference.prefixes(&before.core, &after.core);
         difference.services(&before.core, &after.core);
         difference
@@ -66,13 +68,15 @@ impl Difference {
             state_dir,
             pin_dir,
             on_exit: _,
+            goes_first: _,
         } = &before.daemon;
         let Route {
             table,
             protocol_full,
             protocol_degraded,
             bird_socket: _,
-        } = before.route;
+            witness_round: _,
+        } = &before.route;
         let Measure {
             sizes,
             deadlines: _,
@@ -80,7 +84,7 @@ impl Difference {
         } = &before.measure;
         let protocols = (protocol_full, protocol_degraded);
         let new = &after.daemon;
-        let new_protocols = (after.route.protocol_full, after.route.protocol_degraded);
+        let new_protocols = (&after.route.protocol_full, &after.route.protocol_degraded);
         for (same, key) in [
             (*site == new.site, "`site` of [daemon]"),
             (*host == new.host, "`host` of [daemon]"),
@@ -90,7 +94,7 @@ impl Difference {
             (*control == new.control, "`control` of [daemon]"),
             (*state_dir == new.state_dir, "`state_dir` of [daemon]"),
             (*pin_dir == new.pin_dir, "`pin_dir` of [daemon]"),
-            (table == after.route.table, "`table` of [route]"),
+            (*table == after.route.table, "`table` of [route]"),
             (protocols == new_protocols, "`protocols` of [route]"),
             (*sizes == after.measure.sizes, "the sizes in [measure]"),
             (*tunnels == after.measure.tunnels, "[[interface]]"),
@@ -113,6 +117,7 @@ impl Difference {
             // What found services get: it shows in each of them.
             detect: _,
             max_probes: _,
+            witnesses: _,
             core,
         } = before;
         let Config {
@@ -146,10 +151,6 @@ impl Difference {
                     on_exit(before.daemon.on_exit),
                     on_exit(after.daemon.on_exit),
                 ),
-        );
-        section(
-            "route",
-            Changes::default().of("bird_socket", bird_socket(before), bird_socket(after)),
         );
         section(
             "journal",
@@ -202,6 +203,32 @@ impl Difference {
                 )
                 .of("canary", b.recover.canary, a.recover.canary),
         );
+    }
+
+    /// Who else announces the prefixes, and how that is known.
+    fn others(&mut self, before: &Settings, after: &Settings) {
+        let route = Changes::default()
+            .of("bird_socket", bird_socket(before), bird_socket(after))
+            .of(
+                "witness_round",
+                time(before.route.witness_round),
+                time(after.route.witness_round),
+            );
+        let witness = Changes::default().of(
+            "others",
+            witnesses(&before.witnesses),
+            witnesses(&after.witnesses),
+        );
+        let daemon = Changes::default().of(
+            "goes_first",
+            before.daemon.goes_first,
+            after.daemon.goes_first,
+        );
+        for (section, changes) in [("daemon", daemon), ("route", route), ("witness", witness)] {
+            if let Some(text) = changes.text() {
+                self.lines.push(format!("~ [{section}] {text}"));
+            }
+        }
     }
 
     fn prefixes(&mut self, before: &Config, after: &Config) {

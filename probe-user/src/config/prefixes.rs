@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, ops::Range, time::Duration};
 
 use ipnet::IpNet;
 use probe_core::config::{
-    Application, Detect, Endpoint, LastSite, Prefix, Protocol, Service, ServiceId, WithdrawWhen,
+    Application, Detect, Endpoint, Prefix, Protocol, Service, ServiceId, WithdrawWhen,
 };
 use toml::Spanned;
 
@@ -15,10 +15,11 @@ use super::{
     schema::read_detect_overrides,
     section::{Findings, Section},
     value,
+    witness::{Rules, Word},
 };
 
 /// The keys of `[[prefix]]`.
-pub const PREFIX: [&str; 4] = ["prefix", "withdraw_when", "drain", "service"];
+pub const PREFIX: [&str; 5] = ["prefix", "withdraw_when", "last_site", "drain", "service"];
 /// How long a drain degrades a prefix before it withdraws it.
 const DRAIN: Duration = Duration::from_secs(30);
 const SERVICE: [&str; 11] = [
@@ -48,6 +49,7 @@ pub fn usual_application(protocol: Protocol, port: u16) -> Application {
 /// duplicate refers to.
 pub struct Host<'a> {
     detect: Detect,
+    rules: Rules,
     /// The services; the position is the id.
     pub services: Vec<Service>,
     /// The prefixes; the position is the id.
@@ -59,10 +61,12 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Nothing yet; `detect` holds for services that say nothing else.
-    pub fn new(detect: Detect, findings: &'a Findings) -> Self {
+    /// Nothing yet; `detect` holds for services that say nothing else, `rules` for
+    /// all prefixes.
+    pub fn new(detect: Detect, rules: Rules, findings: &'a Findings) -> Self {
         Self {
             detect,
+            rules,
             services: Vec::new(),
             prefixes: Vec::new(),
             names: BTreeMap::new(),
@@ -89,6 +93,16 @@ impl<'a> Host<'a> {
             );
         }
         let withdraw_when = section.read_spanned("withdraw_when", value::withdraw_when);
+        let last_site = section
+            .read(
+                "last_site",
+                value::word(&[
+                    ("auto", Word::Auto),
+                    ("hold", Word::Hold),
+                    ("allow", Word::Allow),
+                ]),
+            )
+            .unwrap_or(Word::Auto);
         let before = self.services.len();
         let drain = section
             .read(
@@ -124,12 +138,13 @@ impl<'a> Host<'a> {
             ));
         }
         if let Some(network) = network {
+            let network = network.into_inner();
             self.prefixes.push(Prefix {
-                prefix: network.into_inner(),
+                prefix: network,
                 withdraw_when: withdraw_when.map(Spanned::into_inner).unwrap_or_default(),
                 services: (before..self.services.len()).map(service_id).collect(),
                 drain,
-                last_site: LastSite::Unwitnessed,
+                last_site: self.rules.of(network, last_site),
             });
         }
     }

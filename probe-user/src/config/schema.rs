@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use probe_core::config::{Absorb, Action, Classify, Config, Detect, Guards, Mode, Recover};
+use probe_core::config::{Absorb, Action, Classify, Config, Detect, Guards, Mode, Race, Recover};
 use toml::de::{DeTable, DeValue};
 
 use crate::datapath::Measure;
@@ -16,6 +16,7 @@ use super::{
     report::Finding,
     section::{Findings, Section},
     value,
+    witness::{self, Rules, WITNESS},
 };
 
 /// "1 in 10 years".
@@ -39,7 +40,7 @@ pub const DETECT: Detect = Detect {
 /// has 1024 of these by default.
 pub const MAX_PROBES: usize = 256;
 
-const ROOT: [&str; 11] = [
+const ROOT: [&str; 12] = [
     "daemon",
     "journal",
     "interface",
@@ -51,8 +52,9 @@ const ROOT: [&str; 11] = [
     "probe",
     "recover",
     "prefix",
+    "witness",
 ];
-const DAEMON: [&str; 10] = [
+const DAEMON: [&str; 11] = [
     "site",
     "host",
     "mode",
@@ -63,8 +65,9 @@ const DAEMON: [&str; 10] = [
     "state_dir",
     "pin_dir",
     "on_exit",
+    "goes_first",
 ];
-const ROUTE: [&str; 3] = ["table", "protocols", "bird_socket"];
+const ROUTE: [&str; 4] = ["table", "protocols", "bird_socket", "witness_round"];
 const DETECT_KEYS: [&str; 9] = [
     "false_alarm",
     "broken",
@@ -159,7 +162,17 @@ fn read_root(
         .map_or(MAX_PROBES, |count| count as usize);
     let recover = read_recover(&root.table("recover", "[recover]", &RECOVER), findings);
 
-    let mut host = Host::new(detect, findings);
+    let witnesses = witness::read(
+        &root.tables("witness", "[[witness]]", &WITNESS),
+        &daemon,
+        &route,
+        findings,
+    );
+    let race = Race {
+        goes_first: daemon.goes_first,
+        round: route.witness_round,
+    };
+    let mut host = Host::new(detect, Rules::new(race, &witnesses), findings);
     for section in root.tables("prefix", "[[prefix]]", &PREFIX) {
         host.read_prefix(&section);
     }
@@ -178,6 +191,7 @@ fn read_root(
         measure,
         detect,
         max_probes,
+        witnesses,
         core: Config {
             mode,
             false_alarm_period,
@@ -236,6 +250,9 @@ fn read_daemon(
                 value::word(&[("keep", OnExit::Keep), ("withdraw", OnExit::Withdraw)]),
             )
             .unwrap_or(default.on_exit),
+        goes_first: section
+            .read("goes_first", value::boolean)
+            .unwrap_or(default.goes_first),
     }
 }
 
@@ -310,6 +327,12 @@ fn read_route(section: &Section<'_>, findings: &Findings) -> Route {
         protocol_full: full.unwrap_or(default.protocol_full),
         protocol_degraded: degraded.unwrap_or(default.protocol_degraded),
         bird_socket: section.read("bird_socket", value::path),
+        witness_round: section
+            .read(
+                "witness_round",
+                value::duration(Duration::from_millis(100), Duration::from_mins(1)),
+            )
+            .unwrap_or(default.witness_round),
     };
     if route.protocol_full == route.protocol_degraded {
         let (key, label) = match (full, degraded) {

@@ -29,6 +29,9 @@ pub struct OrderRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Whether a prefix is drained though nobody else announces it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub force: bool,
 }
 
 /// What can be ordered.
@@ -52,6 +55,10 @@ pub enum Verb {
 /// What is decided about a prefix now.
 pub type Wanted<'a> = &'a dyn Fn(PrefixId) -> Option<Level>;
 
+/// Why a prefix would be announced by nobody without this host; none if it would, or if
+/// that may be.
+pub type Alone<'a> = &'a dyn Fn(PrefixId) -> Option<String>;
+
 impl OrderRequest {
     /// The orders for the core, or why there are none.
     pub fn resolve(
@@ -59,13 +66,14 @@ impl OrderRequest {
         by: &str,
         config: &Config,
         wanted: Wanted<'_>,
+        alone: Alone<'_>,
         now: Timestamp,
     ) -> Result<Vec<Order>, String> {
         let directive = || Directive {
             by: by.to_owned(),
             why: self.reason.clone(),
             until: self.time.map(|time| now.after(time)),
-            force: false,
+            force: self.force,
         };
         let one = |order: &dyn Fn(PrefixId) -> Result<Order, String>| {
             self.prefixes(config)?.into_iter().map(order).collect()
@@ -82,6 +90,9 @@ impl OrderRequest {
             }),
             Verb::Unpin => one(&|prefix| Ok(Order::Unpin { prefix })),
             Verb::Drain => one(&|prefix| {
+                if let Some(why) = alone(prefix).filter(|_| !self.force) {
+                    return Err(why);
+                }
                 Ok(Order::Drain {
                     prefix,
                     directive: directive(),
@@ -165,7 +176,8 @@ mod tests {
     fn resolve(line: &str) -> Result<Vec<Order>, String> {
         let request: OrderRequest = serde_json::from_str(line).map_err(|e| e.to_string())?;
         let now = Timestamp::from_nanos(5);
-        request.resolve("root", &config(), &|_| Some(Level::Full), now)
+        let alone = |prefix| (prefix == PrefixId(1)).then(|| "alone".to_owned());
+        request.resolve("root", &config(), &|_| Some(Level::Full), &alone, now)
     }
 
     #[test]
@@ -210,8 +222,27 @@ mod tests {
         );
         assert!(resolve(r#"{"cmd":"pin","colour":"red"}"#).is_err());
         let request: OrderRequest = serde_json::from_str(r#"{"cmd":"pin"}"#).unwrap();
-        let unread = request.resolve("root", &config(), &|_| None, Timestamp::default());
+        let unread = request.resolve(
+            "root",
+            &config(),
+            &|_| None,
+            &|_| None,
+            Timestamp::default(),
+        );
         assert!(unread.unwrap_err().contains("not read yet"));
+    }
+
+    #[test]
+    fn the_last_one_is_drained_only_by_force() {
+        let drain = |more: &str| resolve(&format!(r#"{{"cmd":"drain"{more}}}"#));
+        assert_eq!(drain("").unwrap_err(), "alone");
+        assert_eq!(drain(r#","prefix":"192.0.2.0/24""#).unwrap().len(), 1);
+        let forced = drain(r#","force":true"#).unwrap();
+        assert!(
+            forced
+                .iter()
+                .all(|order| matches!(order, Order::Drain { directive, .. } if directive.force))
+        );
     }
 
     #[test]
@@ -222,6 +253,7 @@ mod tests {
             level: None,
             time: Some(Duration::from_mins(90)),
             reason: String::new(),
+            force: false,
         };
         assert_eq!(request.sentence(), "frozen: no level changes, for 1h 30m");
     }

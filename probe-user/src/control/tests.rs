@@ -108,6 +108,7 @@ async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
         level: None,
         time: Some(Duration::from_mins(1)),
         reason: "maintenance".into(),
+        force: false,
     };
     for answer in [
         Answer::Done("frozen".into()),

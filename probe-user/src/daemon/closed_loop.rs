@@ -1,7 +1,7 @@
 //! The daemon's end of the closed loop: hands every change to the follower, hears what
 //! it found, and watches the clients itself, since it has the counters.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
 use ipnet::IpNet;
@@ -42,14 +42,13 @@ impl ClosedLoop {
             protocol_full,
             protocol_degraded,
             bird_socket,
+            witness_round: _,
         } = &settings.route;
         let prefixes = &settings.core.prefixes;
         let started = (!prefixes.is_empty())
             .then(|| {
                 Follower::start(Options {
-                    socket: bird_socket
-                        .clone()
-                        .unwrap_or_else(|| PathBuf::from(Route::USUAL_BIRD_SOCKET)),
+                    socket: settings.route.bird_socket().to_owned(),
                     named: bird_socket.is_some(),
                     numbers: Numbers {
                         table: *table,

@@ -21,6 +21,7 @@ use super::{
     alarm::Alarm,
     closed_loop::ClosedLoop,
     conflicts::Conflicts,
+    heard::Hearsay,
     launch::Launcher,
     lock::Lock,
     log,
@@ -63,6 +64,7 @@ enum Occurrence {
     Observed(Observation),
     Conflicts,
     Found(Finding),
+    Heard,
     Signal(Received),
 }
 
@@ -73,6 +75,7 @@ pub struct Daemon {
     observations: Option<mpsc::Receiver<Observation>>,
     conflicts: Conflicts,
     closed_loop: ClosedLoop,
+    hearsay: Hearsay,
     journal: Journal,
     engine: Engine,
     actor: Actor,
@@ -99,6 +102,7 @@ impl Daemon {
             announcer,
             observations,
             closed_loop,
+            news,
             journal,
             control,
             http,
@@ -151,6 +155,7 @@ impl Daemon {
             observations,
             conflicts,
             closed_loop,
+            hearsay: Hearsay::new(news),
             journal,
             engine,
             actor,
@@ -193,6 +198,7 @@ impl Daemon {
                 Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
                 Some(finding) = self.closed_loop.next() => Occurrence::Found(finding),
+                () = self.hearsay.changed() => Occurrence::Heard,
                 rung = bell.rung() => {
                     rung.context("the kernel side's bell failed")?;
                     Occurrence::Bell
@@ -207,6 +213,7 @@ impl Daemon {
                 Occurrence::Asked(Demand::Order(asked)) => self.ordered(asked),
                 Occurrence::Asked(Demand::Reload(asker)) => self.reloader.ask(asker),
                 Occurrence::Bell => self.reader.rung(),
+                Occurrence::Heard => self.hear(),
                 Occurrence::Done(done) => self.finish(done),
                 Occurrence::Observed(observation) => self.observe(observation),
                 Occurrence::Conflicts => {
@@ -322,6 +329,14 @@ impl Daemon {
         }
     }
 
+    /// Tells the core who else announces, where that is new.
+    fn hear(&mut self) {
+        let now = datapath::now();
+        for input in self.hearsay.inputs(now) {
+            self.engine.handle(input, now);
+        }
+    }
+
     fn observe(&mut self, observation: Observation) {
         let Observation {
             prefix,
@@ -349,6 +364,7 @@ impl Daemon {
     /// Everything that is not on the way of a decision.
     fn every_second(&mut self, now: Timestamp) {
         self.look_after_hooks();
+        self.hear();
         self.journal.retry();
         self.keeper.look(&self.engine, &self.datapath, now);
         self.learn_deadlines(now);

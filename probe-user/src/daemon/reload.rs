@@ -13,14 +13,17 @@
 //! can wait happens on the thread. One reading is made at a time; each request gets one
 //! that was begun after it came.
 
-use std::{collections::VecDeque, thread};
+use std::{collections::VecDeque, sync::Arc, thread};
 
 use anyhow::Context;
-use tokio::{runtime::Builder, sync::mpsc};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, watch},
+};
 
 use super::{Done, RunOptions, setup};
 use crate::{
-    announce::{Announcer, Observation},
+    announce::{Announcer, Observation, witness::News},
     config::{self, Difference, Settings},
     control::{Answer, Asker},
     probe::Prober,
@@ -35,6 +38,8 @@ pub struct Ready {
     pub prober: Prober,
     /// Route control, if there was none and is to be.
     pub routes: Option<(Announcer, mpsc::Receiver<Observation>)>,
+    /// Who else announces its prefixes; none without witnesses.
+    pub news: Option<watch::Receiver<Arc<News>>>,
     /// What is other than before.
     pub difference: Difference,
 }
@@ -161,6 +166,8 @@ fn read(start: &Start) -> Read {
     match difference.refusal() {
         Some(why) => Err(why),
         None => Ok(Ready {
+            // Always anew: the prefixes may have other positions.
+            news: setup::start_witness(&settings).map_err(|error| format!("error: {error:#}"))?,
             settings,
             prober,
             routes,

@@ -6,11 +6,17 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use probe_core::config::Mode;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use super::{Failure, RunOptions, closed_loop::ClosedLoop, lock::Lock, workshop::Workshop};
 use crate::{
-    announce::{self, Announcer, Observation},
+    announce::{
+        self, Announcer, Observation,
+        witness::{self, News},
+    },
     config::{self, Attach, Interfaces, Settings},
     control::Control,
     datapath::{self, Datapath, ServiceSpec},
@@ -35,6 +41,8 @@ pub struct Parts {
     pub observations: Option<mpsc::Receiver<Observation>>,
     /// What follows a change beyond the kernel.
     pub closed_loop: ClosedLoop,
+    /// Who else announces the prefixes; none without witnesses.
+    pub news: Option<watch::Receiver<Arc<News>>>,
     /// The journal.
     pub journal: Journal,
     /// The control socket.
@@ -167,6 +175,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         None => (None, None),
     };
     let closed_loop = ClosedLoop::start(&settings)?;
+    let news = start_witness(&settings)?;
     let mut datapath = Datapath::load(&datapath_options(&settings, interfaces, trace))?;
     if trace {
         start_trace(&mut datapath)?;
@@ -178,6 +187,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         announcer,
         observations,
         closed_loop,
+        news,
         journal,
         control,
         http,
@@ -213,6 +223,21 @@ pub async fn start_announcer(
         Mode::Enforce => {}
     }
     Ok(Some((announcer, observations)))
+}
+
+/// Begins to listen to the witnesses, if there are any.
+pub fn start_witness(settings: &Settings) -> anyhow::Result<Option<watch::Receiver<Arc<News>>>> {
+    if settings.witnesses.is_empty() || settings.core.prefixes.is_empty() {
+        return Ok(None);
+    }
+    let prefixes = settings.core.prefixes.iter();
+    let options = witness::Options {
+        bird_socket: settings.route.bird_socket().to_owned(),
+        witnesses: settings.witnesses.clone(),
+        prefixes: prefixes.map(|prefix| prefix.prefix).collect(),
+    };
+    let news = witness::listen(options).context("cannot start a thread for the witnesses")?;
+    Ok(Some(news))
 }
 
 /// Passes the kernel side's own log on to ours.

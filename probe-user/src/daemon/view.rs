@@ -11,7 +11,7 @@ use probe_common::{ABI_VERSION, counters::Counters};
 use probe_core::{
     Engine, Level, Reason, Renumbering, Timestamp,
     command::Event,
-    config::{Config, Endpoint, PrefixId, ServiceId},
+    config::{Config, Endpoint, LastSite, PrefixId, ServiceId},
     input::{Directive, Order, Sensor},
     status::{PrefixStatus, ServiceStatus},
 };
@@ -427,6 +427,7 @@ fn prefix_view(status: &PrefixStatus, core: &Config, bird: &Picture) -> PrefixVi
         withdrawals: *withdrawals,
         export: ExportView::of(bird.prefixes.get(prefix.0 as usize)),
         others: others.clone(),
+        last_site: config.map_or(LastSite::Unwitnessed, |config| config.last_site),
         services: config.map_or_else(Vec::new, |config| {
             config
                 .services

@@ -44,6 +44,7 @@ impl Collector for Model {
         self.encode_http(&mut encoder)?;
         self.encode_trials(&mut encoder)?;
         self.encode_decisions(&mut encoder)?;
+        self.encode_witnesses(&mut encoder)?;
         self.encode_quarrels(&mut encoder)?;
         self.encode_closed_loop(&mut encoder)?;
         self.encode_sensor(&mut encoder)?;
@@ -132,11 +133,7 @@ impl Model {
                 .iter()
                 .zip(&names.0)
                 .filter_map(|(prefix, name)| {
-                    let level = match prefix.status.observed? {
-                        Level::Full => 2u32,
-                        Level::Degraded => 1,
-                        Level::Withdrawn => 0,
-                    };
+                    let level = level_number(prefix.status.observed?);
                     Some(([("prefix", &**name)], level))
                 }),
         )?;
@@ -175,6 +172,39 @@ impl Model {
                 .filter_map(|(((prefix, _), count), guard)| {
                     Some(([("prefix", name(*prefix)?), ("guard", &**guard)], *count))
                 }),
+        )
+    }
+
+    fn encode_witnesses(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let names = PrefixNames::of(self);
+        let others = || {
+            self.prefixes
+                .iter()
+                .zip(&names.0)
+                .flat_map(|(prefix, name)| prefix.status.others.iter().map(move |o| (&**name, o)))
+                .map(|(prefix, other)| {
+                    let labels = [
+                        ("prefix", prefix),
+                        ("witness_site", &*other.site),
+                        ("witness_host", &*other.host),
+                    ];
+                    (labels, other.level())
+                })
+        };
+        gauges(
+            encoder,
+            "lapwing_witness_level",
+            "At which level another host is heard to announce the prefix: 2 full, 1 degraded, \
+             0 withdrawn. Absent while nothing can be believed.",
+            None,
+            others().filter_map(|(labels, level)| Some((labels, level_number(level?)))),
+        )?;
+        gauges(
+            encoder,
+            "lapwing_witness_stale",
+            "1 while what is heard of another host cannot be believed.",
+            None,
+            others().map(|(labels, level)| (labels, u32::from(level.is_none()))),
         )
     }
 
@@ -289,6 +319,14 @@ impl PrefixNames {
     fn get(&self, prefix: PrefixId) -> Option<&str> {
         let index = usize::try_from(prefix.0).ok()?;
         self.0.get(index).map(String::as_str)
+    }
+}
+
+fn level_number(level: Level) -> u32 {
+    match level {
+        Level::Full => 2,
+        Level::Degraded => 1,
+        Level::Withdrawn => 0,
     }
 }
 

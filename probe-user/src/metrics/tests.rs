@@ -5,6 +5,7 @@ use probe_core::{
     command::TrialEvidence,
     config::{self, ServiceId},
     status::{KindState, KindStatus, ServiceState, Standing, TrialTotals},
+    witness::{Heard, Other},
 };
 use proptest::prelude::*;
 
@@ -15,6 +16,21 @@ const REFUSED: Configuration = Configuration {
     successful: false,
     read_at: Duration::from_millis(1_795_467_834_500),
 };
+
+/// Another host is heard of the first prefix, and stale for the second.
+fn others(prefix: u32) -> Vec<Other> {
+    let heard = match prefix {
+        0 => Heard::Level(Level::Degraded),
+        1 => Heard::Stale("BIRD has died".to_owned()),
+        _ => return Vec::new(),
+    };
+    vec![Other {
+        site: "ams1".to_owned(),
+        host: "edge1".to_owned(),
+        is_neighbour: false,
+        heard,
+    }]
+}
 
 fn model() -> Model {
     let mut model = Model::new(3);
@@ -96,7 +112,7 @@ fn model() -> Model {
                 orders: Vec::new(),
                 hold_left: None,
                 withdrawals: 0,
-                others: Vec::new(),
+                others: others(id),
             },
         });
     }
@@ -333,6 +349,33 @@ fn every_value_of_the_model_is_where_it_belongs() {
         ),
         ("lapwing_prefix_level", &[("prefix", "192.0.2.0/24")], 2.0),
         ("lapwing_prefix_level", &[("prefix", "2001:db8::/32")], 0.0),
+        (
+            "lapwing_witness_level",
+            &[
+                ("prefix", "192.0.2.0/24"),
+                ("witness_site", "ams1"),
+                ("witness_host", "edge1"),
+            ],
+            1.0,
+        ),
+        (
+            "lapwing_witness_stale",
+            &[
+                ("prefix", "192.0.2.0/24"),
+                ("witness_site", "ams1"),
+                ("witness_host", "edge1"),
+            ],
+            0.0,
+        ),
+        (
+            "lapwing_witness_stale",
+            &[
+                ("prefix", "2001:db8::/32"),
+                ("witness_site", "ams1"),
+                ("witness_host", "edge1"),
+            ],
+            1.0,
+        ),
         ("lapwing_prefix_level", &[("prefix", "203.0.113.0/24")], 1.0),
         (
             "lapwing_route_differences_total",
@@ -471,6 +514,8 @@ fn labels_are_names_of_ours_and_bounded() {
         "session",
         "state",
         "version",
+        "witness_host",
+        "witness_site",
     ]
     .into();
     let samples = parse(&encode(Arc::new(model())));

@@ -23,8 +23,10 @@ use super::{
 };
 
 const CONFIG: &str = "/run/lab/bird.conf";
-/// The control socket, as programs of the node see it.
+/// The control socket of each node's BIRD, as seen there.
 pub const SOCKET: &str = "/run/lab/bird.ctl";
+/// Where an edge keeps what it hears of the other site.
+pub const WITNESS_TABLE: u32 = 4243;
 /// Session parameters that all routers of the lab share.
 const SESSION: &str = "hold time 9; graceful restart aware; connect delay time 1; \
                        connect retry time 1; error wait time 1, 2;";
@@ -91,6 +93,11 @@ impl Bird {
             Err(error) if error.to_string().contains("8001") => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Stops it from doing anything, for a while.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
     }
 
     /// Kills it without a farewell to its peers.
@@ -236,6 +243,40 @@ pub fn edge_config(site: Site, form: Form) -> String {
         ));
     }
     config.concat()
+}
+
+/// What an edge needs to hear of the other site (`bird-config/lapwing-witness.conf`): a
+/// direct session with it, through the upstream, into the kernel table [`WITNESS_TABLE`].
+pub fn witness_config(site: Site) -> String {
+    let other = site.other();
+    let mut config = vec![format!(
+        "define LAPWING_WITNESS_AS = 64501;\n\
+         define LAPWING_WITNESS_HOST = {};\n\
+         include \"{}\";\n",
+        site.number(),
+        fragments().join("lapwing-witness.conf").display(),
+    )];
+    for (family, digit) in [(Family::V4, 4), (Family::V6, 6)] {
+        let session = witness_session(family);
+        let number = other.number();
+        let (local, neighbor) = (site.edge_address(family), other.edge_address(family));
+        config.push(format!(
+            "ipv{digit} table lapwing_other_{digit};\n\
+             protocol pipe {{ table lapwing{digit}; peer table lapwing_other_{digit}; import none; export where lapwing_heard_from({number}); }}\n\
+             protocol kernel {{ kernel table {WITNESS_TABLE}; ipv{digit} {{ table lapwing_other_{digit}; import none; export all; }}; }}\n\
+             protocol bgp {session} from lapwing_witness {{ local {local} as 64501; neighbor {neighbor} as 64501;\n  \
+             ipv{digit} {{ table lapwing{digit}; import filter lapwing_witness_import; export filter lapwing_witness_export; next hop self; }};\n}}\n"
+        ));
+    }
+    config.concat()
+}
+
+/// The name of an edge's session with the other site.
+pub fn witness_session(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "other_4",
+        Family::V6 => "other_6",
+    }
 }
 
 /// The upstream: takes the anycast prefixes from both sites, spreads over both.

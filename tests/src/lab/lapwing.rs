@@ -21,6 +21,7 @@ use probe_core::Timestamp;
 use serde_json::Value;
 
 use super::{
+    bird::{SOCKET, WITNESS_TABLE, witness_session},
     clock,
     netns::{Namespace, Process},
     topology::{Family, OUTER, Site, TABLE},
@@ -79,6 +80,12 @@ pub struct Settings {
     pub arm_after: u32,
     /// How long a suspicion that only degrades must stand.
     pub grey_patience: Duration,
+    /// The budget of lowerings.
+    pub lowerings_per_hour: u32,
+    /// Whether the other site is a witness; needs `Lab::start_witnessed`.
+    pub witnessed: bool,
+    /// The site that goes first, if any.
+    pub goes_first: Option<Site>,
     /// The services of each family's prefix, as tables of the configuration.
     pub services: fn(Family) -> String,
     /// The socket at which BIRD is asked; none for the usual one, where nobody is.
@@ -98,6 +105,9 @@ impl Settings {
             on_exit: "keep",
             arm_after: 200,
             grey_patience: Duration::from_secs(5),
+            lowerings_per_hour: 10,
+            witnessed: false,
+            goes_first: None,
             services: web,
             bird_socket: None,
         }
@@ -124,6 +134,7 @@ http = "127.0.0.1:9477"
 control = "{CONTROL}"
 state_dir = "{STATE}"
 on_exit = "{}"
+goes_first = {}
 
 [route]
 table = {TABLE}
@@ -135,22 +146,36 @@ arm_after = {}
 grey_patience = "{}ms"
 settle = "{}ms"
 
+[guards]
+lowerings_per_hour = {}
+
 [recover]
 hold = "{}ms"
 hold_max = "{}ms"
 "#,
             self.mode,
             self.on_exit,
+            self.goes_first == Some(site),
             self.bird_socket
+                .or(self.witnessed.then_some(SOCKET))
                 .map_or_else(String::new, |path| format!("bird_socket = \"{path}\"\n")),
             self.profile,
             self.deadline.as_millis(),
             self.arm_after,
             self.grey_patience.as_millis(),
             self.settle.as_millis(),
+            self.lowerings_per_hour,
             self.hold.as_millis(),
             self.hold_max.as_millis(),
         )];
+        if self.witnessed {
+            let other = site.other();
+            config.push(format!(
+                "\n[[witness]]\nsite = \"{other}\"\nhost = \"{other}-edge1\"\ntable = {WITNESS_TABLE}\nsessions = {{ ipv4 = \"{}\", ipv6 = \"{}\" }}\n",
+                witness_session(Family::V4),
+                witness_session(Family::V6),
+            ));
+        }
         for family in Family::ALL {
             config.push(format!(
                 "\n[[prefix]]\nprefix = \"{}\"\ndrain = \"2s\"\n{}",

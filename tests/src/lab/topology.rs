@@ -40,6 +40,15 @@ impl Site {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Fra1, Self::Ams1];
 
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Fra1 => Self::Ams1,
+            Self::Ams1 => Self::Fra1,
+        }
+    }
+
     /// Its name, also the value of the X-Site header.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +58,7 @@ impl Site {
     }
 
     /// The third octet or group of its link's addresses.
-    fn number(self) -> u8 {
+    pub(super) fn number(self) -> u8 {
         match self {
             Self::Fra1 => 1,
             Self::Ams1 => 2,
@@ -321,20 +330,30 @@ impl Lab {
     /// Builds it: links, routers with established sessions, web servers that answer.
     /// Nothing is announced yet.
     pub fn start() -> Result<Self> {
-        Self::build(Form::Standalone, |_| ())
+        Self::build(Form::Standalone, false, |_| ())
     }
 
     /// As [`start`](Self::start), telling `progress` what is being done.
     pub fn start_with(progress: impl Fn(&str)) -> Result<Self> {
-        Self::build(Form::Standalone, progress)
+        Self::build(Form::Standalone, false, progress)
     }
 
     /// As [`start`](Self::start), with edges that use the fragments in this form.
     pub fn start_in(form: Form) -> Result<Self> {
-        Self::build(form, |_| ())
+        Self::build(form, false, |_| ())
     }
 
-    fn build(form: Form, progress: impl Fn(&str)) -> Result<Self> {
+    /// As [`start_in`](Self::start_in), with sites that hear each other directly.
+    pub fn start_witnessed(form: Form) -> Result<Self> {
+        let lab = Self::build(form, true, |_| ())?;
+        for site in Site::ALL {
+            let sessions = Family::ALL.map(bird::witness_session);
+            lab.edge(site).bird.wait_established(&sessions)?;
+        }
+        Ok(lab)
+    }
+
+    fn build(form: Form, witnessed: bool, progress: impl Fn(&str)) -> Result<Self> {
         progress("network namespaces and links");
         let upstream = Namespace::new("upstream")?;
         let clients = Namespace::new("clients")?;
@@ -347,7 +366,11 @@ impl Lab {
         for node in nodes {
             let (site, node) = node?;
             build_edge(&node, site, &upstream)?;
-            let bird = Bird::start(&node, &bird::edge_config(site, form))?;
+            let mut config = bird::edge_config(site, form);
+            if witnessed {
+                config += &bird::witness_config(site);
+            }
+            let bird = Bird::start(&node, &config)?;
             edges.push((site, node, bird));
         }
         let upstream_bird = Bird::start(&upstream, &bird::upstream_config())?;

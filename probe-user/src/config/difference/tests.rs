@@ -116,3 +116,26 @@ fn what_needs_a_restart_is_refused_by_name() {
     assert!(why.contains("`http` of [daemon], "), "{why}");
     assert!(why.contains("restart to apply"), "{why}");
 }
+
+#[test]
+fn other_witnesses_are_told_and_need_no_restart() {
+    let difference = difference(|text| {
+        format!(
+            "{text}\n[[witness]]\nsite = \"ams1\"\nhost = \"edge1\"\nsessions = {{ ipv4 = \"ams1_4\" }}\n"
+        )
+        .replace(
+            "host = \"edge3\"",
+            "host = \"edge3\"\ngoes_first = true\n[route]\nwitness_round = \"2s\"",
+        )
+    });
+    assert_eq!(difference.restart, [""; 0]);
+    assert_eq!(
+        difference.lines,
+        [
+            "~ [daemon] goes_first false -> true",
+            "~ [route] witness_round 1s -> 2s",
+            "~ [witness] others none -> ams1/edge1 in table 4243 by ams1_4",
+            "~ prefix 192.0.2.0/24: last_site allow, for want of a witness -> hold, goes first",
+        ]
+    );
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use probe_core::config::{Absorb, Action, Detect, LastSite, Mode, Race, WithdrawWhen};
 
-use crate::config::OnExit;
+use crate::{announce::witness::Witness, bird::Name, config::OnExit};
 
 /// A learned deadline is no change of the file.
 pub(super) fn deadline(detect: &Detect) -> String {
@@ -80,4 +80,23 @@ pub(super) fn last_site(last_site: LastSite) -> String {
             round,
         }) => format!("hold, round {}", time(round)),
     }
+}
+
+/// "ams1/edge1 in table 4243 by `ams1_4` and `ams1_6`".
+pub(super) fn witnesses(witnesses: &[Witness]) -> String {
+    if witnesses.is_empty() {
+        return "none".to_owned();
+    }
+    let one = |witness: &Witness| {
+        let sessions = [&witness.session_v4, &witness.session_v6];
+        let sessions: Vec<&str> = sessions.into_iter().flatten().map(Name::as_str).collect();
+        format!(
+            "{}/{} in table {} by {}",
+            witness.site,
+            witness.host,
+            witness.table,
+            sessions.join(" and ")
+        )
+    };
+    witnesses.iter().map(one).collect::<Vec<_>>().join(", ")
 }

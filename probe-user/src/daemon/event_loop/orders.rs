@@ -1,7 +1,12 @@
 //! The operator's orders: from the control socket to the core, written down before
 //! they are answered, so that they survive whatever comes next.
 
-use probe_core::Input;
+use probe_core::{
+    Input,
+    config::{LastSite, PrefixId},
+    status::PrefixStatus,
+    witness::{Other, Refuge},
+};
 
 use super::Daemon;
 use crate::{
@@ -19,7 +24,8 @@ impl Daemon {
             let status = prefixes.iter().find(|status| status.prefix == id)?;
             status.wanted
         };
-        let orders = match order.resolve(&by, &self.settings.core, &wanted, now) {
+        let alone = |id| self.alone(&prefixes, id);
+        let orders = match order.resolve(&by, &self.settings.core, &wanted, &alone, now) {
             Ok(orders) => orders,
             Err(why) => {
                 // Who asked may have gone.
@@ -42,5 +48,27 @@ impl Daemon {
             // As above.
             let _ = answer.send(Answer::Done(done));
         });
+    }
+
+    /// Why nobody would announce a prefix without this host, if that matters.
+    fn alone(&self, prefixes: &[PrefixStatus], id: PrefixId) -> Option<String> {
+        let config = self.settings.core.prefixes.get(id.0 as usize)?;
+        let status = prefixes.iter().find(|status| status.prefix == id)?;
+        match config.last_site {
+            LastSite::Allow | LastSite::Unwitnessed => return None,
+            LastSite::Hold(_) => {}
+        }
+        if Refuge::among(&status.others).exists() {
+            return None;
+        }
+        let others: Vec<String> = status.others.iter().map(Other::sentence).collect();
+        let others = match &others[..] {
+            [] => "no [[witness]] of its family is configured".to_owned(),
+            others => others.join(", "),
+        };
+        Some(format!(
+            "{} would be announced by nobody: {others}; nothing was drained. Drain it once another host announces it at level full, or say --force",
+            config.prefix
+        ))
     }
 }

@@ -3,16 +3,22 @@
 //! What can fail comes first and is the kernel side alone. Level changes that are under
 //! way are waited for, so that none of them reaches a prefix that is no longer ours.
 
+use std::sync::Arc;
+
 use probe_core::{
     Input, Level, Renumbering,
     config::{Mode, PrefixId},
 };
 
+use tokio::sync::watch;
+
 use super::{Daemon, Pace};
 use crate::{
+    announce::witness::News,
     config::{Difference, Settings},
     control::{Answer, Asker},
     daemon::{
+        heard::Hearsay,
         reload::{Read, Ready},
         routes::Routes,
         setup,
@@ -66,6 +72,7 @@ impl Daemon {
             mut settings,
             prober,
             routes,
+            news,
             mut difference,
         } = ready;
         let now = datapath::now();
@@ -86,7 +93,7 @@ impl Daemon {
         // From here on nothing can fail.
         self.tell_of_routes_left(&mut difference);
         if let Some((announcer, observations)) = routes {
-            let announcer = std::sync::Arc::new(announcer);
+            let announcer = Arc::new(announcer);
             self.observations = Some(observations);
             self.conflicts.listen(announcer.conflicts());
             let routes = Routes::new(Some(announcer), settings.core.prefixes.len());
@@ -105,6 +112,7 @@ impl Daemon {
         let core = self.settings.core.clone();
         self.engine
             .handle(Input::Configuration(Box::new(core)), now);
+        self.listen_to(news);
         match self.settings.core.mode {
             Mode::Observe => self.actor.routes().let_go(),
             Mode::Enforce => {
@@ -136,6 +144,22 @@ impl Daemon {
         self.actor.record(now, record);
         self.save();
         asker.answer(Answer::Done(text));
+    }
+
+    /// Listens to other witnesses. What the old ones said is not believed any more.
+    fn listen_to(&mut self, news: Option<watch::Receiver<Arc<News>>>) {
+        if news.is_none() {
+            let now = datapath::now();
+            for status in self.engine.prefixes() {
+                let input = Input::Witness {
+                    prefix: status.prefix,
+                    others: Vec::new(),
+                };
+                self.engine.handle(input, now);
+            }
+        }
+        self.hearsay = Hearsay::new(news);
+        self.hear();
     }
 
     /// What the answers have taught is no less true under another file.
