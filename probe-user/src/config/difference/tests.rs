@@ -54,12 +54,12 @@ fn each_change_is_one_line() {
             "[detect]",
             "[route]\nbird_socket = \"/x\"\n[journal]\nrotate_at = \"64KiB\"\nkeep = 9\n[guards]\nlowerings_per_hour = 3\n[recover]\ncanary = true\n[classify]\ngrey = \"hold\"\n[detect]\ndeadlines = { request = \"2s\" }",
             vec![
-                "~ [route] bird_socket the usual one -> /x",
                 "~ [journal] rotate_at 16MiB -> 64KiB, keep 8 -> 9",
                 "~ [detect] deadline of request of the service -> 2s",
                 "~ [classify] grey degrade -> hold",
                 "~ [guards] lowerings_per_hour 10 -> 3",
                 "~ [recover] canary false -> true",
+                "~ [route] bird_socket the usual one -> /x",
             ],
         ),
         (
