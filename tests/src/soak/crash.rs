@@ -26,7 +26,7 @@ use nix::{
 };
 use probe_core::Timestamp;
 
-use super::{HOLD, RATE, check_journal, settings, start};
+use super::{HOLD, RATE, check_journal, settings};
 use crate::lab::{
     capture::Capture,
     clock,
@@ -199,7 +199,7 @@ impl Stage {
         let settings = settings();
         let routes = Routes::watch(&lab)?;
         let heard = lab.capture(Site::Fra1)?;
-        let daemon = start(&lab.fra1, &settings)?;
+        let daemon = lab.fra1.lapwing(&settings)?;
         lab.wait_announced(Site::Fra1)?;
         Ok(Self {
             heard,

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::lab::{
     lapwing::{CONFIG, Lapwing, Settings, web_with},
-    topology::{Edge, Family, Site},
+    topology::{Edge, Family},
 };
 
 /// The shortest hold that the configuration takes: a soak is about what happens
@@ -37,6 +37,8 @@ fn settings() -> Settings {
         hold_max: HOLD,
         settle: Duration::from_secs(1),
         arm_after: 50,
+        // What a day of faults spends, a soak spends in a minute.
+        lowerings_per_hour: 1_000_000,
         services: probed_often,
         ..Settings::fast()
     }
@@ -50,17 +52,6 @@ fn probed_often(family: Family) -> String {
             r#"{{ http = "http://{endpoint}/", status = 200, interval = "100ms", timeout = "100ms", rise = 2, fall = 3 }}"#
         ),
     )
-}
-
-/// Starts the first daemon of a soak. What a day of faults spends, a soak spends in a
-/// minute, so the hourly budget is out of the way.
-fn start(edge: &Edge, settings: &Settings) -> Result<Lapwing> {
-    let config = settings.config(Site::Fra1);
-    edge.node.write(
-        CONFIG,
-        &format!("{config}\n[guards]\nlowerings_per_hour = 1000000\n"),
-    )?;
-    Lapwing::start_again(&edge.node, settings)
 }
 
 /// Reads the whole journal: every line must be a record, and their numbers one

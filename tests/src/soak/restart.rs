@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{RATE, check_journal, footprint::Footprint, settings, start};
+use super::{RATE, check_journal, footprint::Footprint, settings};
 use crate::lab::{
     lapwing::{Lapwing, service_name},
     load::{Interval, Plan},
@@ -47,7 +47,7 @@ impl fmt::Display for Outcome {
 pub fn soak(cycles: u32, mut progress: impl FnMut(u32)) -> Result<Outcome> {
     let lab = Lab::start()?;
     let settings = settings();
-    let mut daemon = start(&lab.fra1, &settings)?;
+    let mut daemon = lab.fra1.lapwing(&settings)?;
     lab.wait_announced(Site::Fra1)?;
     let heard = lab.capture(Site::Fra1)?;
     let first = Footprint::of(&lab.fra1, &daemon)?;
