@@ -9,7 +9,7 @@
 //!
 //! `BPF_PROG_TEST_RUN` repeats one packet, so the programs on the right first write
 //! the next flow's addresses into it (`sequence`); the difference to `varied_empty_*`
-//! leaves that out.
+//! leaves that out. Like the daemon's, they are inlined into the macros' functions.
 #![no_std]
 #![no_main]
 #![allow(
@@ -41,29 +41,34 @@ use probe_common::{
 use probe_ebpf::{hooks, packet::Frame, state};
 
 #[xdp(frags)]
+#[inline(always)]
 pub fn empty_xdp(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
 #[xdp(frags)]
+#[inline(always)]
 pub fn parse_xdp(context: XdpContext) -> u32 {
     parsed(&hooks::whole(&context));
     xdp_action::XDP_PASS
 }
 
 #[xdp(frags)]
+#[inline(always)]
 pub fn lapwing_xdp(context: XdpContext) -> u32 {
     hooks::xdp(&context);
     xdp_action::XDP_PASS
 }
 
 #[xdp(frags)]
+#[inline(always)]
 pub fn varied_empty_xdp(context: XdpContext) -> u32 {
     sequence::next(context.data(), context.data_end(), Direction::In);
     xdp_action::XDP_PASS
 }
 
 #[xdp(frags)]
+#[inline(always)]
 pub fn varied_parse_xdp(context: XdpContext) -> u32 {
     sequence::next(context.data(), context.data_end(), Direction::In);
     parsed(&hooks::whole(&context));
@@ -71,6 +76,7 @@ pub fn varied_parse_xdp(context: XdpContext) -> u32 {
 }
 
 #[xdp(frags)]
+#[inline(always)]
 pub fn varied_xdp(context: XdpContext) -> u32 {
     sequence::next(context.data(), context.data_end(), Direction::In);
     hooks::xdp(&context);
@@ -78,35 +84,41 @@ pub fn varied_xdp(context: XdpContext) -> u32 {
 }
 
 #[classifier]
+#[inline(always)]
 pub fn empty_tc(_: TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
 #[classifier]
+#[inline(always)]
 pub fn parse_tc(context: TcContext) -> i32 {
     parsed(&hooks::linear(&context));
     TC_ACT_UNSPEC
 }
 
 #[classifier]
+#[inline(always)]
 pub fn lapwing_ingress(context: TcContext) -> i32 {
     hooks::tc_ingress(&context);
     TC_ACT_UNSPEC
 }
 
 #[classifier]
+#[inline(always)]
 pub fn lapwing_egress(context: TcContext) -> i32 {
     hooks::tc_egress(&context);
     TC_ACT_UNSPEC
 }
 
 #[classifier]
+#[inline(always)]
 pub fn varied_empty_tc(context: TcContext) -> i32 {
     sequence::next(context.data(), context.data_end(), Direction::Out);
     TC_ACT_UNSPEC
 }
 
 #[classifier]
+#[inline(always)]
 pub fn varied_parse_tc(context: TcContext) -> i32 {
     sequence::next(context.data(), context.data_end(), Direction::Out);
     parsed(&hooks::linear(&context));
@@ -114,6 +126,7 @@ pub fn varied_parse_tc(context: TcContext) -> i32 {
 }
 
 #[classifier]
+#[inline(always)]
 pub fn varied_egress(context: TcContext) -> i32 {
     sequence::next(context.data(), context.data_end(), Direction::Out);
     hooks::tc_egress(&context);
