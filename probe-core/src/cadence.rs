@@ -76,9 +76,13 @@ impl Cadence {
             now.after(self.interval)
         };
         self.launched = self.launched.wrapping_add(1);
+        // A probe that was launched late must not bring the next one nearer: `fall`
+        // failures in a row would then span less time than the operator asked for.
+        let nearest = now.after(self.interval - self.interval / SPREAD);
         self.due = self
             .slot
             .after(self.lateness())
+            .max(nearest)
             .max(now.after(LEAST_INTERVAL));
     }
 
@@ -151,6 +155,25 @@ mod tests {
             .map(|launch| launch.as_micros() % 1_000_000)
             .collect();
         assert!(seconds.len() > 90, "{}", seconds.len());
+    }
+
+    #[test]
+    fn a_late_probe_brings_no_other_one_nearer() {
+        let second = Duration::from_secs(1);
+        let least = second - second / SPREAD;
+        for late in (0..1000).step_by(50).map(Duration::from_millis) {
+            let mut cadence = Cadence::new(ServiceId(3), second, Timestamp::default());
+            let mut launched = Timestamp::default().after(late);
+            cadence.launch(launched);
+            for _ in 0..20 {
+                let due = cadence.due();
+                assert!(due.since(launched) >= least, "{late:?} late");
+                launched = due;
+                cadence.launch(launched);
+            }
+            let lag = launched.since(Timestamp::default().after(second * 20));
+            assert!(lag < second / SPREAD, "back in its slots: {lag:?}");
+        }
     }
 
     #[test]
