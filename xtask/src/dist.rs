@@ -109,11 +109,8 @@ fn package(workspace: &Workspace, root: &Path, to: &Path, epoch: &str) -> Result
         .replace("@VERSION@", VERSION)
         .replace("@ARCHITECTURE@", &architecture()?);
     command::write_file(&debian.join("control"), control.as_bytes())?;
-    let conffiles: String = files::CONFIGURATION
-        .iter()
-        .map(|file| format!("/{file}\n"))
-        .collect();
-    command::write_file(&debian.join("conffiles"), conffiles.as_bytes())?;
+    let conffiles = files::CONFIGURATION.map(|file| format!("/{file}\n"));
+    command::write_file(&debian.join("conffiles"), conffiles.concat().as_bytes())?;
     command::run(
         command::clean("dpkg-deb")
             .env("SOURCE_DATE_EPOCH", epoch)
