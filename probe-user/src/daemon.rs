@@ -33,6 +33,7 @@ pub(crate) mod rhythm;
 mod routes;
 mod setup;
 mod signals;
+mod supervisor;
 mod view;
 mod workshop;
 

@@ -7,7 +7,8 @@
 //!            ├────▶ demo   (README's first command)
 //!            ├────▶ kernels
 //!            ├────▶ bench
-//!            └────▶ soak
+//!            ├────▶ soak
+//!            └────▶ dist
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
 //! precondition that a reader must know. Every external command goes through
@@ -20,6 +21,7 @@ mod build;
 mod captures;
 mod command;
 mod demo;
+mod dist;
 mod fuzz;
 mod kernels;
 mod lab;
@@ -68,6 +70,8 @@ enum Verb {
     Bench(bench::Args),
     /// Kill or restart the daemon again and again, in the lab (as root)
     Soak(soak::Args),
+    /// Make the Debian package and the archive
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Verb::Kernels(args) => kernels::main(&workspace, &args),
         Verb::Bench(args) => bench::main(&workspace, &args),
         Verb::Soak(args) => soak::main(&workspace, &args),
+        Verb::Dist(args) => dist::main(&workspace, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

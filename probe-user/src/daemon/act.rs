@@ -195,6 +195,11 @@ impl Actor {
         });
     }
 
+    /// Degrades a prefix, for an exit that drains.
+    pub fn degrade(&mut self, prefix: PrefixId) {
+        self.start_set(prefix, Level::Degraded, datapath::now());
+    }
+
     /// Withdraws everything, for an exit that asks for it.
     pub fn withdraw_all(&mut self) {
         for prefix in (0..self.prefixes).filter_map(|index| u32::try_from(index).ok()) {

@@ -4,13 +4,14 @@
 mod deadlines;
 mod orders;
 mod reload;
+mod stop;
+mod supervision;
 
 use std::time::Duration;
 
 use anyhow::Context;
 use probe_core::{
     Attention, Command, Engine, Input, Timestamp,
-    config::Mode,
     input::{Evidence, Sensor},
 };
 use tokio::sync::mpsc;
@@ -31,11 +32,12 @@ use super::{
     routes::Routes,
     setup::Parts,
     signals::{Received, Signals},
+    supervisor::Supervisor,
     view::{Sources, View},
 };
 use crate::{
     announce::Observation,
-    config::{OnExit, Settings},
+    config::Settings,
     control::{Asker, Demand, SocketFile},
     datapath::{self, Datapath, Scope},
     follow::Finding,
@@ -48,8 +50,6 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The kernel may add this much to a sleep of the main thread; by default it is
 /// 50 µs, which is much beside a decision of a few milliseconds.
 const TIMER_SLACK_NS: u64 = 1_000;
-/// Level changes that are under way may take this long when the daemon stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 /// Orders that wait for the loop.
 const ORDERS: usize = 16;
 /// Ends of tasks that wait for the loop.
@@ -85,6 +85,7 @@ pub struct Daemon {
     reloader: Reloader,
     keeper: Keeper,
     view: View,
+    supervisor: Supervisor,
     sensor: Sensor,
     reader: Reader,
     next_second: Timestamp,
@@ -165,6 +166,7 @@ impl Daemon {
             reloader,
             keeper: Keeper::new(memory, now),
             view,
+            supervisor: Supervisor::of_environment(),
             sensor,
             reader: Reader::new(pace, now),
             next_second: now,
@@ -231,6 +233,7 @@ impl Daemon {
             }
             self.advance();
             self.look_after_reload();
+            self.tell_when_ready();
             self.act().await;
         }
     }
@@ -385,6 +388,7 @@ impl Daemon {
                 bird: self.closed_loop.picture(),
             },
         );
+        self.beat();
     }
 
     /// Hooks that were taken away are put back.
@@ -442,51 +446,6 @@ impl Daemon {
         for attachment in self.datapath.attachments() {
             self.actor.record(now, attached_record(&attachment));
         }
-    }
-
-    /// Ends in order: level changes under way, the exit's own withdraws, the journal.
-    async fn stop(mut self) {
-        let core = &self.settings.core;
-        let on_exit = self.settings.daemon.on_exit;
-        match (on_exit, core.mode) {
-            (OnExit::Keep, Mode::Observe | Mode::Enforce) | (OnExit::Withdraw, Mode::Observe) => {}
-            (OnExit::Withdraw, Mode::Enforce) => self.actor.withdraw_all(),
-        }
-        let finish_sets = async {
-            while self.actor.sets_under_way() > 0 {
-                match self.done.recv().await {
-                    Some(Done::Set(done)) => self.actor.finish_set(done, &mut self.view),
-                    Some(Done::Probe(_) | Done::Read(_)) => {}
-                    None => return,
-                }
-            }
-        };
-        if tokio::time::timeout(STOP_TIMEOUT, finish_sets)
-            .await
-            .is_err()
-        {
-            tracing::error!("stopping with level changes that the kernel has not acknowledged");
-        }
-        self.actor.record(
-            datapath::now(),
-            Record::Stopped {
-                on_exit: match on_exit {
-                    OnExit::Keep => "keep",
-                    OnExit::Withdraw => "withdraw",
-                },
-            },
-        );
-        for (at, record) in self.actor.take_records() {
-            log::log(&record);
-            self.journal.append(at, &record);
-        }
-        let saved = self.keeper.save(&self.engine, &self.datapath);
-        match tokio::time::timeout(STOP_TIMEOUT, saved).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!("the next start will know nothing: {error:#}"),
-            Err(_) => tracing::error!("the next start will know nothing: the disk does not answer"),
-        }
-        self.journal.close();
     }
 }
 

@@ -87,14 +87,16 @@ impl Reloader {
     }
 
     /// Begins the next reading, if one waits and none is under way. `running` is in force;
-    /// `routes` tells whether route control is there.
-    pub fn begin(&mut self, running: &Settings, routes: bool) {
-        if self.reading.is_some() || self.ready.is_some() {
-            return;
+    /// `routes` tells whether route control is there. Tells whether one has begun that may
+    /// change something.
+    pub fn begin(&mut self, running: &Settings, routes: bool) -> bool {
+        if self.is_under_way() {
+            return false;
         }
         let Some(asker) = self.waiting.pop_front() else {
-            return;
+            return false;
         };
+        let changes = !asker.check;
         let start = Start {
             options: self.options.clone(),
             running: running.clone(),
@@ -109,13 +111,22 @@ impl Reloader {
                 let _ = done.blocking_send(Done::Read(Box::new(read)));
             });
         match thread {
-            Ok(_) => self.reading = Some(asker),
+            Ok(_) => {
+                self.reading = Some(asker);
+                changes
+            }
             Err(error) => {
                 let why = format!("error: cannot start a thread to read the file: {error}");
                 tracing::error!("{why}");
                 asker.answer(Answer::Error(why));
+                false
             }
         }
+    }
+
+    /// Whether one is read, or waits to be applied.
+    pub fn is_under_way(&self) -> bool {
+        self.reading.is_some() || self.ready.is_some()
     }
 
     /// The reading that was under way has ended; whose it was.

@@ -50,7 +50,9 @@ impl Daemon {
             self.apply(asker, ready);
         }
         let routes = self.actor.routes().announcer().is_some();
-        self.reloader.begin(&self.settings, routes);
+        if self.reloader.begin(&self.settings, routes) {
+            self.supervisor.reloading();
+        }
     }
 
     /// Everything stays as it is.

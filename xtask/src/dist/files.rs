@@ -1,0 +1,98 @@
+//! Which files go where.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// What an operator may change: kept over upgrades, gone with a purge.
+pub const CONFIGURATION: [&str; 2] = [
+    "etc/lapwing/lapwing.toml",
+    "etc/systemd/networkd.conf.d/lapwing.conf",
+];
+
+/// From the checkout, to a host.
+const FILES: [(&str, &str); 6] = [
+    ("packaging/lapwing.toml", CONFIGURATION[0]),
+    ("packaging/networkd/lapwing.conf", CONFIGURATION[1]),
+    (
+        "packaging/systemd/lapwing.service",
+        "lib/systemd/system/lapwing.service",
+    ),
+    ("LICENSE", "usr/share/doc/lapwing/copyright"),
+    ("LICENSE-APACHE", "usr/share/doc/lapwing/LICENSE-APACHE"),
+    ("LICENSE-MIT", "usr/share/doc/lapwing/LICENSE-MIT"),
+];
+
+/// The same, with everything below.
+const DIRECTORIES: [(&str, &str); 3] = [
+    ("bird-config", "usr/share/doc/lapwing/bird-config"),
+    ("docs", "usr/share/doc/lapwing"),
+    ("grafana", "usr/share/lapwing/grafana"),
+];
+
+/// A file of the package.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packed {
+    /// Below the checkout.
+    pub from: PathBuf,
+    /// Below the root of a host.
+    pub to: PathBuf,
+}
+
+/// All but the binary.
+pub fn all(checkout: &Path) -> Result<Vec<Packed>> {
+    let mut files: Vec<Packed> = FILES
+        .iter()
+        .map(|(from, to)| Packed {
+            from: from.into(),
+            to: to.into(),
+        })
+        .collect();
+    for (from, to) in DIRECTORIES {
+        if checkout.join(from).is_dir() {
+            below(checkout, Path::new(from), Path::new(to), &mut files)?;
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn below(checkout: &Path, from: &Path, to: &Path, files: &mut Vec<Packed>) -> Result<()> {
+    let directory = checkout.join(from);
+    let entries =
+        fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot list {}", directory.display()))?;
+        let (from, to) = (from.join(entry.file_name()), to.join(entry.file_name()));
+        if entry.path().is_dir() {
+            below(checkout, &from, &to, files)?;
+        } else {
+            files.push(Packed { from, to });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn everything_that_is_packed_is_in_the_checkout_and_has_a_place_of_its_own() {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("xtask is in the checkout");
+        let files = all(checkout).expect("the checkout can be listed");
+        for file in &files {
+            assert!(checkout.join(&file.from).is_file(), "{file:?}");
+        }
+        let places: BTreeSet<_> = files.iter().map(|file| &file.to).collect();
+        assert_eq!(places.len(), files.len());
+        for configuration in CONFIGURATION {
+            assert!(places.contains(&PathBuf::from(configuration)));
+        }
+    }
+}
