@@ -4,12 +4,13 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::command;
+use crate::lab;
 use crate::needs::Group;
 use crate::object;
 use crate::privilege;
 use crate::setup;
 use crate::toolchain::Toolchain;
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::Workspace;
 
 /// Measures what Lapwing costs, and compares it with its budgets.
 #[derive(clap::Args)]
@@ -42,8 +43,6 @@ struct Dataplane {
     write: bool,
 }
 
-const BINARY: &str = "bench-dataplane";
-
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     match &args.what {
         What::Dataplane(args) => dataplane(workspace, args),
@@ -61,17 +60,7 @@ fn dataplane(workspace: &Workspace, args: &Dataplane) -> Result<()> {
     setup::ensure(workspace, &toolchain, &[Group::Build, Group::Lab])?;
     let shipped = object::build(workspace, &toolchain)?;
     let bench = object::build_bench(workspace, &toolchain)?;
-    let mut cargo = command::host_cargo(workspace);
-    cargo
-        .args(["build", "--package", "lapwing-tests", "--bin", BINARY])
-        .args(Profile::Release.arguments())
-        .env(object::VARIABLE, &shipped);
-    command::run(
-        &mut cargo,
-        "building the benchmark",
-        "the compiler's first error above tells",
-    )?;
-    let mut benchmark = command::clean(workspace.binary(Profile::Release, BINARY));
+    let mut benchmark = lab::program(workspace, "bench-dataplane", &shipped)?;
     benchmark
         .env(object::VARIABLE, &shipped)
         .env(object::BENCH_VARIABLE, &bench)

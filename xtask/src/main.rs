@@ -22,6 +22,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod kernels;
+mod lab;
 mod needs;
 mod object;
 mod privilege;

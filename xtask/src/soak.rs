@@ -3,14 +3,10 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::build;
 use crate::command;
-use crate::needs::Group;
-use crate::object;
+use crate::lab;
 use crate::privilege;
-use crate::setup;
-use crate::toolchain::Toolchain;
-use crate::workspace::{Profile, Workspace};
+use crate::workspace::Workspace;
 
 /// Ends and starts the daemon many times, in network namespaces of its own, and
 /// checks after each time that nothing was lost, left or announced without need.
@@ -39,29 +35,12 @@ enum What {
     },
 }
 
-const BINARY: &str = "soak";
-
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     privilege::require_root(
         "cargo xtask soak",
         "it makes network namespaces and loads eBPF programs into them",
     )?;
-    let (toolchain, _) = Toolchain::choose();
-    println!("Getting ready; the first time takes some minutes, later ones seconds.");
-    setup::ensure(workspace, &toolchain, &[Group::Build, Group::Lab])?;
-    let built = build::all(workspace, Profile::Release)?;
-    println!("── soak");
-    let mut cargo = command::host_cargo(workspace);
-    cargo
-        .args(["build", "--package", "lapwing-tests", "--bin", BINARY])
-        .args(Profile::Release.arguments())
-        .env(object::VARIABLE, &built.object);
-    command::run(
-        &mut cargo,
-        "building the soak",
-        "the compiler's first error above tells",
-    )?;
-    let mut soak = command::clean(workspace.binary(Profile::Release, BINARY));
+    let mut soak = lab::program_with_daemon(workspace, "soak")?;
     match args.what {
         What::Crash { points, seed } => {
             soak.args(["crash", &points.to_string(), &seed.to_string()]);
@@ -70,7 +49,6 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
             soak.args(["restart", &cycles.to_string()]);
         }
     }
-    built.announce(&mut soak);
     Err(command::replace(
         &mut soak,
         "starting the soak",
