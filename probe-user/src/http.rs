@@ -24,8 +24,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::metrics::{self, Model};
+use crate::metrics::{self, Format, Model};
 
+/// What every client gets.
+const FORMAT: Format = Format::OpenMetrics;
 /// Connections beyond these wait in the kernel's backlog.
 const CONNECTIONS: usize = 32;
 /// A client must have sent its request by then.
@@ -88,10 +90,10 @@ fn answer<B>(request: &Request<B>, model: Arc<Model>) -> Response<Full<Bytes>> {
         return response;
     }
     if request.uri().path() == "/metrics" {
-        let mut response = text(StatusCode::OK, metrics::encode(model));
+        let mut response = text(StatusCode::OK, metrics::encode(model, FORMAT));
         response.headers_mut().insert(
             CONTENT_TYPE,
-            HeaderValue::from_static(metrics::CONTENT_TYPE),
+            HeaderValue::from_static(FORMAT.content_type()),
         );
         return response;
     }

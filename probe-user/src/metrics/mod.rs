@@ -8,6 +8,7 @@
 //! and never an address of a client.
 
 mod families;
+mod format;
 
 use core::time::Duration;
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,6 +28,7 @@ use probe_core::{
 };
 use prometheus_client::{encoding::text, registry::Registry};
 
+pub use self::format::Format;
 use crate::{announce::conflict::ConflictKind, follow::Picture};
 
 /// Everything that one scrape shows.
@@ -254,11 +256,8 @@ impl Tally {
     }
 }
 
-/// The content type of [`encode`]'s text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The model as `OpenMetrics` text.
-pub fn encode(model: Arc<Model>) -> String {
+/// The model as text.
+pub fn encode(model: Arc<Model>, format: Format) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(model));
     let mut text = String::new();
@@ -266,7 +265,10 @@ pub fn encode(model: Arc<Model>) -> String {
         // Writing to a String cannot fail, and our encoder adds no error of its own.
         tracing::error!("the metrics cannot be encoded");
     }
-    text
+    match format {
+        Format::OpenMetrics => text,
+        Format::Classic => format::classic(&text),
+    }
 }
 
 #[cfg(test)]

@@ -184,6 +184,10 @@ fn picture() -> Picture {
     }
 }
 
+fn open(model: Model) -> String {
+    encode(Arc::new(model), Format::OpenMetrics)
+}
+
 /// One sample line: name, labels, value.
 type Sample = (String, BTreeMap<String, String>, f64);
 
@@ -294,7 +298,7 @@ fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64>
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn every_value_of_the_model_is_where_it_belongs() {
-    let samples = parse(&encode(Arc::new(model())));
+    let samples = parse(&open(model()));
     let web = ("service", "web");
     let connect = ("kind", "connect");
     for (name, labels, expected) in [
@@ -518,7 +522,7 @@ fn labels_are_names_of_ours_and_bounded() {
         "witness_site",
     ]
     .into();
-    let samples = parse(&encode(Arc::new(model())));
+    let samples = parse(&open(model()));
     let found: BTreeSet<&str> = samples
         .iter()
         .flat_map(|(_, labels, _)| labels.keys().map(String::as_str))
@@ -586,7 +590,7 @@ fn families_that_a_service_cannot_have_are_left_out() {
     ] {
         let mut model = Model::new(0);
         model.services.push(service_of(protocol, application));
-        let samples = parse(&encode(Arc::new(model)));
+        let samples = parse(&open(model));
         let found: BTreeSet<&str> = samples
             .iter()
             .filter(|(name, _, _)| name == "lapwing_trials_total")
@@ -611,7 +615,7 @@ fn counters_of_other_maps_are_shown_as_they_are() {
         packets_in: 1,
         ..Counters::default()
     };
-    let samples = parse(&encode(Arc::new(model)));
+    let samples = parse(&open(model));
     let packets = [("service", "web"), ("direction", "in")];
     assert_eq!(
         value(&samples, "lapwing_packets_total", &packets),
@@ -621,7 +625,7 @@ fn counters_of_other_maps_are_shown_as_they_are() {
 
 #[test]
 fn an_empty_model_is_valid_too() {
-    let samples = parse(&encode(Arc::new(Model::new(0))));
+    let samples = parse(&open(Model::new(0)));
     assert!(samples.iter().all(|(name, _, _)| {
         name.starts_with("lapwing_build")
             || name.starts_with("lapwing_config")
@@ -634,7 +638,7 @@ fn an_empty_model_is_valid_too() {
 
 #[test]
 fn the_text_looks_like_this() {
-    let text = encode(Arc::new(model()));
+    let text = open(model());
     let start = "\
 # HELP lapwing_packets Packets of the service. A GSO buffer counts as the segments it becomes.
 # TYPE lapwing_packets counter
@@ -678,6 +682,42 @@ lapwing_config_last_reload_success_timestamp_seconds 1795467834.5
     }
 }
 
+#[test]
+fn the_classic_text_has_the_same_samples_under_their_full_names() {
+    let model = Arc::new(model());
+    let classic = encode(Arc::clone(&model), Format::Classic);
+    let open = encode(model, Format::OpenMetrics);
+    let samples = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(samples(&classic), samples(&open));
+    for (has, lacks) in [
+        (
+            "# TYPE lapwing_packets_total counter\n",
+            "# TYPE lapwing_packets ",
+        ),
+        (
+            "# HELP lapwing_bytes_total Bytes of the service's IP packets.\n",
+            "# UNIT",
+        ),
+        ("# TYPE lapwing_build_info gauge\n", " info\n"),
+        ("# TYPE lapwing_response_seconds histogram\n", "# EOF"),
+    ] {
+        assert!(classic.contains(has), "{has}\nis not in\n{classic}");
+        assert!(!classic.contains(lacks), "{lacks}\nis in\n{classic}");
+    }
+    // Every sample stands below the comments of its own family.
+    let mut family = String::new();
+    for line in classic.lines() {
+        if let Some(comment) = line.strip_prefix("# TYPE ") {
+            family = comment.split(' ').next().unwrap().to_owned();
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(&family), "{line} in {family}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_latency_lies_below_its_bound_and_not_below_the_one_before(ns: u64, shift in 0u32..64) {
@@ -686,7 +726,7 @@ proptest! {
         model
             .tally
             .took(Level::Withdrawn, Phase::Kernel, duration);
-        let samples = parse(&encode(Arc::new(model)));
+        let samples = parse(&open(model));
         let buckets: Vec<(f64, f64)> = samples
             .iter()
             .filter(|(name, labels, _)| {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Options, measurement::Totals, services::Service};
 use crate::{
-    metrics::{self, Model},
+    metrics::{self, Format, Model},
     status::columns,
 };
 
@@ -123,7 +123,7 @@ impl Report {
 
     /// The text that `/metrics` would show.
     pub fn metrics(self) -> String {
-        metrics::encode(Arc::new(self.model))
+        metrics::encode(Arc::new(self.model), Format::OpenMetrics)
     }
 
     /// The summary for people.
