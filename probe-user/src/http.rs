@@ -1,6 +1,7 @@
 //! The read-only HTTP listener, for loopback.
 //!
-//! In flow GET requests; out flow `/metrics` (`OpenMetrics`) and `/healthz` from the
+//! In flow GET requests; out flow `/metrics` (`OpenMetrics`, or
+//! the classic format for who prefers it) and `/healthz` from the
 //! newest [`Model`] that the daemon has published. A request never touches the
 //! kernel's maps or the core, so whoever asks, and however often, costs the
 //! measurement nothing. One request per connection, and few connections for a
@@ -13,7 +14,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, VARY},
     server::conn::http1,
     service::service_fn,
 };
@@ -26,8 +27,6 @@ use tokio::{
 
 use crate::metrics::{self, Format, Model};
 
-/// What every client gets.
-const FORMAT: Format = Format::OpenMetrics;
 /// Connections beyond these wait in the kernel's backlog.
 const CONNECTIONS: usize = 32;
 /// A client must have sent its request by then.
@@ -90,11 +89,16 @@ fn answer<B>(request: &Request<B>, model: Arc<Model>) -> Response<Full<Bytes>> {
         return response;
     }
     if request.uri().path() == "/metrics" {
-        let mut response = text(StatusCode::OK, metrics::encode(model, FORMAT));
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(FORMAT.content_type()),
-        );
+        let accept = request.headers().get(ACCEPT);
+        let format = accept
+            .and_then(|value| value.to_str().ok())
+            .map_or(Format::OpenMetrics, Format::asked_for);
+        let mut response = text(StatusCode::OK, metrics::encode(model, format));
+        let content_type = HeaderValue::from_static(format.content_type());
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("accept"));
         return response;
     }
     match &model.health {
@@ -181,6 +185,12 @@ mod tests {
                 "200 OK",
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 "# HELP lapwing_packets ",
+            ),
+            (
+                "GET /metrics HTTP/1.1\r\naccept: text/plain\r\nx-rest:",
+                "200 OK",
+                "text/plain; version=0.0.4",
+                "# HELP lapwing_packets_total ",
             ),
         ] {
             let (head, found) = ask(&server, request).await;
