@@ -78,7 +78,7 @@ impl Cadence {
         self.launched = self.launched.wrapping_add(1);
         // A probe that was launched late must not bring the next one nearer: `fall`
         // failures in a row would then span less time than the operator asked for.
-        let nearest = now.after(self.interval - self.interval / SPREAD);
+        let nearest = now.after(self.interval / SPREAD * (SPREAD - 1));
         self.due = self
             .slot
             .after(self.lateness())
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_late_probe_brings_no_other_one_nearer() {
         let second = Duration::from_secs(1);
-        let least = second - second / SPREAD;
+        let least = second / SPREAD * (SPREAD - 1);
         for late in (0..1000).step_by(50).map(Duration::from_millis) {
             let mut cadence = Cadence::new(ServiceId(3), second, Timestamp::default());
             let mut launched = Timestamp::default().after(late);
