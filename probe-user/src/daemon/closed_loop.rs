@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
-use ipnet::IpNet;
 use probe_common::counters::Counters;
 use probe_core::{
     Level, Timestamp,
@@ -31,33 +30,16 @@ pub struct ClosedLoop {
     /// The services of each prefix.
     services: Vec<Vec<ServiceId>>,
     /// What it was started with.
-    asked: (Vec<IpNet>, Route),
+    asked: Options,
 }
 
 impl ClosedLoop {
     /// Starts the follower, if there is a prefix to follow.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let Route {
-            table,
-            protocol_full,
-            protocol_degraded,
-            bird_socket,
-            witness_round: _,
-        } = &settings.route;
         let prefixes = &settings.core.prefixes;
+        let asked = asked(settings);
         let started = (!prefixes.is_empty())
-            .then(|| {
-                Follower::start(Options {
-                    socket: settings.route.bird_socket().to_owned(),
-                    named: bird_socket.is_some(),
-                    numbers: Numbers {
-                        table: *table,
-                        full: *protocol_full,
-                        degraded: *protocol_degraded,
-                    },
-                    prefixes: prefixes.iter().map(|prefix| prefix.prefix).collect(),
-                })
-            })
+            .then(|| Follower::start(asked.clone()))
             .transpose()
             .context("cannot start the thread that asks BIRD")?;
         let (follower, findings) = started.unzip();
@@ -72,7 +54,7 @@ impl ClosedLoop {
                 .map(|(id, prefix)| Traffic::new(id, prefix.prefix.to_string()))
                 .collect(),
             services: services_of(settings),
-            asked: asked(settings),
+            asked,
         })
     }
 
@@ -183,11 +165,27 @@ impl ClosedLoop {
     }
 }
 
-/// What decides whether a follower can go on under another configuration.
-fn asked(settings: &Settings) -> (Vec<IpNet>, Route) {
+/// What the follower has to know; while it is the same, a follower goes on under another
+/// configuration.
+fn asked(settings: &Settings) -> Options {
+    let Route {
+        table,
+        protocol_full,
+        protocol_degraded,
+        bird_socket,
+        witness_round: _,
+    } = &settings.route;
     let prefixes = settings.core.prefixes.iter();
-    let prefixes = prefixes.map(|prefix| prefix.prefix).collect();
-    (prefixes, settings.route.clone())
+    Options {
+        socket: settings.route.bird_socket().to_owned(),
+        named: bird_socket.is_some(),
+        numbers: Numbers {
+            table: *table,
+            full: *protocol_full,
+            degraded: *protocol_degraded,
+        },
+        prefixes: prefixes.map(|prefix| prefix.prefix).collect(),
+    }
 }
 
 fn services_of(settings: &Settings) -> Vec<Vec<ServiceId>> {
@@ -202,5 +200,42 @@ fn arrivals(service: &Service, counters: &Counters) -> u64 {
         (Protocol::Udp, Application::Dns) => counters.dns_queries,
         (Protocol::Udp, Application::Quic) => counters.quic_initials_in,
         (Protocol::Udp, Application::Any | Application::Http) => counters.packets_in,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn settings(route: &str) -> Settings {
+        let text = format!(
+            r#"
+[route]
+{route}
+[[prefix]]
+prefix = "192.0.2.0/24"
+[[prefix.service]]
+name = "web"
+address = "192.0.2.10"
+port = 443
+"#
+        );
+        Settings::parse(Path::new("x"), &text, &|_| true)
+            .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    #[test]
+    fn the_follower_goes_on_when_it_is_not_concerned() {
+        let before = asked(&settings(""));
+        for (route, same) in [
+            ("witness_round = \"2s\"", true),
+            ("table = 4300", false),
+            ("protocols = { full = 203, degraded = 202 }", false),
+            ("bird_socket = \"/run/bird/bird.ctl\"", false),
+        ] {
+            assert_eq!(asked(&settings(route)) == before, same, "{route}");
+        }
     }
 }

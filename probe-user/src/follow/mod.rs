@@ -40,7 +40,7 @@ pub use self::{
 const QUEUE: usize = 1024;
 
 /// What to follow, and whom to ask.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// BIRD's control socket.
     pub socket: PathBuf,
