@@ -181,8 +181,11 @@ fn flood_of_another_service_leaves_nothing_at_all() -> Result<()> {
         sensor.expect(service, Kind::Connect, Tally::all_succeeded(clients))?;
         let other = sensor.trials(service + 2, Kind::Connect)?;
         println!("{family}: {clients} clients; the other service: {other:?}");
+        // A busy machine may refuse some later than the deadline: they are counted, too.
         ensure!(
-            other.succeeded == 0 && other.missing() == 0 && other.failed >= FLOOD / 2,
+            other.succeeded == 0
+                && other.missing() == other.after_deadline
+                && other.failed >= FLOOD / 2,
             "{other:?}"
         );
     }
