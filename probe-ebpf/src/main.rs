@@ -3,13 +3,12 @@
 //!
 //! `inline(always)`: the hooks' macros wrap each function into one with the kernel's
 //! signature. Left to itself the compiler keeps the two apart, and every packet pays
-//! for a call and a return, which on processors with guarded returns cost as much as
-//! parsing.
+//! for a call and a return: about what parsing costs, as measured.
 #![no_std]
 #![no_main]
 #![allow(
     clippy::inline_always,
-    reason = "a call in bpf costs registers and stack, and a guarded return"
+    reason = "a call in bpf costs every packet registers and stack"
 )]
 #![allow(
     clippy::needless_pass_by_value,
