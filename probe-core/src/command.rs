@@ -304,6 +304,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::LiveTrials,
+        Self::Probe,
+        Self::FirstAnnouncement,
+        Self::Recovered,
+        Self::Retry,
+        Self::Canary,
+        Self::LastSite,
+        Self::Drain,
+        Self::Pin,
+    ];
+
     /// The name used in the journal, in metrics and on screens.
     pub fn name(self) -> &'static str {
         match self {

@@ -50,6 +50,19 @@ pub enum Mode {
     Enforce,
 }
 
+impl Mode {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Observe, Self::Enforce];
+
+    /// The name used in the configuration and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
 /// What is done about each class of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Classify {

@@ -294,7 +294,8 @@ impl Engine {
         }
     }
 
-    fn is_blind(&self) -> bool {
+    /// Whether the sensor cannot be believed now.
+    pub fn is_blind(&self) -> bool {
         self.detached.is_some() || self.unread.is_some()
     }
 

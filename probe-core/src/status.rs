@@ -44,6 +44,9 @@ pub struct KindStatus {
     pub score_ratio: f64,
     /// The learned failure ratio (upper confidence bound).
     pub p0: f64,
+    /// The failure ratio that its fast detector calls broken.
+    #[serde(default)]
+    pub p1: f64,
     /// Learned trials per second.
     pub trials_per_second: f64,
 }
@@ -176,7 +179,19 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The name used on screens.
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Unread,
+        Self::Waiting,
+        Self::Announced,
+        Self::Impaired,
+        Self::Canary,
+        Self::Drained,
+        Self::Withdrawn,
+        Self::LockedOut,
+    ];
+
+    /// The name used in metrics and on screens.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unread => "unread",

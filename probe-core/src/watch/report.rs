@@ -105,6 +105,7 @@ fn kind_status(judge: &Judge) -> KindStatus {
         },
         score_ratio: judge.alarms.iter().map(fraction).fold(0.0, f64::max),
         p0: judge.baseline.p0(),
+        p1: judge.fast().p1(),
         trials_per_second: judge.baseline.trials_per_second(),
     }
 }

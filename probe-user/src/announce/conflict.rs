@@ -34,6 +34,9 @@ pub enum ConflictKind {
 }
 
 impl ConflictKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Blocked, Self::Hidden, Self::Contended, Self::Refused];
+
     /// The name used in metrics.
     pub fn name(self) -> &'static str {
         match self {

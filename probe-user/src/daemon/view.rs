@@ -26,7 +26,7 @@ use crate::{
         BirdState, Finding, Followed, Picture,
         traffic::{Moved, Outcome},
     },
-    metrics::{self, Model, Phase, Tally},
+    metrics::{self, Meter, Model, Phase, Tally},
     status::{
         AttachmentView, BirdView, ConfigurationView, Document, ExportView, History, PrefixView,
         RefusedView, SensorView, ServiceView,
@@ -46,6 +46,8 @@ pub struct View {
     tally: Tally,
     /// Where hooks are or, if they were taken away, were.
     places: Vec<Attachment>,
+    /// None where `/proc` cannot be read.
+    meter: Option<Meter>,
     documents: watch::Sender<Arc<Document>>,
     models: watch::Sender<Arc<Model>>,
 }
@@ -93,6 +95,11 @@ impl View {
             history: History::default(),
             tally: Tally::default(),
             places: Vec::new(),
+            meter: Meter::new()
+                .inspect_err(|error| {
+                    tracing::warn!("no process_* metrics: /proc/self cannot be read: {error}");
+                })
+                .ok(),
         };
         view.publish(now, sources);
         view
@@ -284,6 +291,7 @@ impl View {
         prefixes: &[PrefixStatus],
         health: Result<(), String>,
     ) {
+        let daemon = self.daemon(&sources);
         let Sources {
             datapath,
             counters,
@@ -293,6 +301,7 @@ impl View {
         let latencies = datapath.latencies();
         let model = Model {
             health,
+            daemon: Some(daemon),
             abi: ABI_VERSION,
             configuration: metrics::Configuration {
                 successful: self.refused.is_none(),
@@ -352,6 +361,23 @@ impl View {
             bird,
         };
         self.models.send_replace(Arc::new(model));
+    }
+
+    fn daemon(&self, sources: &Sources<'_>) -> metrics::Daemon {
+        metrics::Daemon {
+            site: self.settings.daemon.site.clone(),
+            host: self.settings.daemon.host.clone(),
+            mode: self.settings.core.mode,
+            frozen: sources
+                .engine
+                .orders()
+                .into_iter()
+                .find_map(frozen)
+                .is_some(),
+            blind: sources.engine.is_blind(),
+            journal_failing: sources.journal_trouble.is_some(),
+            process: self.meter.and_then(|meter| meter.read().ok()),
+        }
     }
 
     /// A hook that came back in another mode replaces the one that was there.

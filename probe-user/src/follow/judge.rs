@@ -65,6 +65,16 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Stale,
+        Self::NotExported,
+        Self::ExportLost,
+        Self::StillExported,
+        Self::Covered,
+        Self::TrafficStays,
+    ];
+
     /// The name used in metrics.
     pub fn name(self) -> &'static str {
         match self {

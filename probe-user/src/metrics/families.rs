@@ -1,24 +1,30 @@
 //! The metric families: names, help, units and labels, one after the other.
 //!
-//! The encoder appends the unit, and `_total` or `_info`, to a name by itself.
+//! In groups, as `docs/metrics.md` shows them. The encoder appends the unit, and `_total`
+//! or `_info`, to a name by itself.
 
 mod applications;
 mod closed_loop;
 mod configuration;
+mod daemon;
+mod prefixes;
+mod process;
+mod routes;
+mod sensor;
+mod services;
 mod tcp;
 mod traffic;
+mod witnesses;
 
 use std::{array, fmt};
 
 use probe_common::{
     latency::{self, BUCKETS, Histogram, MAX_EXPONENT, MIN_EXPONENT, PARTS},
-    skip::Skip,
     trial::Kind,
 };
 use probe_core::{
     Level,
     config::{Application, PrefixId, Protocol},
-    status::ServiceState,
 };
 use prometheus_client::{
     collector::Collector,
@@ -34,260 +40,45 @@ const BOUNDS: usize = (MAX_EXPONENT - MIN_EXPONENT) as usize + 2;
 
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
-impl Collector for Model {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        self.encode_traffic(&mut encoder)?;
-        self.encode_tcp(&mut encoder)?;
-        self.encode_samples(&mut encoder)?;
-        self.encode_dns(&mut encoder)?;
-        self.encode_quic(&mut encoder)?;
-        self.encode_http(&mut encoder)?;
-        self.encode_trials(&mut encoder)?;
-        self.encode_decisions(&mut encoder)?;
-        self.encode_witnesses(&mut encoder)?;
-        self.encode_quarrels(&mut encoder)?;
-        self.encode_closed_loop(&mut encoder)?;
-        self.encode_sensor(&mut encoder)?;
-        self.encode_configuration(&mut encoder)
-    }
+/// Families that belong together.
+pub(super) struct Group {
+    /// What they are about.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a heading of the document"))]
+    pub title: &'static str,
+    /// Writes them.
+    pub encode: fn(&Model, &mut DescriptorEncoder) -> fmt::Result,
 }
 
-impl Model {
-    fn encode_trials(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        counters(
-            encoder,
-            "lapwing_trials",
-            "Live trials by outcome; a late one was not answered by its deadline.",
-            None,
-            self.services.iter().flat_map(|service| {
-                let trials = service.status.trials.iter();
-                let trials = trials.filter(|(kind, _)| service.has_trials(**kind));
-                trials.flat_map(|(kind, totals)| {
-                    [
-                        ("succeeded", totals.succeeded),
-                        ("failed", totals.failed),
-                        ("late", totals.late),
-                        ("abandoned", totals.abandoned),
-                    ]
-                    .map(|(outcome, value)| {
-                        let labels = [
-                            ("service", &*service.name),
-                            ("kind", kind.name()),
-                            ("outcome", outcome),
-                        ];
-                        (labels, value)
-                    })
-                })
-            }),
-        )?;
-        histograms(
-            encoder,
-            "lapwing_response",
-            "Time from the packet that starts a trial to its answer.",
-            self.services.iter().flat_map(|service| {
-                let latencies = service.latencies.iter();
-                let latencies = latencies.filter(|(kind, _)| service.has_trials(**kind));
-                latencies.map(|(kind, latency)| {
-                    let labels = [("service", &*service.name), ("kind", kind.name())];
-                    (labels, latency)
-                })
-            }),
-        )?;
-        gauges(
-            encoder,
-            "lapwing_detector_score",
-            "The highest detector's score as a part of its threshold: at 1 the service is \
-             suspect.",
-            Some(&Unit::Other("ratio".to_owned())),
-            self.services.iter().flat_map(|service| {
-                let kinds = service.status.kinds.iter();
-                kinds.map(|(kind, status)| {
-                    let labels = [("service", &*service.name), ("kind", kind.name())];
-                    (labels, status.score_ratio)
-                })
-            }),
-        )?;
-        gauges(
-            encoder,
-            "lapwing_service_state",
-            "What the service is held to be: 1 for the present state, 0 for the others.",
-            None,
-            self.services.iter().flat_map(|service| {
-                ServiceState::ALL.map(|state| {
-                    let labels = [("service", &*service.name), ("state", state.name())];
-                    (labels, u32::from(service.status.state == state))
-                })
-            }),
-        )
-    }
+/// All families, in order.
+pub(super) const GROUPS: [Group; 14] = [
+    group("Packets", Model::encode_traffic),
+    group("TCP", Model::encode_tcp),
+    group("Sampled TCP connections", Model::encode_samples),
+    group("DNS", Model::encode_dns),
+    group("QUIC", Model::encode_quic),
+    group("HTTP", Model::encode_http),
+    group("Services", Model::encode_services),
+    group("Prefixes", Model::encode_prefixes),
+    group("Other hosts", Model::encode_witnesses),
+    group("The routing table", Model::encode_routes),
+    group("BIRD and beyond", Model::encode_closed_loop),
+    group("The sensor", Model::encode_sensor),
+    group("The daemon", Model::encode_daemon),
+    group("Its process", Model::encode_process),
+];
 
-    fn encode_decisions(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let names = PrefixNames::of(self);
-        let name = |prefix| names.get(prefix);
-        gauges(
-            encoder,
-            "lapwing_prefix_level",
-            "What the routing table holds for the prefix: 2 full, 1 degraded, 0 withdrawn.",
-            None,
-            self.prefixes
-                .iter()
-                .zip(&names.0)
-                .filter_map(|(prefix, name)| {
-                    let level = level_number(prefix.status.observed?);
-                    Some(([("prefix", &**name)], level))
-                }),
-        )?;
-        counters(
-            encoder,
-            "lapwing_decisions",
-            "Decided level changes.",
-            None,
-            self.tally
-                .decisions
-                .iter()
-                .filter_map(|((prefix, level, cause), count)| {
-                    let labels = [
-                        ("prefix", name(*prefix)?),
-                        ("action", action(*level)),
-                        ("cause", cause.name()),
-                    ];
-                    Some((labels, *count))
-                }),
-        )?;
-        let guards: Vec<String> = self
-            .tally
-            .holds
-            .keys()
-            .map(|(_, guard)| guard.to_string())
-            .collect();
-        counters(
-            encoder,
-            "lapwing_holds",
-            "Level changes that were due and that a guard held.",
-            None,
-            self.tally
-                .holds
-                .iter()
-                .zip(&guards)
-                .filter_map(|(((prefix, _), count), guard)| {
-                    Some(([("prefix", name(*prefix)?), ("guard", &**guard)], *count))
-                }),
-        )
-    }
+const fn group(
+    title: &'static str,
+    encode: fn(&Model, &mut DescriptorEncoder) -> fmt::Result,
+) -> Group {
+    Group { title, encode }
+}
 
-    fn encode_witnesses(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let names = PrefixNames::of(self);
-        let others = || {
-            self.prefixes
-                .iter()
-                .zip(&names.0)
-                .flat_map(|(prefix, name)| prefix.status.others.iter().map(move |o| (&**name, o)))
-                .map(|(prefix, other)| {
-                    let labels = [
-                        ("prefix", prefix),
-                        ("witness_site", &*other.site),
-                        ("witness_host", &*other.host),
-                    ];
-                    (labels, other.level())
-                })
-        };
-        gauges(
-            encoder,
-            "lapwing_witness_level",
-            "At which level another host is heard to announce the prefix: 2 full, 1 degraded, \
-             0 withdrawn. Absent while nothing can be believed.",
-            None,
-            others().filter_map(|(labels, level)| Some((labels, level_number(level?)))),
-        )?;
-        gauges(
-            encoder,
-            "lapwing_witness_stale",
-            "1 while what is heard of another host cannot be believed.",
-            None,
-            others().map(|(labels, level)| (labels, u32::from(level.is_none()))),
-        )
-    }
-
-    fn encode_quarrels(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let names = PrefixNames::of(self);
-        let name = |prefix| names.get(prefix);
-        counters(
-            encoder,
-            "lapwing_route_differences",
-            "How often the routing table was found to hold another level than the decided one: \
-             somebody else changed it.",
-            None,
-            self.tally
-                .route_differences
-                .iter()
-                .filter_map(|(prefix, count)| Some(([("prefix", name(*prefix)?)], *count))),
-        )?;
-        gauges(
-            encoder,
-            "lapwing_route_conflicts",
-            "What stands against the wanted level now: another program's route in our place \
-             (blocked) or preferred by BIRD (hidden), another program that undoes our changes \
-             (contended), the kernel (refused).",
-            None,
-            self.tally
-                .route_conflicts
-                .iter()
-                .filter_map(|((prefix, kind), standing)| {
-                    let labels = [("prefix", name(*prefix)?), ("conflict", kind.name())];
-                    Some((labels, *standing))
-                }),
-        )
-    }
-
-    fn encode_sensor(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        gauges(
-            encoder,
-            "lapwing_sensor_attached",
-            "Whether packets are measured there.",
-            None,
-            self.attachments.iter().map(|attachment| {
-                let labels = [
-                    ("interface", &*attachment.interface),
-                    ("hook", &*attachment.hook),
-                    ("mode", &*attachment.mode),
-                ];
-                (labels, u32::from(attachment.attached))
-            }),
-        )?;
-        counters(
-            encoder,
-            "lapwing_skipped_packets",
-            "Packets passed unmeasured.",
-            None,
-            Skip::ALL
-                .into_iter()
-                .map(|skip| ([("reason", skip.name())], self.skips[skip as usize])),
-        )?;
-        counters(
-            encoder,
-            "lapwing_program_runs",
-            "Runs of our programs in the kernel, while kernel.bpf_stats_enabled is set.",
-            None,
-            self.programs
-                .iter()
-                .map(|program| ([("program", &*program.name)], program.runs)),
-        )?;
-        counters(
-            encoder,
-            "lapwing_program_run",
-            "Time spent in our programs in the kernel, while kernel.bpf_stats_enabled is set.",
-            Some(&Unit::Seconds),
-            self.programs.iter().map(|program| {
-                (
-                    [("program", &*program.name)],
-                    program.run_time.as_secs_f64(),
-                )
-            }),
-        )?;
-        let abi = self.abi.to_string();
-        encoder
-            .encode_descriptor("lapwing_build", "What runs.", None, MetricType::Info)?
-            .encode_info(&[("version", env!("CARGO_PKG_VERSION")), ("abi", &abi)])
+impl Collector for Model {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        GROUPS
+            .iter()
+            .try_for_each(|group| (group.encode)(self, &mut encoder))
     }
 }
 
@@ -314,11 +105,12 @@ impl PrefixNames {
         let prefixes = model.prefixes.iter();
         Self(prefixes.map(|prefix| prefix.prefix.to_string()).collect())
     }
+}
 
-    /// A tally of a prefix that is not shown has no name.
-    fn get(&self, prefix: PrefixId) -> Option<&str> {
-        let index = usize::try_from(prefix.0).ok()?;
-        self.0.get(index).map(String::as_str)
+impl Model {
+    /// The prefixes by the ids under which they are counted.
+    fn named_prefixes(&self) -> Vec<(PrefixId, String)> {
+        (0..).map(PrefixId).zip(PrefixNames::of(self).0).collect()
     }
 }
 
@@ -327,14 +119,6 @@ fn level_number(level: Level) -> u32 {
         Level::Full => 2,
         Level::Degraded => 1,
         Level::Withdrawn => 0,
-    }
-}
-
-fn action(level: Level) -> &'static str {
-    match level {
-        Level::Full => "announce",
-        Level::Degraded => "degrade",
-        Level::Withdrawn => "withdraw",
     }
 }
 
@@ -375,6 +159,17 @@ fn gauges<'a, const N: usize, V: EncodeGaugeValue>(
         }
     }
     Ok(())
+}
+
+/// A gauge without labels.
+fn gauge<V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: V,
+) -> fmt::Result {
+    gauges(encoder, name, help, unit, [([], value)])
 }
 
 /// Histograms of seconds.

@@ -9,6 +9,7 @@
 
 mod families;
 mod format;
+mod process;
 
 use core::time::Duration;
 use std::{collections::BTreeMap, sync::Arc};
@@ -23,12 +24,15 @@ use probe_common::{
 use probe_core::{
     Level, Renumbering,
     command::{Cause, Guard},
-    config::{Application, PrefixId, Protocol},
+    config::{Application, Mode, PrefixId, Protocol},
     status::{PrefixStatus, ServiceStatus},
 };
 use prometheus_client::{encoding::text, registry::Registry};
 
-pub use self::format::Format;
+pub use self::{
+    format::Format,
+    process::{Meter, Process},
+};
 use crate::{announce::conflict::ConflictKind, follow::Picture};
 
 /// Everything that one scrape shows.
@@ -36,6 +40,8 @@ use crate::{announce::conflict::ConflictKind, follow::Picture};
 pub struct Model {
     /// Why the daemon is not well, if it is not.
     pub health: Result<(), String>,
+    /// The daemon; none where none runs, as in a replay.
+    pub daemon: Option<Daemon>,
     /// The version of the layout shared with the kernel side.
     pub abi: u32,
     /// The configuration.
@@ -61,6 +67,7 @@ impl Model {
     pub fn new(abi: u32) -> Self {
         Self {
             health: Ok(()),
+            daemon: None,
             abi,
             configuration: Configuration {
                 successful: true,
@@ -75,6 +82,25 @@ impl Model {
             bird: Arc::default(),
         }
     }
+}
+
+/// The daemon itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// The site's name in the configuration.
+    pub site: String,
+    /// The host's.
+    pub host: String,
+    /// Whether decisions change routes.
+    pub mode: Mode,
+    /// Whether the operator has frozen the host.
+    pub frozen: bool,
+    /// Whether the sensor cannot be believed.
+    pub blind: bool,
+    /// Whether journal records go to the log only.
+    pub journal_failing: bool,
+    /// What its process uses; none where `/proc` does not say.
+    pub process: Option<Process>,
 }
 
 /// Which configuration is in force.

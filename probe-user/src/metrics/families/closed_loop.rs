@@ -79,7 +79,7 @@ impl Model {
         gauges(
             encoder,
             "lapwing_export_alerts",
-            "What is wrong with a prefix beyond the kernel: 1 while it stands.",
+            "What is wrong with a prefix beyond the kernel: 1 while it stands, absent otherwise.",
             None,
             prefixes().flat_map(|(name, prefix)| {
                 prefix

@@ -27,7 +27,7 @@ impl Model {
         )?;
         self.one_each(
             encoder,
-            "lapwing_syn_not_judged",
+            "lapwing_tcp_syn_not_judged",
             "SYN segments that start no trial: bad checksum, MD5 or AO option, with FIN or \
              data, or for a connection that lives.",
             tcp,
@@ -49,7 +49,7 @@ impl Model {
         )?;
         self.one_each(
             encoder,
-            "lapwing_verified",
+            "lapwing_tcp_verified",
             "Handshakes whose ACK has shown that the client receives at its address.",
             tcp,
             |counters| counters.verified,
