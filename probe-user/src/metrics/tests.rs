@@ -21,8 +21,11 @@ fn open(model: Model) -> String {
     encode(Arc::new(model), Format::OpenMetrics)
 }
 
+/// A name, labels, and the value.
+type Expected<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
 /// Checks that the sample model shows these values under these names and labels.
-fn shows(expected: &[(&str, &[(&str, &str)], f64)]) {
+fn shows(expected: &[Expected<'_>]) {
     let samples = parse(&open(model()));
     for (name, labels, expected) in expected {
         assert_eq!(

@@ -37,72 +37,76 @@ fn others(prefix: u32) -> Vec<Other> {
     }]
 }
 
-/// Two web servers, four prefixes, a daemon that is not well.
-pub fn model() -> Model {
-    let mut model = Model::new(3);
-    model.health = Err("the sensor is blind".to_owned());
-    model.daemon = Some(daemon());
+fn web(id: u32, name: &str) -> Service {
     let mut latency = Histogram::default();
     for ns in [1, 4095, 5_000_000, 8_000_000, u64::MAX >> 8] {
         latency.buckets[latency::bucket(ns)] += 1;
     }
     latency.sum_ns = 13_000_000;
-    for (id, name) in [(0, "web"), (1, "say \"hi\"\\\n")] {
-        model.services.push(Service {
-            name: name.to_owned(),
-            protocol: Protocol::Tcp,
-            application: Application::Any,
-            counters: Counters {
-                packets_in: 10,
-                bytes_in: 1000,
-                packets_out: 9,
-                bytes_out: 90_000,
-                syn: 4,
-                synack: 3,
-                rst_in: [0, 1, 2, 0, 3, 0],
-                rst_out: [7, 0, 0, 0, 5, 6],
-                retransmissions_out: 11,
-                sampled_segments_out: 1100,
-                unreachable_out: 12,
-                ..Counters::default()
+    Service {
+        name: name.to_owned(),
+        protocol: Protocol::Tcp,
+        application: Application::Any,
+        counters: Counters {
+            packets_in: 10,
+            bytes_in: 1000,
+            packets_out: 9,
+            bytes_out: 90_000,
+            syn: 4,
+            synack: 3,
+            rst_in: [0, 1, 2, 0, 3, 0],
+            rst_out: [7, 0, 0, 0, 5, 6],
+            retransmissions_out: 11,
+            sampled_segments_out: 1100,
+            unreachable_out: 12,
+            ..Counters::default()
+        },
+        latencies: BTreeMap::from([(Kind::Connect, latency)]),
+        status: ServiceStatus {
+            service: ServiceId(id),
+            state: ServiceState::Armed,
+            detector: TrialEvidence {
+                score_ratio: 0.25,
+                ..TrialEvidence::default()
             },
-            latencies: BTreeMap::from([(Kind::Connect, latency)]),
-            status: ServiceStatus {
-                service: ServiceId(id),
-                state: ServiceState::Armed,
-                detector: TrialEvidence {
-                    score_ratio: 0.25,
-                    ..TrialEvidence::default()
-                },
-                totals: TrialTotals {
+            totals: TrialTotals {
+                succeeded: 100,
+                failed: 2,
+                late: 1,
+                abandoned: 0,
+            },
+            trials: BTreeMap::from([(
+                Kind::Connect,
+                TrialTotals {
                     succeeded: 100,
                     failed: 2,
                     late: 1,
                     abandoned: 0,
                 },
-                trials: BTreeMap::from([(
-                    Kind::Connect,
-                    TrialTotals {
-                        succeeded: 100,
-                        failed: 2,
-                        late: 1,
-                        abandoned: 0,
-                    },
-                )]),
-                kinds: BTreeMap::from([(
-                    Kind::Connect,
-                    KindStatus {
-                        state: KindState::Armed,
-                        score_ratio: 0.25,
-                        p0: 0.005,
-                        p1: 0.5,
-                        trials_per_second: 10.0,
-                    },
-                )]),
-                expected_per_second: Some(12.5),
-                probe_passes: Some(true),
-            },
-        });
+            )]),
+            kinds: BTreeMap::from([(
+                Kind::Connect,
+                KindStatus {
+                    state: KindState::Armed,
+                    score_ratio: 0.25,
+                    p0: 0.005,
+                    p1: 0.5,
+                    trials_per_second: 10.0,
+                },
+            )]),
+            expected_per_second: Some(12.5),
+            probe_passes: Some(true),
+        },
+    }
+}
+
+/// Two web servers, four prefixes, a daemon that is not well.
+pub fn model() -> Model {
+    let mut model = Model::new(3);
+    model.health = Err("the sensor is blind".to_owned());
+    model.daemon = Some(daemon());
+    for (id, name) in [(0, "web"), (1, "say \"hi\"\\\n")] {
+        model.services.push(web(id, name));
     }
     for (id, prefix, wanted, observed) in [
         (0, "192.0.2.0/24", Some(Level::Withdrawn), Some(Level::Full)),
