@@ -90,7 +90,7 @@ impl HostTables {
         let mut state = empty_state();
         let table = &mut state.services;
         table.flow_key = HashKey::from_random(REPLAY_FLOW_WORD);
-        table.fill(0, services, 1);
+        assert!(table.replace(services, 1), "more than MAX_SERVICES");
         let kinds_of = |service: &Service| {
             if service.port_protocol & 0xff == u32::from(crate::service::TCP) {
                 Kind::TCP

@@ -13,11 +13,15 @@ use crate::{
 
 /// Most services that one host can have.
 pub const MAX_SERVICES: usize = 4096;
-/// Slots of one copy of the table. So many that, even with the most services, about
-/// one key in four leaves no bucket with more services than it has slots.
-pub const SLOTS: usize = 8 * MAX_SERVICES;
-/// Slots of a bucket, filled from the first on.
-pub const WAYS: usize = 4;
+/// Buckets of the index. So many that, even with the most services, about one key in
+/// four leaves no bucket with more services than it has ways.
+const BUCKETS: usize = 2 * MAX_SERVICES;
+/// Services of a bucket, each a quarter of its word.
+const WAYS: usize = 4;
+/// Bits of a quarter that are a position among the services; the others are its tag.
+const POSITION_BITS: u32 = 12;
+
+const _: () = assert!(1 << POSITION_BITS == MAX_SERVICES);
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -71,7 +75,7 @@ pub const SAMPLE_NONE: u32 = u32::MAX;
 pub struct Service {
     /// The service's address.
     pub address: Address,
-    /// [`port_protocol`] of the service; zero in an empty slot.
+    /// [`port_protocol`] of the service; zero where there is none.
     pub port_protocol: u32,
     /// Index of its counters.
     pub id: u32,
@@ -109,47 +113,74 @@ impl Clone for Service {
     }
 }
 
+/// The services that are looked up together, and where each of them is.
+///
+/// Most packets of a busy host are for no service, or for one among thousands, so what
+/// a look-up reads has to stay in the processor's caches: an index of two bytes for
+/// each way tells nearly every stranger, and the services lie close together.
+#[repr(C)]
+pub struct Services {
+    /// By bucket: a tag that is never zero and a position, up to four times from the
+    /// lowest bits on.
+    index: [u64; BUCKETS],
+    /// From the first on.
+    entries: [Service; MAX_SERVICES],
+}
+
 /// The table: two copies, one of them active.
 #[repr(C)]
 pub struct ServiceTable {
     /// 0 or 1: the copy in use.
-    pub active: Shared<u32>,
+    active: Shared<u32>,
     /// Whether any service has [`ANY_PORT`]; then a packet to no service's port is
     /// looked up once more.
-    pub wildcards: Shared<u32>,
+    wildcards: Shared<u32>,
     /// Always zero, which the verifier does not know: see [`ServiceTable::opaque`].
-    pub zero: Shared<u64>,
+    zero: Shared<u64>,
     /// A secret of this host, so that nobody outside can choose connections that
     /// collide in the flow tables. It lives here, not in the program, so that
     /// entries are found again after the programs were replaced.
     pub flow_key: HashKey,
     /// Per copy: the key with which every service finds room in its bucket.
-    pub keys: [HashKey; 2],
+    keys: [HashKey; 2],
     /// Explicit padding.
-    pub reserved: u64,
-    /// The copies.
-    pub copies: [[Service; SLOTS]; 2],
+    reserved: u64,
+    copies: [Services; 2],
 }
 
-const _: () = assert!(size_of::<ServiceTable>() == 96 + 2 * SLOTS * 32);
+const _: () = assert!(size_of::<ServiceTable>() == 96 + 2 * (BUCKETS * 8 + MAX_SERVICES * 32));
 
 impl ServiceTable {
-    /// Writes services into a copy, with the first key, of those derived from `start`
-    /// and the numbers after it, with which all of them find room. About every fourth
-    /// does, even with the most services. False if none does.
-    pub fn fill(&mut self, copy: usize, services: &[Service], start: u64) -> bool {
-        let slots = &mut self.copies[copy];
+    /// Writes services into the copy that is not in use, with the first key, of those
+    /// derived from `start` and the numbers after it, with which all of them find room,
+    /// and switches to it. About every fourth key does, even with the most services.
+    /// False, and nothing has changed, if there are more services than that.
+    pub fn replace(&mut self, services: &[Service], start: u64) -> bool {
+        let unused = 1 - self.active_copy();
         let key = (0..=u64::MAX)
+            .take_while(|_| services.len() <= MAX_SERVICES)
             .map(|tries| HashKey::from_random(start.wrapping_add(tries)))
-            .find(|key| place(slots, key, services).is_ok());
+            .find(|key| self.copies[unused].place(key, services));
         let Some(key) = key else {
             return false;
         };
-        self.keys[copy] = key;
+        self.keys[unused] = key;
         let any_port = |service: &Service| (service.port_protocol >> 16) as u16 == ANY_PORT;
         self.wildcards
             .store(u32::from(services.iter().any(any_port)));
+        self.active.store(unused as u32);
         true
+    }
+
+    #[inline(always)]
+    fn active_copy(&self) -> usize {
+        (self.active.load() & 1) as usize
+    }
+
+    /// The services in use, in the order in which they were given.
+    pub fn present(&self) -> impl Iterator<Item = &Service> {
+        let entries = self.copies[self.active_copy()].entries.iter();
+        entries.take_while(|service| service.port_protocol != 0)
     }
 
     /// The service at an address and port, if there is one.
@@ -164,21 +195,32 @@ impl ServiceTable {
 
     #[inline(always)]
     fn find_exact(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
-        let copy = (self.active.load() & 1) as usize;
-        let wanted = port_protocol(port, protocol);
-        let bucket = bucket(&self.keys[copy], address, wanted);
-        let slots = &self.copies[copy];
+        let service = self.entry(address, port_protocol(port, protocol))?;
+        Some(Found {
+            id: service.id,
+            options: Options(service.options.load()),
+            sample_mask: service.sample_mask.load(),
+        })
+    }
+
+    /// What the copy in use holds of a service.
+    #[inline(always)]
+    pub fn entry(&self, address: &Address, port_protocol: u32) -> Option<&Service> {
+        let copy = self.active_copy();
+        let place = Place::of(&self.keys[copy], address, port_protocol);
+        let services = &self.copies[copy];
+        let word = services.index[place.bucket];
         for way in 0..WAYS {
-            let service = &slots[bucket + way];
-            if service.port_protocol == wanted && service.address == *address {
-                return Some(Found {
-                    id: service.id,
-                    options: Options(service.options.load()),
-                    sample_mask: service.sample_mask.load(),
-                });
-            }
-            if service.port_protocol == 0 {
+            let quarter = (word >> (16 * way)) as u16;
+            if quarter == 0 {
                 break;
+            }
+            if quarter >> POSITION_BITS != place.tag {
+                continue;
+            }
+            let service = &services.entries[usize::from(quarter) & (MAX_SERVICES - 1)];
+            if service.port_protocol == port_protocol && service.address == *address {
+                return Some(service);
             }
         }
         None
@@ -223,57 +265,111 @@ pub fn ring_index(id: u32, options: Options, kind: Kind) -> u32 {
     block * RINGS_PER_BLOCK as u32 + kind.slot() as u32
 }
 
-/// The first slot of the bucket in which a service must be.
-#[inline(always)]
-pub fn bucket(key: &HashKey, address: &Address, port_protocol: u32) -> usize {
-    (key.hash(address, u64::from(port_protocol)) >> 48) as usize & (SLOTS - WAYS)
+/// Where the index has to tell of a service.
+struct Place {
+    bucket: usize,
+    /// Four bits that are not all zero.
+    tag: u16,
 }
 
-/// Places services into a copy of the table.
-///
-/// # Errors
-/// Gives back the service that found no room with this key; try another key.
-pub fn place<'a>(
-    slots: &mut [Service; SLOTS],
-    key: &HashKey,
-    services: impl IntoIterator<Item = &'a Service>,
-) -> Result<(), &'a Service> {
-    slots.fill_with(Service::default);
-    for service in services {
-        let first = bucket(key, &service.address, service.port_protocol);
-        let Some(slot) = slots[first..first + WAYS]
-            .iter_mut()
-            .find(|slot| slot.port_protocol == 0)
-        else {
-            return Err(service);
-        };
-        *slot = service.clone();
+impl Place {
+    #[inline(always)]
+    fn of(key: &HashKey, address: &Address, port_protocol: u32) -> Self {
+        let hash = key.hash(address, u64::from(port_protocol));
+        let tag = (hash >> 44) as u16 & 0xf;
+        Self {
+            bucket: (hash >> 48) as usize & (BUCKETS - 1),
+            tag: if tag == 0 { 1 } else { tag },
+        }
     }
-    Ok(())
+}
+
+impl Services {
+    /// Replaces what is there; whether all services found room with this key.
+    fn place(&mut self, key: &HashKey, services: &[Service]) -> bool {
+        self.index.fill(0);
+        self.entries.fill_with(Service::default);
+        for (position, service) in services.iter().enumerate() {
+            let place = Place::of(key, &service.address, service.port_protocol);
+            let word = &mut self.index[place.bucket];
+            let used = (u64::BITS - word.leading_zeros()).div_ceil(16) as usize;
+            if used == WAYS {
+                return false;
+            }
+            let quarter = u64::from(place.tag) << POSITION_BITS | position as u64;
+            *word |= quarter << (16 * used);
+            self.entries[position] = service.clone();
+        }
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_most_services_find_room_within_a_few_keys() {
-        // Neighbouring addresses and few ports, as hosts have them.
-        let services: Vec<Service> = (0..MAX_SERVICES as u32)
+    fn empty() -> Box<ServiceTable> {
+        // SAFETY: the table is made of integers, for which zero is a value.
+        unsafe { Box::<ServiceTable>::new_zeroed().assume_init() }
+    }
+
+    /// Neighbouring addresses and few ports, as hosts have them.
+    fn most_services() -> Vec<Service> {
+        (0..MAX_SERVICES as u32)
             .map(|id| {
                 let address = Address::v4((0xc000_0200 + id % 1024).to_be());
                 let port = port_protocol(80 + (id / 1024) as u16, TCP);
                 Service::new(address, port, id, Options::default())
             })
-            .collect();
-        let mut slots: Box<[Service; SLOTS]> = (0..SLOTS)
-            .map(|_| Service::default())
-            .collect::<Vec<_>>()
-            .try_into()
-            .expect("as long");
+            .collect()
+    }
+
+    #[test]
+    fn the_most_services_find_room_within_a_few_keys() {
+        let services = most_services();
+        let mut table = empty();
         let fitting = (1..=100)
-            .filter(|word| place(&mut slots, &HashKey::from_random(*word), &services).is_ok())
+            .filter(|word| table.copies[0].place(&HashKey::from_random(*word), &services))
             .count();
         assert!(fitting >= 5, "{fitting} of 100 keys");
+    }
+
+    #[test]
+    fn every_service_is_found_and_no_neighbour_of_it() {
+        let services = most_services();
+        let mut table = empty();
+        for start in [1, 1 << 40] {
+            assert!(table.replace(&services, start));
+            let present: Vec<u32> = table.present().map(|service| service.id).collect();
+            assert_eq!(present, (0..MAX_SERVICES as u32).collect::<Vec<_>>());
+            for service in &services {
+                let port = (service.port_protocol >> 16) as u16;
+                let found = table.find(&service.address, port, TCP);
+                assert_eq!(found.map(|found| found.id), Some(service.id));
+                assert_eq!(table.find(&service.address, port, UDP), None);
+                assert_eq!(table.find(&service.address, port + 4, TCP), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_gone_is_not_found_and_one_too_many_changes_nothing() {
+        let services = most_services();
+        let mut table = empty();
+        assert!(table.replace(&services[..2], 1));
+        assert!(table.replace(&services[1..2], 1));
+        assert_eq!(table.find(&services[0].address, 80, TCP), None);
+        let mut many = services.clone();
+        many.push(Service::new(
+            Address::v4(1),
+            1 << 16 | 6,
+            0,
+            Options::default(),
+        ));
+        assert!(!table.replace(&many, 1));
+        assert!(table.find(&services[1].address, 80, TCP).is_some());
+        assert!(table.replace(&[], 1));
+        assert_eq!(table.present().count(), 0);
+        assert_eq!(table.find(&services[1].address, 80, TCP), None);
     }
 }

@@ -14,6 +14,7 @@ use lapwing_tests::lab::{
     load::Plan,
     topology::{Lab, Site},
 };
+use probe_common::ABI_VERSION;
 
 /// Until the services are armed, the rate is learned, and `settle` has passed.
 const LEARNED: Duration = Duration::from_secs(7);
@@ -31,7 +32,7 @@ fn hook_taken_away_under_traffic_withdraws_nothing_and_comes_back() -> Result<()
         let heard = lab.capture(Site::Fra1)?;
         daemon.journal().read()?;
 
-        let path = format!("/sys/fs/bpf/lapwing/v2/links/{pin}");
+        let path = format!("/sys/fs/bpf/lapwing/v{ABI_VERSION}/links/{pin}");
         lab.fra1
             .node
             .run("bpftool", ["link", "detach", "pinned", path.as_str()])?;

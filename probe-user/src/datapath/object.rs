@@ -14,7 +14,7 @@ use aya::{
 };
 use probe_common::{
     parse::tunnel::Tunnels,
-    service::{MAX_SERVICES, Options, Service, WAYS, bucket},
+    service::{MAX_SERVICES, Options, Service},
 };
 
 use probe_core::{Timestamp, config::ServiceId};
@@ -210,12 +210,7 @@ impl Object {
     pub(super) fn entry(&self, service: usize) -> Option<&Service> {
         let (address, port_protocol) = self.places.get(service)?.key;
         let table = &self.tables.state.services;
-        let active = (table.active.load() & 1) as usize;
-        let first = bucket(&table.keys[active], &address, port_protocol);
-        table.copies[active]
-            .get(first..first + WAYS)?
-            .iter()
-            .find(|entry| entry.port_protocol == port_protocol && entry.address == address)
+        table.entry(&address, port_protocol)
     }
 
     /// Lets the kernel side ring the bell, once.

@@ -75,12 +75,7 @@ pub fn publish(
         };
         table.flow_key = HashKey::from_random(word);
     }
-    let active = (table.active.load() & 1) as usize;
-    let present: Vec<Service> = table.copies[active]
-        .iter()
-        .filter(|service| service.port_protocol != 0)
-        .cloned()
-        .collect();
+    let present: Vec<Service> = table.present().cloned().collect();
     let endpoints: Vec<_> = services.iter().map(|service| service.endpoint).collect();
     let none = Resting::default();
     let resting = match when {
@@ -130,13 +125,9 @@ pub fn publish(
         })
         .collect();
     let table = &mut tables.state.get_mut().services;
-    let unused = 1 - active;
-    if !table.fill(unused, &entries, random_word()?) {
+    if !table.replace(&entries, random_word()?) {
         return Err(map_missing("STATE"));
     }
-    table
-        .active
-        .store(u32::try_from(unused).unwrap_or_default());
     Ok(places)
 }
 

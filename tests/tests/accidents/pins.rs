@@ -13,6 +13,8 @@ use lapwing_tests::{
     soak::{footprint::Footprint, restart::counters},
 };
 
+use probe_common::ABI_VERSION;
+
 use super::{PATIENT, Watched};
 
 const PINS: &str = "/sys/fs/bpf/lapwing";
@@ -64,7 +66,13 @@ fn occupied_xdp_hook_is_told_with_its_remedy_and_auto_takes_tc() -> Result<()> {
         ensure!(said.contains(word), "no {word} in: {said}");
     }
     ensure!(
-        fs::read_dir(lab.fra1.node.path("/sys/fs/bpf/third/v2/links"))?.count() == 0,
+        fs::read_dir(
+            lab.fra1
+                .node
+                .path(format!("/sys/fs/bpf/third/v{ABI_VERSION}/links"))
+        )?
+        .count()
+            == 0,
         "the refused start left hooks"
     );
 
@@ -124,7 +132,7 @@ fn pins_of_another_version_are_taken_over_in_place() -> Result<()> {
     let before = Footprint::of(&lab.fra1, &daemon)?;
     ensure!(daemon.stop()?.success());
     let (ours, other) = (
-        lab.fra1.node.path(format!("{PINS}/v2")),
+        lab.fra1.node.path(format!("{PINS}/v{ABI_VERSION}")),
         lab.fra1.node.path(format!("{PINS}/v1")),
     );
     fs::rename(&ours, &other)?;
