@@ -3,6 +3,8 @@
 mod doctor;
 mod explain;
 mod journal;
+#[cfg(test)]
+mod runbooks;
 mod simulation;
 
 use std::{

@@ -71,7 +71,7 @@ pub fn install(packages: &[String]) -> Command {
         .args(["-o", "DPkg::Lock::Timeout=120"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // bird2, nginx and knot would start as services of this machine; the lab
+        // bird2, nginx, knot and prometheus would start as services of this machine; the lab
         // starts its own, in its own namespaces.
         .env("SYSTEMD_OFFLINE", "1");
     command
@@ -96,6 +96,7 @@ fn services_of(packages: &[String]) -> Vec<&'static str> {
             "bird2" => Some("bird.service"),
             "nginx" => Some("nginx.service"),
             "knot" => Some("knot.service"),
+            "prometheus" => Some("prometheus.service"),
             _ => None,
         })
         .collect()
@@ -147,8 +148,8 @@ mod tests {
             name == "SYSTEMD_OFFLINE" && value.is_some_and(|value| value == "1")
         }));
         assert_eq!(
-            services_of(&["bird2", "nftables", "nginx"].map(str::to_owned)),
-            ["bird.service", "nginx.service"]
+            services_of(&["bird2", "nftables", "nginx", "prometheus"].map(str::to_owned)),
+            ["bird.service", "nginx.service", "prometheus.service"]
         );
     }
 

@@ -99,7 +99,7 @@ const LLVM_WHY: &str = "the LLVM of that compiler, for bpf-linker to link agains
 const LINKER_WHY: &str = "links bitcode to an eBPF object and writes its BTF";
 
 /// Package, a command that proves it is there, reason.
-const LAB: [(&str, &str, &str); 8] = [
+const LAB: [(&str, &str, &str); 9] = [
     (
         "bird2",
         "bird",
@@ -131,6 +131,11 @@ const LAB: [(&str, &str, &str); 8] = [
         "curl",
         "curl",
         "the check from the host itself, as an operator does it",
+    ),
+    (
+        "prometheus",
+        "prometheus",
+        "evaluates rules and the dashboards' queries over a real daemon; promtool tests the rules",
     ),
 ];
 

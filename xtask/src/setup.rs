@@ -171,7 +171,7 @@ fn install_packages(packages: &[String]) -> Result<()> {
         )
     })?;
     if let Some(mut disable) = apt::disable_services(packages) {
-        println!("The lab runs its own BIRD, nginx and Knot; the system's stay off.");
+        println!("The lab runs its own BIRD, nginx, Knot and Prometheus; the system's stay off.");
         command::run(
             &mut disable,
             "keeping new services from starting at boot",

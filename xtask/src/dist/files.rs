@@ -95,4 +95,41 @@ mod tests {
             assert!(places.contains(&PathBuf::from(configuration)));
         }
     }
+
+    #[test]
+    fn runbooks_lie_where_alerts_point_and_no_page_is_without_an_alert() {
+        const INDEX: &str = "/usr/share/doc/lapwing/runbooks/README.md";
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("xtask is in the checkout");
+        let pages: BTreeSet<String> = all(checkout)
+            .expect("the checkout can be listed")
+            .iter()
+            .map(|file| format!("/{}", file.to.display()))
+            .filter(|place| place.contains("/runbooks/") && place != INDEX)
+            .collect();
+        let alerts = fs::read_to_string(checkout.join("grafana/rules/lapwing.alerts.yml"))
+            .expect("the alerts can be read");
+        let values = |key: &str| -> Vec<String> {
+            let lines = alerts
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix(key));
+            lines.map(str::to_owned).collect()
+        };
+        let named: Vec<String> = values("- alert: ")
+            .iter()
+            .map(|alert| format!("/usr/share/doc/lapwing/runbooks/{alert}.md"))
+            .collect();
+        assert!(!named.is_empty());
+        assert_eq!(values("runbook_url: "), named, "in the order of the alerts");
+        assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), pages);
+        let index = fs::read_to_string(checkout.join("docs/runbooks/README.md"))
+            .expect("the index can be read");
+        for alert in values("- alert: ") {
+            assert!(
+                index.contains(&format!("| [{alert}]({alert}.md) |")),
+                "{alert}"
+            );
+        }
+    }
 }
