@@ -19,6 +19,7 @@ mod end;
 pub mod entry;
 pub mod files;
 pub mod read;
+pub mod recent;
 pub mod record;
 pub mod summary;
 mod syncer;
@@ -40,8 +41,10 @@ use serde::Serialize;
 
 use chain::{Hash, Tail};
 use end::End;
+use recent::{Decisions, Recent};
 use record::Record;
 use syncer::Syncer;
+use tokio::sync::watch;
 
 /// The name of the newest file in the state directory.
 pub const FILE: &str = "journal.jsonl";
@@ -82,6 +85,7 @@ pub struct Journal {
     tail: Tail,
     torn_bytes: u64,
     backlog: VecDeque<Waiting>,
+    recent: Recent,
     /// Records that found no room in the backlog; they are in the log only.
     lost: u64,
     trouble: Option<String>,
@@ -129,7 +133,7 @@ struct Waiting {
 
 #[derive(Serialize)]
 struct Rest<'a> {
-    time: String,
+    time: &'a str,
     mono_ns: u64,
     site: &'a str,
     host: &'a str,
@@ -151,6 +155,7 @@ impl Journal {
             tail: Tail::NONE,
             torn_bytes: 0,
             backlog: VecDeque::new(),
+            recent: Recent::of_journal(path),
             lost: 0,
             trouble: None,
             sync_trouble: Arc::default(),
@@ -170,8 +175,9 @@ impl Journal {
 
     /// Adds a record of something that happened at `at`.
     pub fn append(&mut self, at: Timestamp, record: &Record) {
+        let time = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
         let rest = Rest {
-            time: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+            time: &time,
             mono_ns: at.as_nanos(),
             site: &self.site,
             host: &self.host,
@@ -184,6 +190,7 @@ impl Journal {
                 return;
             }
         };
+        self.recent.take(self.next_seq, &time, record);
         self.backlog.push_back(Waiting {
             seq: self.next_seq,
             rest,
@@ -200,6 +207,7 @@ impl Journal {
     /// Looks after the file, and tries again to write what waits. To be called once a
     /// second.
     pub fn retry(&mut self) {
+        self.recent.publish();
         if let Ok(mut trouble) = self.sync_trouble.lock()
             && let Some(trouble) = trouble.take()
         {
@@ -245,6 +253,11 @@ impl Journal {
     /// Why records go to the log, if they do.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// The newest decisions; told once a second.
+    pub fn decisions(&self) -> watch::Receiver<Decisions> {
+        self.recent.subscribe()
     }
 
     /// Where the journal is.
@@ -351,6 +364,7 @@ impl Journal {
                 first.seq,
                 first.seq + shift
             );
+            self.recent.renumber(first.seq, shift);
         }
         for waiting in &mut self.backlog {
             waiting.seq += shift;

@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
-    Answer, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT, reload::Reload,
+    Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT,
+    reload::Reload,
 };
-use crate::status::Document;
+use crate::{journal::recent::Decision, status::Document};
 
 /// Asks the daemon at `path` and gives its answer as text, one line of JSON.
 fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, Error> {
@@ -37,7 +40,18 @@ fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, Erro
 
 /// The status document of the daemon at `path`, as it was sent and as it is read.
 pub fn status(path: &Path) -> Result<(String, Document), Error> {
-    let reply = ask(path, &Request::Question(Question::Status), TIMEOUT)?;
+    question(path, Question::Status)
+}
+
+/// The newest decisions and holds of the daemon at `path`, oldest first, `limit` at most.
+pub fn decisions(path: &Path, limit: usize) -> Result<Vec<Decision>, Error> {
+    let limit = Some(limit);
+    let (_, list): (_, DecisionList) = question(path, Question::Decisions { limit })?;
+    Ok(list.decisions)
+}
+
+fn question<T: DeserializeOwned>(path: &Path, question: Question) -> Result<(String, T), Error> {
+    let reply = ask(path, &Request::Question(question), TIMEOUT)?;
     let answer = |why| Error::Answer {
         path: path.to_owned(),
         why,
@@ -45,8 +59,8 @@ pub fn status(path: &Path) -> Result<(String, Document), Error> {
     if let Ok(Answer::Error(error)) = serde_json::from_str(&reply) {
         return Err(answer(error));
     }
-    let document = serde_json::from_str(&reply).map_err(|error| answer(error.to_string()))?;
-    Ok((reply, document))
+    let read = serde_json::from_str(&reply).map_err(|error| answer(error.to_string()))?;
+    Ok((reply, read))
 }
 
 /// Gives the daemon at `path` an order; what it did, in words.

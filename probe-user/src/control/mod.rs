@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"cmd":"status"}\n                                  ─▶  the status document\n
+//! {"cmd":"decisions","limit":20}\n                    ─▶  {"decisions":[...]}\n, newest last
 //! {"cmd":"pin","prefix":"192.0.2.0/24","level":"full"}\n ─▶  {"done":"..."}\n
 //! {"cmd":"reload","check":true}\n                     ─▶  {"done":"..."}\n, {"mistake":"..."}\n
 //! anything else\n                                     ─▶  {"error":"..."}\n
@@ -19,11 +20,13 @@ use std::{io, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::recent::Decision;
+
 pub use self::{
-    client::{order, reload, status},
+    client::{decisions, order, reload, status},
     order::{OrderRequest, Verb},
     reload::Asker,
-    server::{Asked, Control, Demand, SocketFile},
+    server::{Asked, Control, Demand, SocketFile, Sources},
 };
 
 /// How long one request may take, on either side.
@@ -49,6 +52,18 @@ enum Request {
 enum Question {
     /// The status document.
     Status,
+    /// The newest decisions and holds.
+    Decisions {
+        /// At most so many; none: all that are kept.
+        #[serde(default)]
+        limit: Option<usize>,
+    },
+}
+
+/// The answer to [`Question::Decisions`], oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DecisionList {
+    decisions: Vec<Decision>,
 }
 
 /// What an order is answered with.

@@ -15,9 +15,10 @@ use tokio::{
 };
 
 use super::{
-    Answer, Asker, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT, reload::Reload,
+    Answer, Asker, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT,
+    reload::Reload,
 };
-use crate::status::Document;
+use crate::{journal::recent::Decisions, status::Document};
 
 /// The longest request line.
 const REQUEST_BYTES: u64 = 4096;
@@ -42,6 +43,15 @@ pub struct Asked {
     pub by: String,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,
+}
+
+/// What questions are answered from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The newest status document.
+    pub status: watch::Receiver<Arc<Document>>,
+    /// The newest decisions.
+    pub decisions: watch::Receiver<Decisions>,
 }
 
 /// The daemon's end of the socket; its file goes when this is dropped.
@@ -91,15 +101,11 @@ impl Control {
         Ok(Self { listener, file })
     }
 
-    /// Answers requests for ever: questions from the newest document, orders by handing
-    /// them to `orders`. The returned file is to be kept for as long.
-    pub fn serve(
-        self,
-        status: watch::Receiver<Arc<Document>>,
-        orders: mpsc::Sender<Demand>,
-    ) -> SocketFile {
+    /// Answers requests for ever: questions from the sources, orders by handing them to
+    /// `orders`. The returned file is to be kept for as long.
+    pub fn serve(self, sources: Sources, orders: mpsc::Sender<Demand>) -> SocketFile {
         let Self { listener, file } = self;
-        tokio::spawn(accept(listener, status, orders));
+        tokio::spawn(accept(listener, sources, orders));
         file
     }
 }
@@ -121,11 +127,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn accept(
-    listener: UnixListener,
-    status: watch::Receiver<Arc<Document>>,
-    orders: mpsc::Sender<Demand>,
-) {
+async fn accept(listener: UnixListener, sources: Sources, orders: mpsc::Sender<Demand>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
@@ -133,11 +135,11 @@ async fn accept(
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let status = status.clone();
+                let sources = sources.clone();
                 let orders = orders.clone();
                 tokio::spawn(async move {
                     let _permit = permit;
-                    if let Err(error) = answer(stream, &status, &orders).await {
+                    if let Err(error) = answer(stream, &sources, &orders).await {
                         tracing::debug!("control connection: {error}");
                     }
                 });
@@ -153,7 +155,7 @@ async fn accept(
 
 async fn answer(
     stream: UnixStream,
-    status: &watch::Receiver<Arc<Document>>,
+    sources: &Sources,
     orders: &mpsc::Sender<Demand>,
 ) -> io::Result<()> {
     let by = user(&stream);
@@ -163,8 +165,15 @@ async fn answer(
     tokio::time::timeout(TIMEOUT, read.read_line(&mut line)).await??;
     let mut reply = match serde_json::from_str(&line) {
         Ok(Request::Question(Question::Status)) => {
-            let document = Arc::clone(&status.borrow());
+            let document = Arc::clone(&sources.status.borrow());
             serde_json::to_vec(&*document)?
+        }
+        Ok(Request::Question(Question::Decisions { limit })) => {
+            let all = Arc::clone(&sources.decisions.borrow());
+            let left_out = limit.map_or(0, |limit| all.len().saturating_sub(limit));
+            let decisions = all.iter().skip(left_out);
+            let decisions = decisions.map(|decision| (**decision).clone()).collect();
+            serde_json::to_vec(&DecisionList { decisions })?
         }
         Ok(Request::Order(order)) => {
             let demand = |answer| Demand::Order(Asked { order, by, answer });

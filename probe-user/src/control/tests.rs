@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::status::{BirdView, ConfigurationView, Document, SensorView};
+use crate::{
+    journal::recent::{Decisions, What},
+    status::{BirdView, ConfigurationView, Document, SensorView},
+};
 
 fn document() -> Arc<Document> {
     Arc::new(Document {
@@ -33,13 +36,35 @@ fn document() -> Arc<Document> {
     })
 }
 
+fn decision(seq: u64) -> Decision {
+    Decision {
+        seq,
+        time: "2026-11-23T10:00:00Z".into(),
+        event: What::Decision,
+        prefix: "192.0.2.0/24".into(),
+        level: probe_core::Level::Withdrawn,
+        guard: None,
+        cause: Some("probe".into()),
+        class: None,
+        sentence: "web: the probe failed".into(),
+    }
+}
+
+/// What answers questions; its senders may end.
+fn sources() -> Sources {
+    let decisions: Decisions = Arc::new([1, 2].map(|seq| Arc::new(decision(seq))).into());
+    Sources {
+        status: watch::channel(document()).1,
+        decisions: watch::channel(decisions).1,
+    }
+}
+
 #[tokio::test]
 async fn a_request_is_answered_and_a_wrong_one_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run/control.sock");
-    let (_sender, receiver) = watch::channel(document());
     let (orders, _asked) = mpsc::channel(1);
-    let file = Control::bind(&path).unwrap().serve(receiver, orders);
+    let file = Control::bind(&path).unwrap().serve(sources(), orders);
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o660
@@ -50,6 +75,13 @@ async fn a_request_is_answered_and_a_wrong_one_refused() {
         .unwrap()
         .unwrap();
     assert_eq!(answer, *document());
+    for (limit, expected) in [(9, vec![decision(1), decision(2)]), (1, vec![decision(2)])] {
+        let asked = path.clone();
+        let found = tokio::task::spawn_blocking(move || decisions(&asked, limit))
+            .await
+            .unwrap();
+        assert_eq!(found.unwrap(), expected);
+    }
 
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream
@@ -99,9 +131,8 @@ fn nobody_there_is_said_plainly() {
 async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control.sock");
-    let (_sender, receiver) = watch::channel(document());
     let (orders, mut asked) = mpsc::channel(1);
-    let _file = Control::bind(&path).unwrap().serve(receiver, orders);
+    let _file = Control::bind(&path).unwrap().serve(sources(), orders);
     let request = OrderRequest {
         verb: Verb::Freeze,
         prefix: None,
@@ -135,9 +166,8 @@ async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
 async fn a_reload_is_handed_over_and_answered_with_what_came_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control.sock");
-    let (_sender, receiver) = watch::channel(document());
     let (orders, mut asked) = mpsc::channel(1);
-    let _file = Control::bind(&path).unwrap().serve(receiver, orders);
+    let _file = Control::bind(&path).unwrap().serve(sources(), orders);
     for (check, answer) in [
         (true, Answer::Done("would change nothing".into())),
         (false, Answer::Mistake("error: unknown key".into())),

@@ -38,7 +38,7 @@ use super::{
 use crate::{
     announce::Observation,
     config::Settings,
-    control::{Asker, Demand, SocketFile},
+    control::{self, Asker, Demand, SocketFile},
     datapath::{self, Datapath, Scope},
     follow::Finding,
     http,
@@ -147,7 +147,11 @@ impl Daemon {
             },
         );
         let (orders, asked) = mpsc::channel(ORDERS);
-        let socket = control.serve(view.documents(), orders);
+        let sources = control::Sources {
+            status: view.documents(),
+            decisions: journal.decisions(),
+        };
+        let socket = control.serve(sources, orders);
         tokio::spawn(http::serve(http, view.models()));
         let pace = Pace::new(&settings.core.services, &settings.measure.deadlines);
         Self {

@@ -7,11 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use probe_common::{ABI_VERSION, counters::Counters};
+use probe_common::{ABI_VERSION, counters::Counters, latency::Histogram, trial::Kind};
 use probe_core::{
     Engine, Level, Reason, Renumbering, Timestamp,
     command::Event,
-    config::{Config, Endpoint, LastSite, PrefixId, ServiceId},
+    config::{Config, Endpoint, LastSite, PrefixId, Service, ServiceId},
     input::{Directive, Order, Sensor},
     status::{PrefixStatus, ServiceStatus},
 };
@@ -29,7 +29,7 @@ use crate::{
     metrics::{self, Meter, Model, Phase, Tally},
     status::{
         AttachmentView, BirdView, ConfigurationView, Document, ExportView, History, PrefixView,
-        RefusedView, SensorView, ServiceView,
+        RefusedView, SensorView, ServiceView, latency::Latencies,
     },
 };
 
@@ -43,6 +43,7 @@ pub struct View {
     /// A newer one that was refused.
     refused: Option<Refused>,
     history: History,
+    latencies: Latencies,
     tally: Tally,
     /// Where hooks are or, if they were taken away, were.
     places: Vec<Attachment>,
@@ -93,6 +94,7 @@ impl View {
             read: (now, SystemTime::now()),
             refused: None,
             history: History::default(),
+            latencies: Latencies::default(),
             tally: Tally::default(),
             places: Vec::new(),
             meter: Meter::new()
@@ -128,7 +130,9 @@ impl View {
         self.read = (now, SystemTime::now());
         self.refused = None;
         self.tally.renumber(numbers);
-        self.history.renumber(numbers, settings.core.services.len());
+        let services = settings.core.services.len();
+        self.history.renumber(numbers, services);
+        self.latencies.renumber(numbers, services);
     }
 
     /// Another configuration was asked for and refused.
@@ -240,6 +244,8 @@ impl View {
         };
         self.history
             .push(now, services.iter().map(|service| service.totals).collect());
+        let latencies = sources.datapath.latencies();
+        self.latencies.push(now, &latencies);
         self.remember_places(&attachments);
         let bird = Arc::clone(&sources.bird);
         let health = match (&trouble, conflicts.first(), first_trouble(&bird)) {
@@ -249,7 +255,14 @@ impl View {
         };
         let frozen = sources.engine.orders().into_iter().find_map(frozen);
         let journal_trouble = sources.journal_trouble.map(ToOwned::to_owned);
-        self.publish_model(sources, &attachments, &services, &prefixes, health);
+        self.publish_model(
+            sources,
+            &latencies,
+            &attachments,
+            &services,
+            &prefixes,
+            health,
+        );
         let document = Document {
             uptime_seconds: now.since(self.started).as_secs_f64(),
             sensor: SensorView {
@@ -274,7 +287,7 @@ impl View {
                 .collect(),
             services: services
                 .iter()
-                .map(|status| self.service_view(status))
+                .map(|status| self.service_view(status, &latencies))
                 .collect(),
             ..empty_document(&self.settings)
         };
@@ -286,6 +299,7 @@ impl View {
     fn publish_model(
         &self,
         sources: Sources<'_>,
+        latencies: &[BTreeMap<Kind, Histogram>],
         attachments: &[Attachment],
         services: &[ServiceStatus],
         prefixes: &[PrefixStatus],
@@ -298,7 +312,6 @@ impl View {
             bird,
             ..
         } = sources;
-        let latencies = datapath.latencies();
         let model = Model {
             health,
             daemon: Some(daemon),
@@ -392,7 +405,11 @@ impl View {
             .sort_by(|a, b| (&a.interface, a.hook.name()).cmp(&(&b.interface, b.hook.name())));
     }
 
-    fn service_view(&self, status: &ServiceStatus) -> ServiceView {
+    fn service_view(
+        &self,
+        status: &ServiceStatus,
+        latencies: &[BTreeMap<Kind, Histogram>],
+    ) -> ServiceView {
         let ServiceStatus {
             service,
             state,
@@ -403,25 +420,35 @@ impl View {
             expected_per_second,
             probe_passes,
         } = status;
-        let config = self.settings.core.services.get(service.0 as usize);
+        let index = service.0 as usize;
+        let config = self.settings.core.services.get(index);
+        let has_trials = |kind| {
+            config.is_some_and(|config| {
+                let Endpoint { protocol, .. } = config.endpoint;
+                protocol.has_trials(config.application, kind)
+            })
+        };
         ServiceView {
             name: service_name(*service, &self.settings.core),
             endpoint: config.map_or_else(String::new, |service| service.endpoint.to_string()),
             state: *state,
-            recent: self.history.recent(service.0 as usize),
+            recent: self.history.recent(index),
+            judged: config.map(Service::judged_kind),
+            latencies: latencies.get(index).map_or_else(BTreeMap::new, |now| {
+                let mut recent = self.latencies.recent(index, now);
+                recent.retain(|kind, _| has_trials(*kind));
+                recent
+            }),
             armed: detector.armed,
             score_ratio: detector.score_ratio,
             p0: detector.p0,
             p1: detector.p1,
             totals: *totals,
-            trials: config.map_or_else(BTreeMap::new, |config| {
-                let Endpoint { protocol, .. } = config.endpoint;
-                trials
-                    .iter()
-                    .filter(|(kind, _)| protocol.has_trials(config.application, **kind))
-                    .map(|(kind, totals)| (*kind, *totals))
-                    .collect()
-            }),
+            trials: trials
+                .iter()
+                .filter(|(kind, _)| has_trials(**kind))
+                .map(|(kind, totals)| (*kind, *totals))
+                .collect(),
             kinds: kinds.clone(),
             expected_per_second: *expected_per_second,
             probe_passes: *probe_passes,

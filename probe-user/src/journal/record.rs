@@ -398,6 +398,18 @@ impl ReasonRecord {
     }
 }
 
+impl ReasonRecord {
+    /// What kind of finding.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// What kind of fault, if it is about one.
+    pub fn class(&self) -> Option<Class> {
+        self.class
+    }
+}
+
 impl Record {
     /// The record of an event of the core.
     pub fn of_event(event: &Event, names: &Names) -> Self {

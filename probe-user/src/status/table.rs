@@ -1,0 +1,263 @@
+//! The document for people: a head with everything that is wrong with the daemon itself,
+//! then a row for each prefix and each service.
+
+use std::time::Duration;
+
+use probe_core::{
+    Level,
+    config::{LastSite, Mode},
+    witness::{Other, Refuge},
+};
+
+use super::{Document, PrefixView, ServiceView};
+
+impl Document {
+    /// The document for people.
+    pub fn table(&self) -> String {
+        let mut parts = vec![self.head()];
+        if !self.prefixes.is_empty() {
+            parts.push(columns(
+                &[
+                    "",
+                    "PREFIX",
+                    "WANTED",
+                    "TABLE",
+                    "STANDING",
+                    "HELD BY",
+                    "HOLD LEFT",
+                    "WITHDRAWN",
+                    "EXPORT",
+                    "SERVICES",
+                ],
+                self.prefixes.iter().map(PrefixView::row),
+            ));
+        }
+        if self.services.is_empty() {
+            parts.push("no services: nothing listens here but on loopback\n".to_owned());
+        } else {
+            parts.push(columns(
+                &[
+                    "", "SERVICE", "ENDPOINT", "STATE", "TRIALS/S", "FAILING", "NORMAL", "SCORE",
+                    "PROBE",
+                ],
+                self.services.iter().map(ServiceView::row),
+            ));
+        }
+        parts.join("\n")
+    }
+
+    /// Who this is, and everything that is wrong with the daemon itself.
+    fn head(&self) -> String {
+        let hooks: Vec<String> = self
+            .sensor
+            .attachments
+            .iter()
+            .map(|hook| format!("{} {} ({})", hook.interface, hook.hook, hook.mode))
+            .collect();
+        let mut lines = vec![
+            format!(
+                "lapwing {}   site {}   host {}   mode {}   up {}",
+                self.version,
+                self.site,
+                self.host,
+                mode_words(self.mode),
+                seconds(self.uptime_seconds)
+            ),
+            match &self.sensor.trouble {
+                None if hooks.is_empty() => "sensor: no hooks".to_owned(),
+                None => format!("sensor: {}", hooks.join(", ")),
+                Some(why) => format!("! sensor: BLIND, {why}"),
+            },
+        ];
+        if let Some(directive) = &self.frozen {
+            lines.push(format!(
+                "! frozen by {}: no level changes{}",
+                directive.by,
+                match &*directive.why {
+                    "" => String::new(),
+                    why => format!(" ({why})"),
+                }
+            ));
+        }
+        if let Some(why) = &self.journal_trouble {
+            lines.push(format!("! journal: records go to the log only, {why}"));
+        }
+        if let Some(refused) = &self.configuration.refused {
+            lines.push(format!(
+                "! configuration: the file was refused {} ago ({}), what was read {} ago is in force: {}",
+                seconds(refused.seconds_ago),
+                refused.by,
+                seconds(self.configuration.read_seconds_ago),
+                refused.summary()
+            ));
+        }
+        if !self.prefixes.is_empty() {
+            lines.push(self.bird.line());
+        }
+        if self.mode == Mode::Enforce {
+            lines.extend(self.prefixes.iter().filter_map(PrefixView::unwitnessed));
+        }
+        lines.extend(self.prefixes.iter().filter_map(PrefixView::others_words));
+        for conflict in &self.conflicts {
+            lines.push(format!("! route: {conflict}"));
+        }
+        let alerts = self
+            .prefixes
+            .iter()
+            .flat_map(|prefix| &prefix.export.alerts);
+        lines.extend(alerts.map(|alert| format!("! export: {}", alert.sentence)));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl PrefixView {
+    fn row(&self) -> Vec<String> {
+        let healthy = self.wanted == Some(Level::Full)
+            && self.observed == Some(Level::Full)
+            && self.held_by.is_none()
+            && self.export.verified != Some(false);
+        vec![
+            mark(healthy),
+            self.prefix.clone(),
+            or_dash(self.wanted),
+            or_dash(self.observed),
+            self.standing_words(),
+            or_dash(self.held_by),
+            self.hold_left_seconds.map_or_else(dash, seconds),
+            match self.withdrawals {
+                0 => "never".to_owned(),
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            },
+            self.export.words().to_owned(),
+            self.services.join(" "),
+        ]
+    }
+}
+
+impl PrefixView {
+    /// That nobody guards the last site, if nobody does and it was not asked for.
+    fn unwitnessed(&self) -> Option<String> {
+        (self.last_site == LastSite::Unwitnessed).then(|| {
+            format!(
+                "! last site: {} may be withdrawn where nobody else announces it: configure a [[witness]], or say last_site = \"allow\"",
+                self.prefix
+            )
+        })
+    }
+
+    /// Who else announces it.
+    fn others_words(&self) -> Option<String> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let mark = match (Refuge::among(&self.others), self.last_site) {
+            (Refuge::Nowhere | Refuge::Unknown, LastSite::Hold(_)) => "! ",
+            (_, LastSite::Hold(_) | LastSite::Allow | LastSite::Unwitnessed) => "",
+        };
+        let others: Vec<String> = self.others.iter().map(Other::sentence).collect();
+        Some(format!(
+            "{mark}others with {}: {}",
+            self.prefix,
+            others.join(", ")
+        ))
+    }
+
+    /// Why it stands where it does; an order says more than what it led to.
+    fn standing_words(&self) -> String {
+        if self.is_pinned() {
+            "pinned"
+        } else {
+            self.standing.name()
+        }
+        .to_owned()
+    }
+}
+
+impl ServiceView {
+    fn row(&self) -> Vec<String> {
+        vec![
+            mark(self.is_well()),
+            self.name.clone(),
+            self.endpoint.clone(),
+            self.state.name().to_owned(),
+            if self.recent.trials_per_second >= 100.0 {
+                format!("{:.0}", self.recent.trials_per_second)
+            } else {
+                format!("{:.1}", self.recent.trials_per_second)
+            },
+            self.recent.failure_ratio.map_or_else(dash, percent),
+            // Before arming there is no learned ratio worth showing.
+            if self.armed { percent(self.p0) } else { dash() },
+            percent(self.score_ratio),
+            match self.probe_passes {
+                None => dash(),
+                Some(true) => "passes".to_owned(),
+                Some(false) => "fails".to_owned(),
+            },
+        ]
+    }
+}
+
+fn mode_words(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe (changes no route)",
+        Mode::Enforce => "enforce",
+    }
+}
+
+/// A row that asks for attention begins with "!".
+fn mark(healthy: bool) -> String {
+    if healthy { " " } else { "!" }.to_owned()
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(dash, |value| value.to_string())
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
+}
+
+/// "3h 12m": whole seconds, at most two units.
+pub(crate) fn seconds(seconds: f64) -> String {
+    let whole =
+        Duration::from_secs(Duration::try_from_secs_f64(seconds).map_or(0, |d| d.as_secs()));
+    humantime::format_duration(whole)
+        .to_string()
+        .split(' ')
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Left-aligned columns, two spaces apart.
+pub(crate) fn columns(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines: Vec<Vec<String>> = vec![header.iter().map(ToString::to_string).collect()];
+    lines.extend(rows);
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text += cells.join("  ").trim_end();
+        text += "\n";
+    }
+    text
+}
