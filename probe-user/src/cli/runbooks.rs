@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use clap::Parser as _;
+use clap::{Parser as _, error::ErrorKind};
 
 use super::Cli;
 
@@ -38,12 +38,17 @@ fn commands_of_the_runbooks_are_understood() {
             if words.len() < 2 || words[0] != "lapwing" {
                 continue;
             }
+            let is_mentioned = words.len() == 2;
             let words = words.into_iter().map(|word| {
                 let known = PLACEHOLDERS.iter().find(|(name, _)| *name == word);
                 known.map_or(word, |(_, value)| value)
             });
-            if let Err(error) = Cli::try_parse_from(words) {
-                panic!("{}: {line}\n{error}", path.display());
+            match Cli::try_parse_from(words) {
+                Ok(_) => {}
+                // A command that the text speaks of, without its arguments.
+                Err(error)
+                    if is_mentioned && error.kind() == ErrorKind::MissingRequiredArgument => {}
+                Err(error) => panic!("{}: {line}\n{error}", path.display()),
             }
             commands += 1;
         }

@@ -23,6 +23,7 @@ pub mod load;
 pub mod netns;
 pub mod nginx;
 pub mod pair;
+pub mod prometheus;
 pub mod raw;
 pub mod routes;
 pub mod sensor;

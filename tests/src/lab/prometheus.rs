@@ -1,0 +1,149 @@
+//! A real Prometheus beside a daemon: in its namespace, on loopback.
+//!
+//! It scrapes every half second, and the rules are hurried: what is to stand for minutes
+//! fires after seconds, and groups are evaluated every half second.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::{
+    netns::{Namespace, Process},
+    wait_until,
+};
+
+const ADDRESS: &str = "127.0.0.1:9090";
+const CONFIG: &str = "/run/lab/prometheus.yml";
+/// Thirty seconds of a rule are one here.
+const HURRY: u32 = 30;
+
+/// What it scrapes: the daemon of its own node, by the name that alerts know.
+const SCRAPES: &str = r#"
+global:
+  scrape_interval: 500ms
+  evaluation_interval: 500ms
+rule_files: ["/run/lab/rules/*.yml"]
+scrape_configs:
+  - job_name: lapwing
+    static_configs:
+      - targets: ["127.0.0.1:9477"]
+        labels: { instance: fra1 }
+"#;
+
+/// A running Prometheus.
+pub struct Prometheus {
+    process: Process,
+}
+
+impl Prometheus {
+    /// Starts it with these rule files (name, text), hurried, and waits until it is ready.
+    pub fn start(node: &Namespace, rules: &[(String, String)]) -> Result<Self> {
+        for (name, text) in rules {
+            node.write(&format!("/run/lab/rules/{name}"), &hurried(text)?)?;
+        }
+        node.write(CONFIG, SCRAPES)?;
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={CONFIG}"))
+            .arg(format!("--web.listen-address={ADDRESS}"))
+            .args([
+                "--storage.tsdb.path=/run/lab/prometheus",
+                "--storage.tsdb.retention.time=1h",
+                "--log.level=warn",
+            ]);
+        let prometheus = Self {
+            process: node.spawn("prometheus", command)?,
+        };
+        wait_until("Prometheus is ready", Duration::from_secs(20), || {
+            if let Some(status) = prometheus.process.exited()? {
+                bail!(
+                    "prometheus ended ({status}): {}",
+                    prometheus.process.log_tail()
+                );
+            }
+            let url = format!("http://{ADDRESS}/-/ready");
+            Ok(node.run("curl", ["-sSf", "-m", "2", &url]).is_ok())
+        })?;
+        Ok(prometheus)
+    }
+
+    /// What a query gives now: the samples, each with `metric` and `value`.
+    pub fn query(&self, node: &Namespace, query: &str) -> Result<Vec<Value>> {
+        self.samples(node, "query", &[&format!("query={query}")])
+            .with_context(|| format!("the query {query}"))
+    }
+
+    /// The alerts that stand now, pending ones included.
+    pub fn alerts(&self, node: &Namespace) -> Result<Vec<Value>> {
+        let data = self.ask(node, "alerts", &[])?;
+        Ok(data["alerts"].as_array().context("alerts")?.clone())
+    }
+
+    fn samples(&self, node: &Namespace, endpoint: &str, parameters: &[&str]) -> Result<Vec<Value>> {
+        let data = self.ask(node, endpoint, parameters)?;
+        match data["resultType"].as_str() {
+            Some("vector" | "matrix") => Ok(data["result"].as_array().context("result")?.clone()),
+            // A number is a sample without labels.
+            _ => Ok(vec![data["result"].clone()]),
+        }
+    }
+
+    fn ask(&self, node: &Namespace, endpoint: &str, parameters: &[&str]) -> Result<Value> {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-m", "10", "-G"]);
+        for parameter in parameters {
+            command.args(["--data-urlencode", parameter]);
+        }
+        command.arg(format!("http://{ADDRESS}/api/v1/{endpoint}"));
+        let text = node
+            .run_with_input(command, "")
+            .with_context(|| self.process.log_tail())?;
+        let mut answer: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+        ensure!(answer["status"] == "success", "{answer}");
+        Ok(answer["data"].take())
+    }
+}
+
+/// A rule file in which everything is [`HURRY`] times as quick.
+fn hurried(text: &str) -> Result<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if let Some((indent, time)) = line.split_once("for: ") {
+            let patience = duration(time).with_context(|| format!("the duration {line}"))?;
+            lines.push(format!("{indent}for: {}ms", (patience / HURRY).as_millis()));
+            continue;
+        }
+        lines.push(line.to_owned());
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// One number with one unit.
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|letter: char| !letter.is_ascii_digit())?;
+    let (count, unit) = text.split_at(unit);
+    let count: u64 = count.parse().ok()?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    Some(Duration::from_secs(count * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_of_alerts_is_shortened_and_nothing_else_is_changed() {
+        let hurried = hurried("- alert: X\n  expr: up[5m]\n  for: 30s\n  for: 4h\n").unwrap();
+        assert_eq!(
+            hurried,
+            "- alert: X\n  expr: up[5m]\n  for: 1000ms\n  for: 480000ms\n"
+        );
+        assert!(super::hurried("for: 1h30m\n").is_err());
+    }
+}
