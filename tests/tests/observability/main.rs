@@ -1,5 +1,6 @@
 //! A real Prometheus beside a real daemon, through a fault and back: every recording rule
-//! gives something, the alerts of a dead server fire and no others, and they end.
+//! gives something, the alerts of a dead server fire and no others, and they end. Then BIRD
+//! and the daemon are killed, and that is alerted.
 //!
 //! ```text
 //!  clients ══ upstream ── fra1: nginx killed and back, BIRD, lapwing ◀── Prometheus
@@ -14,7 +15,7 @@ use lapwing_tests::lab::{
     lapwing::Settings,
     load::Plan,
     prometheus::Prometheus,
-    topology::{Edge, Lab, Site},
+    topology::{Edge, Family, Lab, Site},
     wait_until,
 };
 
@@ -123,7 +124,21 @@ fn fault_is_recorded_and_alerted_until_it_is_over() -> Result<()> {
         "also fired: {ever:?}"
     );
 
+    // The counter was there at 0, so that a rate sees the first withdraw of each prefix.
+    let withdraws = r#"increase(lapwing_decisions_total{action="withdraw"}[5m]) > 0.5"#;
+    let withdraws = prometheus.query(&lab.fra1.node, withdraws)?;
+    ensure!(withdraws.len() == Family::ALL.len(), "{withdraws:?}");
+
     // Clients are back, and the rate leg learns anew.
     daemon.wait_ready(&lab.fra1.node, Duration::from_secs(40))?;
-    ensure_recorded(&prometheus, &lab.fra1)
+    ensure_recorded(&prometheus, &lab.fra1)?;
+
+    lab.fra1.bird.kill()?;
+    wait_firing(
+        &prometheus,
+        &lab.fra1,
+        &["LapwingBirdDown", "LapwingUnhealthy"],
+    )?;
+    daemon.kill()?;
+    wait_firing(&prometheus, &lab.fra1, &["LapwingAbsent"])
 }
