@@ -17,6 +17,8 @@ pub enum Group {
     Build,
     /// To raise the lab of the tests and the demo.
     Lab,
+    /// To look at the live page in a browser.
+    Browser,
     /// To compare what is counted in real captures.
     Captures,
     /// To build libFuzzer.
@@ -30,6 +32,7 @@ impl Group {
         match self {
             Self::Build => "To build the eBPF object",
             Self::Lab => "To raise the lab of the tests and the demo",
+            Self::Browser => "To look at the live page in a browser",
             Self::Captures => "To compare what is counted in real captures",
             Self::Fuzz => "To build libFuzzer",
             Self::Kernels => "To boot other kernels",
@@ -139,6 +142,13 @@ const LAB: [(&str, &str, &str); 9] = [
     ),
 ];
 
+/// As [`LAB`]. Large, so the demo does without.
+const BROWSER: [(&str, &str, &str); 1] = [(
+    "chromium",
+    "chromium",
+    "shows the live page through a fault, as an operator sees it",
+)];
+
 /// As [`LAB`].
 const CAPTURES: [(&str, &str, &str); 1] = [(
     "tshark",
@@ -160,6 +170,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
         match group {
             Group::Build => needs.extend(build_needs(workspace, toolchain)),
             Group::Lab => needs.extend(program_needs(Group::Lab, &LAB)),
+            Group::Browser => needs.extend(program_needs(Group::Browser, &BROWSER)),
             Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
             Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),

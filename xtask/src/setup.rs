@@ -34,7 +34,13 @@ pub struct Args {
 }
 
 /// What building, testing and the demo need.
-const ALL: [Group; 4] = [Group::Build, Group::Lab, Group::Captures, Group::Fuzz];
+const ALL: [Group; 5] = [
+    Group::Build,
+    Group::Lab,
+    Group::Browser,
+    Group::Captures,
+    Group::Fuzz,
+];
 
 /// Rounds after which setup gives up: the package lists, the packages, what
 /// these revealed, bpf-linker, and one to spare.

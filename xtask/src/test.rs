@@ -143,7 +143,7 @@ impl Step {
             | Self::Unit
             | Self::Binary => &[Group::Build],
             Self::Fuzz => &[Group::Fuzz],
-            Self::E2e => &[Group::Build, Group::Lab, Group::Captures],
+            Self::E2e => &[Group::Build, Group::Lab, Group::Browser, Group::Captures],
         }
     }
 }
@@ -206,10 +206,16 @@ fn plan(only: &[Step]) -> Vec<Step> {
 
 /// What the machine needs for these steps, each group once.
 fn groups(steps: &[Step]) -> Vec<Group> {
-    [Group::Build, Group::Lab, Group::Captures, Group::Fuzz]
-        .into_iter()
-        .filter(|group| steps.iter().any(|step| step.groups().contains(group)))
-        .collect()
+    [
+        Group::Build,
+        Group::Lab,
+        Group::Browser,
+        Group::Captures,
+        Group::Fuzz,
+    ]
+    .into_iter()
+    .filter(|group| steps.iter().any(|step| step.groups().contains(group)))
+    .collect()
 }
 
 fn perform(
@@ -343,7 +349,13 @@ mod tests {
         assert_eq!(groups(&[Step::Object, Step::Unit]), [Group::Build]);
         assert_eq!(
             groups(&Step::ALL),
-            [Group::Build, Group::Lab, Group::Captures, Group::Fuzz]
+            [
+                Group::Build,
+                Group::Lab,
+                Group::Browser,
+                Group::Captures,
+                Group::Fuzz
+            ]
         );
     }
 

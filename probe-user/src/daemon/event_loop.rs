@@ -34,6 +34,7 @@ use super::{
     signals::{Received, Signals},
     supervisor::Supervisor,
     view::{Sources, View},
+    workshop::Workshop,
 };
 use crate::{
     announce::Observation,
@@ -91,6 +92,7 @@ pub struct Daemon {
     next_second: Timestamp,
     latencies_due: Timestamp,
     _socket: SocketFile,
+    _answering: Workshop,
     _lock: Lock,
 }
 
@@ -107,6 +109,7 @@ impl Daemon {
             journal,
             control,
             http,
+            answering,
             lock,
             prober,
             workshop,
@@ -152,7 +155,12 @@ impl Daemon {
             decisions: journal.decisions(),
         };
         let socket = control.serve(sources, orders);
-        tokio::spawn(http::serve(http, view.models()));
+        let sources = http::Sources {
+            documents: view.documents(),
+            decisions: journal.decisions(),
+            models: view.models(),
+        };
+        answering.runtime().spawn(http::serve(http, sources));
         let pace = Pace::new(&settings.core.services, &settings.measure.deadlines);
         Self {
             settings,
@@ -176,6 +184,7 @@ impl Daemon {
             next_second: now,
             latencies_due: now,
             _socket: socket,
+            _answering: answering,
             _lock: lock,
         }
     }

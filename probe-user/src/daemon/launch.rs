@@ -248,7 +248,13 @@ mod tests {
         let (sender, done) = mpsc::channel(64);
         let prober = Prober::new(services).unwrap();
         (
-            Launcher::new(services, prober, Workshop::open().unwrap(), slots, sender),
+            Launcher::new(
+                services,
+                prober,
+                Workshop::open("probes").unwrap(),
+                slots,
+                sender,
+            ),
             done,
         )
     }

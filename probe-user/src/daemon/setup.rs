@@ -20,7 +20,7 @@ use crate::{
     config::{self, Attach, Interfaces, Settings},
     control::Control,
     datapath::{self, Datapath, ServiceSpec},
-    discover,
+    discover, http,
     journal::{self, Journal},
     probe::Prober,
 };
@@ -47,8 +47,10 @@ pub struct Parts {
     pub journal: Journal,
     /// The control socket.
     pub control: Control,
-    /// Where metrics are asked for.
+    /// Where the page, its API and metrics are asked for.
     pub http: TcpListener,
+    /// The thread on which they are answered.
+    pub answering: Workshop,
     /// Held for as long as the daemon runs.
     pub lock: Lock,
     /// Who asks the services.
@@ -156,14 +158,15 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
     let daemon = settings.daemon.clone();
     let lock = Lock::take(&daemon.state_dir)?;
     let control = Control::bind(&daemon.control)?;
-    let http = TcpListener::bind(daemon.http).await.with_context(|| {
+    let answering = Workshop::open("http").context("cannot start a thread for HTTP")?;
+    let http = http::bind(daemon.http, answering.runtime()).with_context(|| {
         format!(
             "cannot serve metrics on {}: choose another address with `http` in [daemon]",
             daemon.http
         )
     })?;
     let interfaces = look_around(&mut settings).await?;
-    let workshop = Workshop::open().context("cannot start a thread for the probes")?;
+    let workshop = Workshop::open("probes").context("cannot start a thread for the probes")?;
     let journal = Journal::open(
         &daemon.state_dir.join(journal::FILE),
         &daemon.site,
@@ -191,6 +194,7 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
         journal,
         control,
         http,
+        answering,
         lock,
         prober,
         workshop,

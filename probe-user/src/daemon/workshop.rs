@@ -1,6 +1,7 @@
-//! The thread on which probes run, with a runtime of its own. A TLS handshake is a
-//! fraction of a millisecond of work; when a host dies, hundreds are made at once, in
-//! the very moment in which the daemon's loop has routes to change.
+//! A thread with a runtime of its own, for work that the daemon's loop must not wait for:
+//! probes, since a TLS handshake is a fraction of a millisecond of work and hundreds are
+//! made at once when a host dies, in the very moment in which the loop has routes to change;
+//! and answers over HTTP, since one about a thousand services takes milliseconds to write.
 
 use core::convert::Infallible;
 use std::{io, thread};
@@ -10,9 +11,10 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Work is handed in by its handle. Ends when dropped, and with it all probes: no
-/// program outlives the daemon that runs it.
+/// Work is handed in by its handle. Ends when dropped, and with it all its work: no program
+/// that a probe runs outlives the daemon.
 pub struct Workshop {
+    name: &'static str,
     runtime: Handle,
     /// Both there until it is dropped.
     stop: Option<oneshot::Sender<Infallible>>,
@@ -20,13 +22,13 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Starts the thread.
-    pub fn open() -> io::Result<Self> {
+    /// Starts the thread, by this name.
+    pub fn open(name: &'static str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<Infallible>();
         let thread = thread::Builder::new()
-            .name("probes".to_owned())
+            .name(name.to_owned())
             .spawn(move || {
                 // Nothing is ever sent: the sender's end is the sign.
                 let Err(_) = runtime.block_on(stopped);
@@ -34,6 +36,7 @@ impl Workshop {
                 runtime.shutdown_background();
             })?;
         Ok(Self {
+            name,
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
@@ -51,7 +54,7 @@ impl Drop for Workshop {
         self.stop = None;
         let ended = self.thread.take().map(thread::JoinHandle::join);
         if let Some(Err(_)) = ended {
-            tracing::error!("the thread of the probes has panicked");
+            tracing::error!("the thread for {} has panicked", self.name);
         }
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod bgp;
 pub mod bird;
+pub mod browser;
 pub mod capture;
 pub mod clock;
 pub mod faults;
