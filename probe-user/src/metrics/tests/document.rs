@@ -158,7 +158,7 @@ fn labels() -> BTreeMap<&'static str, String> {
         ("state", any(ServiceState::ALL.map(ServiceState::name))),
         ("version", "Lapwing's version".to_owned()),
         ("witness_host", "the `host` of a `[[witness]]`".to_owned()),
-        ("witness_site", "its `site`".to_owned()),
+        ("witness_site", "the `site` of a `[[witness]]`".to_owned()),
     ])
 }
 
@@ -286,4 +286,61 @@ fn rules_and_dashboards_ask_for_metrics_that_there_are() {
             assert!(known.contains(name), "{}: {name}", path.display());
         }
     }
+}
+
+/// The matchers of a text's queries: label, and the values that are asked for.
+fn matchers(text: &str) -> Vec<(String, String)> {
+    // As they stand in JSON.
+    let text = text.replace("\\\"", "\"");
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("=\"").chain(text.match_indices("~\"")) {
+        let label = text[..at].trim_end_matches(['=', '!']);
+        let start = label
+            .rfind(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+            .map_or(0, |before| before + 1);
+        let value = &text[at + 2..];
+        let values = value.split('"').next().unwrap_or_default().split('|');
+        found.extend(values.map(|value| (label[start..].to_owned(), value.to_owned())));
+    }
+    found
+}
+
+#[test]
+fn rules_and_dashboards_ask_for_values_that_labels_can_have() {
+    assert_eq!(
+        matchers(r#"a{b="c", d!~"e|f"} \"g=~\"$h\""#)
+            .into_iter()
+            .collect::<BTreeSet<_>>(),
+        [("b", "c"), ("d", "e"), ("d", "f"), ("g", "$h")]
+            .map(|(label, value)| (label.to_owned(), value.to_owned()))
+            .into()
+    );
+    // Labels whose values are the names of an enum.
+    let labels: BTreeMap<_, _> = labels()
+        .into_iter()
+        .filter(|(_, words)| words.contains('`') && !words.contains("[["))
+        .collect();
+    let mut compared = 0;
+    for path in files("grafana/rules", ".yml")
+        .iter()
+        .chain(&files("grafana/dashboards", ".json"))
+    {
+        for (label, value) in matchers(&fs::read_to_string(path).unwrap()) {
+            let Some(words) = labels.get(&*label) else {
+                continue;
+            };
+            if value
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter == '_')
+            {
+                assert!(
+                    words.contains(&format!("`{value}`")),
+                    "{}: {label} is never {value}",
+                    path.display()
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 20, "{compared}");
 }
