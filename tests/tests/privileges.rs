@@ -107,6 +107,12 @@ fn unprivileged_daemon_with_three_capabilities_withdraws_and_returns() -> Result
 
     lab.wait_announced(Site::Fra1)?;
     daemon.wait_armed(&lab.fra1.node, PATIENT)?;
+    // It may look at itself.
+    let descriptors = daemon.metric(&lab.fra1.node, "process_open_fds")?;
+    ensure!(
+        descriptors.is_some_and(|open| open > 10.0),
+        "{descriptors:?}"
+    );
     let heard = lab.capture(Site::Fra1)?;
     lab.fra1.nginx.kill()?;
     heard.wait_for_all(&Family::withdraws(), PATIENT)?;
