@@ -180,10 +180,14 @@ const services = new Rows(by("services"), (labels) => {
   return { ...made, bar, fill, score: -1 };
 }, fillService);
 
+// Nothing speaks against these, but live trials do not guard them (yet).
+const UNGUARDED = { unknown: "?", unguarded: "i", learning: "…" };
+
 function fillService(row, { service, severity }) {
   const [name, state, probe, trials, failing, normal, score, latency] = row.cells;
   put(name, service.name, service.endpoint);
-  put(state, marked(severity, words(service.state)), "", ink(severity) || "good");
+  const mark = ink(severity) === "" ? UNGUARDED[service.state] : undefined;
+  put(state, mark ? `${mark} ${service.state}` : marked(severity, words(service.state)), "", mark ? "" : ink(severity) || "good");
   const passes = service.probe_passes;
   put(probe, passes === null ? "none yet" : passes ? "✓ passes" : "✕ fails", "", passes === false ? "fault-ink" : "");
   const { trials_per_second: perSecond, failure_ratio: ratio } = service.recent;
