@@ -31,6 +31,13 @@ const DIRECTORIES: [(&str, &str); 3] = [
     ("grafana", "usr/share/lapwing/grafana"),
 ];
 
+/// Of these, what only who works on Lapwing needs.
+const LEFT_OUT: [&str; 3] = [
+    "grafana/generator",
+    "grafana/requirements.txt",
+    "grafana/rules/tests",
+];
+
 /// A file of the package.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packed {
@@ -65,6 +72,9 @@ fn below(checkout: &Path, from: &Path, to: &Path, files: &mut Vec<Packed>) -> Re
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list {}", directory.display()))?;
         let (from, to) = (from.join(entry.file_name()), to.join(entry.file_name()));
+        if LEFT_OUT.iter().any(|left_out| from == Path::new(left_out)) {
+            continue;
+        }
         if entry.path().is_dir() {
             below(checkout, &from, &to, files)?;
         } else {
