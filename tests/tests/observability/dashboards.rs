@@ -6,10 +6,19 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Queries that give nothing while nothing is wrong, by a part of them, and why.
-const MAY_BE_EMPTY: [(&str, &str); 1] = [(
-    "lapwing_program_run_seconds_total",
-    "the kernel counts only while kernel.bpf_stats_enabled is set, for the whole machine",
-)];
+const MAY_BE_EMPTY: [(&str, &str); 8] = [
+    (
+        "lapwing_program_run_seconds_total",
+        "the kernel counts only while kernel.bpf_stats_enabled is set, for the whole machine",
+    ),
+    ("lapwing_http_", "no service here is said to speak HTTP"),
+    ("lapwing_dns_", "no service here speaks DNS"),
+    ("lapwing_quic_", "no service here speaks QUIC"),
+    ("lapwing_witness_", "the site here has no witness"),
+    ("lapwing_export_alerts", "absent while nothing is wrong"),
+    ("lapwing_prefix_held", "absent while nothing is held"),
+    ("lapwing_holds_total", "nothing was held"),
+];
 
 /// What Grafana puts in by itself; the longer names first.
 const BUILT_IN: [(&str, &str); 8] = [
