@@ -216,6 +216,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::journal::record::{Names, ReasonRecord};
 
     fn shown(recent: &Recent) -> Vec<u64> {
         let decisions = recent.subscribe();
@@ -254,6 +255,61 @@ mod tests {
             sentence: "web: dead".into(),
         };
         assert_eq!(*recent.kept[1], held);
+    }
+
+    fn held() -> Record {
+        let reason: probe_core::Reason = serde_json::from_value(serde_json::json!({
+            "cause": "probe", "class": "quiet", "kind": "connect", "service": 0,
+            "service_name": "web", "second_leg": null, "probe_failures": 3,
+            "probe_failure": "refused", "first_failure": null,
+            "stood": { "secs": 0, "nanos": 0 }, "failed_services": [],
+            "evidence": { "flows": 1, "networks": 1, "busiest": [["198.51.100.0/24", 1]] },
+            "order": null, "others": [],
+            "trials": {
+                "score_ratio": 0.0, "score": 0.0, "threshold": 1.0, "p0": 0.0, "p1": 0.5,
+                "failed": 0, "late": 0, "succeeded": 0, "trials_per_second": 0.0, "armed": false
+            },
+        }))
+        .unwrap();
+        Record::Held {
+            prefix: "192.0.2.0/24".into(),
+            level: Level::Withdrawn,
+            guard: probe_core::command::Guard::LastSite,
+            sentence: reason.sentence(),
+            reason: ReasonRecord::new(&reason, &Names::default()),
+        }
+    }
+
+    #[test]
+    fn new_ones_are_told_once_a_second_with_their_final_numbers() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut recent = Recent::of_journal(&directory.path().join("journal.jsonl"));
+        let readers = recent.subscribe();
+        recent.take(
+            1,
+            "2026-11-23T10:00:00Z",
+            &Record::Stopped { on_exit: "keep" },
+        );
+        for seq in 2..=KEPT as u64 + 2 {
+            recent.take(seq, "2026-11-23T10:00:00Z", &held());
+        }
+        assert!(readers.borrow().is_empty(), "not told yet");
+        recent.renumber(KEPT as u64 + 2, 10);
+        recent.publish();
+        let told = Arc::clone(&readers.borrow());
+        assert_eq!((told.len(), told[0].seq), (KEPT, 3));
+        let newest = Decision {
+            seq: KEPT as u64 + 12,
+            time: "2026-11-23T10:00:00Z".into(),
+            event: What::Held,
+            prefix: "192.0.2.0/24".into(),
+            level: Level::Withdrawn,
+            guard: Some("last_site".into()),
+            cause: Some("probe".into()),
+            class: Some("quiet".into()),
+            sentence: "web: the probe failed 3 times in a row (refused)".into(),
+        };
+        assert_eq!(told.back().map(|last| &**last), Some(&newest));
     }
 
     #[test]

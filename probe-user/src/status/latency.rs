@@ -95,6 +95,10 @@ fn is_empty(histogram: &Histogram) -> bool {
 
 /// What was added; none if nothing was, or if it was counted anew.
 fn since(then: &Histogram, now: &Histogram) -> Option<[u64; BUCKETS]> {
+    // Most kinds of most services are quiet.
+    if then.sum_ns == now.sum_ns {
+        return None;
+    }
     let mut added = [0; BUCKETS];
     let mut any = false;
     for ((added, then), now) in added.iter_mut().zip(&then.buckets).zip(&now.buckets) {
@@ -140,6 +144,7 @@ mod tests {
         let mut histogram = Histogram::default();
         for (ns, count) in answers {
             histogram.buckets[bucket(*ns)] += count;
+            histogram.sum_ns += ns * count;
         }
         BTreeMap::from([(Kind::Connect, histogram)])
     }

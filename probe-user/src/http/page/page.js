@@ -7,6 +7,7 @@ const HIDDEN_POLL_MS = 15000;
 const LONGEST_PAUSE_MS = 10000;
 const TIMEOUT_MS = 4000;
 const SHOWN_TROUBLES = 8;
+const TOLD_ALONE = 3;
 const SHOWN_DECISIONS = 50;
 // The bar ends here, so that a score beyond the threshold is seen to be beyond.
 const BAR_END = 1.25;
@@ -151,7 +152,7 @@ function fillPrefix({ cells }, prefix) {
   put(name, prefix.prefix, prefix.services.slice(0, 3).join(", ") + (prefix.services.length > 3 ? ` and ${prefix.services.length - 3} more` : ""));
   const level = prefix.observed;
   const severity = level === null ? "" : LEVELS[level];
-  put(observed, level === null ? "not read yet" : marked(severity, level), "", ink(severity) || "good");
+  put(observed, level === null ? "not read yet" : marked(severity, level), "", level === null ? "" : ink(severity) || "good");
   put(decided, prefix.wanted === null ? "nothing yet" : prefix.wanted, prefix.standing === prefix.wanted ? "" : words(prefix.standing));
   const left = prefix.hold_left_seconds === null ? "" : `${span(prefix.hold_left_seconds)} of the hold left`;
   const orders = prefix.orders.map((order) => `${order.order} by ${order.directive?.by ?? "?"}`);
@@ -179,10 +180,14 @@ const services = new Rows(by("services"), (labels) => {
   return { ...made, bar, fill, score: -1 };
 }, fillService);
 
+// Nothing speaks against these, but live trials do not guard them (yet).
+const UNGUARDED = { unknown: "?", unguarded: "i", learning: "…" };
+
 function fillService(row, { service, severity }) {
   const [name, state, probe, trials, failing, normal, score, latency] = row.cells;
   put(name, service.name, service.endpoint);
-  put(state, marked(severity, words(service.state)), "", ink(severity) || "good");
+  const mark = ink(severity) === "" ? UNGUARDED[service.state] : undefined;
+  put(state, mark ? `${mark} ${service.state}` : marked(severity, words(service.state)), "", mark ? "" : ink(severity) || "good");
   const passes = service.probe_passes;
   put(probe, passes === null ? "none yet" : passes ? "✓ passes" : "✕ fails", "", passes === false ? "fault-ink" : "");
   const { trials_per_second: perSecond, failure_ratio: ratio } = service.recent;
@@ -230,6 +235,26 @@ function showServices() {
 
 let said = "";
 
+/** A sentence without its explanation. */
+const headline = ({ sentence }) => sentence.split(/; |, held by /)[0];
+
+/** One line for many of a kind: a dead machine is not a line for each of its services. */
+function gathered(troubles) {
+  const groups = new Map();
+  for (const trouble of troubles) {
+    const { subject, kind, sentence } = trouble;
+    const key = subject === "service" || subject === "prefix" ? `${subject} ${kind}` : sentence;
+    if (groups.has(key)) groups.get(key).push(trouble);
+    else groups.set(key, [trouble]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    if (group.length <= TOLD_ALONE) return group;
+    const [first] = group;
+    const others = `${group.length - 1} other ${first.subject === "service" ? "services" : "prefixes"}`;
+    return [{ ...first, sentence: `${headline(first)}; the same is true of ${others}` }];
+  });
+}
+
 /** The headline is read aloud, so it changes only when something else is wrong. */
 function showVerdict(status) {
   const wrong = status.troubles.filter(({ severity }) => severity !== "advice");
@@ -239,19 +264,20 @@ function showVerdict(status) {
   if (key !== said) {
     said = key;
     const rest = wrong.length - 1;
-    say(by("verdict-words"), wrong.length === 0 ? "✓ All is well" : `${MARKS[level]} ${wrong[0].sentence.split("; ")[0]}${rest ? `, and ${rest} more` : ""}`);
+    say(by("verdict-words"), wrong.length === 0 ? "✓ All is well" : `${MARKS[level]} ${headline(wrong[0])}${rest ? `, and ${rest} more` : ""}`);
     document.title = `${wrong.length ? `${MARKS[level]} ${wrong.length} wrong` : "✓"} · ${status.site}/${status.host} · Lapwing`;
   }
   dress(by("verdict"), level);
   const list = by("troubles");
-  const shown = status.troubles.slice(0, SHOWN_TROUBLES);
+  const lines = gathered(status.troubles);
+  const shown = lines.slice(0, SHOWN_TROUBLES);
   while (list.children.length > shown.length) list.lastChild.remove();
   shown.forEach(({ severity, sentence }, index) => {
     const item = list.children[index] ?? list.appendChild(make("li"));
     say(item, `${MARKS[severity]} ${severity === "advice" ? "Advice: " : ""}${sentence}`);
     dress(item, ink(severity));
   });
-  const left = status.troubles.length - shown.length;
+  const left = lines.length - shown.length;
   by("more-troubles").hidden = left <= 0;
   say(by("more-troubles"), `… and ${left} more: the tables below show them.`);
 }
