@@ -74,6 +74,20 @@ impl Prometheus {
             .with_context(|| format!("the query {query}"))
     }
 
+    /// What a query gave in the last minute, a step every two seconds.
+    pub fn query_minute(&self, node: &Namespace, query: &str) -> Result<Vec<Value>> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        let now = now.as_secs();
+        let parameters = [
+            &format!("query={query}"),
+            &format!("start={}", now - 60),
+            &format!("end={now}"),
+            "step=2",
+        ];
+        self.samples(node, "query_range", &parameters)
+            .with_context(|| format!("the query {query}"))
+    }
+
     /// The alerts that stand now, pending ones included.
     pub fn alerts(&self, node: &Namespace) -> Result<Vec<Value>> {
         let data = self.ask(node, "alerts", &[])?;

@@ -1,11 +1,13 @@
 //! A real Prometheus beside a real daemon, through a fault and back: every recording rule
-//! gives something, the alerts of a dead server fire and no others, and they end. Then BIRD
-//! and the daemon are killed, and that is alerted.
+//! and every query of the dashboards gives something, the alerts of a dead server fire and
+//! no others, and they end. Then BIRD and the daemon are killed, and that is alerted.
 //!
 //! ```text
 //!  clients ══ upstream ── fra1: nginx killed and back, BIRD, lapwing ◀── Prometheus
-//!                     └── ams1 (announced)                               rules
+//!                     └── ams1 (announced)                               rules, dashboards
 //! ```
+
+mod dashboards;
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
@@ -94,8 +96,24 @@ fn ensure_recorded(prometheus: &Prometheus, edge: &Edge) -> Result<()> {
     Ok(())
 }
 
+fn ensure_shown(prometheus: &Prometheus, edge: &Edge) -> Result<()> {
+    let queries = dashboards::queries()?;
+    let mut empty = Vec::new();
+    for query in &queries {
+        let found = prometheus
+            .query_minute(&edge.node, &query.text)
+            .with_context(|| query.place.clone())?;
+        if found.is_empty() && !query.may_be_empty() {
+            empty.push(format!("{}: {}", query.place, query.text));
+        }
+    }
+    println!("{} queries of the dashboards", queries.len());
+    ensure!(empty.is_empty(), "nothing to show:\n{}", empty.join("\n"));
+    Ok(())
+}
+
 #[test]
-fn fault_is_recorded_and_alerted_until_it_is_over() -> Result<()> {
+fn fault_is_recorded_alerted_and_shown_until_it_is_over() -> Result<()> {
     let mut lab = Lab::start()?;
     lab.announce(Site::Ams1)?;
     let _load = lab.load(Plan::steady(200))?;
@@ -132,6 +150,7 @@ fn fault_is_recorded_and_alerted_until_it_is_over() -> Result<()> {
     // Clients are back, and the rate leg learns anew.
     daemon.wait_ready(&lab.fra1.node, Duration::from_secs(40))?;
     ensure_recorded(&prometheus, &lab.fra1)?;
+    ensure_shown(&prometheus, &lab.fra1)?;
 
     lab.fra1.bird.kill()?;
     wait_firing(
