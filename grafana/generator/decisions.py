@@ -98,7 +98,7 @@ def decided(b):
             width=8,
             bars=True,
             stack=True,
-            calcs=("sum",),
+            calcs=("max",),
         ),
         lines(
             "Decisions by cause",
@@ -112,7 +112,7 @@ def decided(b):
             width=8,
             bars=True,
             stack=True,
-            calcs=("sum",),
+            calcs=("max",),
         ),
         lines(
             "Changes held, by guard",
@@ -126,7 +126,7 @@ def decided(b):
             width=8,
             bars=True,
             stack=True,
-            calcs=("sum",),
+            calcs=("max",),
         ),
         states(
             "Held now",
@@ -235,7 +235,7 @@ def quarrels(b):
             ),
             width=8,
             bars=True,
-            calcs=("sum",),
+            calcs=("max",),
         ),
         states(
             "Export alerts",

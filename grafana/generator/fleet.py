@@ -111,7 +111,7 @@ def board():
             ),
             width=8,
             bars=True,
-            calcs=("sum",),
+            calcs=("max",),
         ),
         lines(
             "Highest failure ratio",

@@ -256,7 +256,8 @@ def rows(title, text, expr, columns, width=12, height=8, hide=(), link=None):
         dashboard.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
     ])
     if link:
-        target = go(link).build()
+        # A row's labels are columns, not labels of the field.
+        target = go(link, "__data.fields").build()
         panel.override_by_name("instance", [
             dashboard.DynamicConfigValue("links", [{"title": target.title, "url": target.url}])
         ])
@@ -266,11 +267,11 @@ def rows(title, text, expr, columns, width=12, height=8, hide=(), link=None):
 # Links and variables
 
 
-def go(to):
-    """From a series to its host, service or prefix on another dashboard."""
+def go(to, labels_of="__field.labels"):
+    """From a series, or a table's row, to its host, service or prefix on another dashboard."""
     extra = {"service": "service", "decisions": "prefix"}.get(to)
     labels = ["instance"] + ([extra] if extra else [])
-    chosen = "&".join(f"var-{label}=${{__field.labels.{label}}}" for label in labels)
+    chosen = "&".join(f"var-{label}=${{{labels_of}.{label}}}" for label in labels)
     url = f"/d/lapwing-{to}?var-datasource=${{datasource}}&{chosen}&${{__url_time_range}}"
     return build.DashboardLink(f"Open {TITLES[to]}").url(url)
 
