@@ -77,7 +77,7 @@ def steps(first, *rest):
 
 
 def number(
-    title, text, expr, unit="short", bad=style.BAD, at=1, words=None, width=4, link=None, least=None
+    title, text, expr, unit="short", bad=style.BAD, at=1, words=None, width=4, least=None
 ):
     """One number or word, coloured from `at` on, if there is such a value: a verdict."""
     last = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
@@ -97,7 +97,7 @@ def number(
         panel.thresholds(steps(style.QUIET)).color_mode(common_models.BigValueColorMode.NONE)
     else:
         panel.thresholds(steps(style.GOOD, *(least or []), (at, bad)))
-    return panel.data_links([go(link)]) if link else panel
+    return panel
 
 
 def fixed_colours(panel):
@@ -268,9 +268,8 @@ def rows(title, text, expr, columns, width=12, height=8, hide=(), link=None):
 
 
 def go(to, labels_of="__field.labels"):
-    """From a series, or a table's row, to its host, service or prefix on another dashboard."""
-    extra = {"service": "service", "decisions": "prefix"}.get(to)
-    labels = ["instance"] + ([extra] if extra else [])
+    """From a series, or a table's row, to its host or prefix on another dashboard."""
+    labels = ["instance", "prefix"] if to == "decisions" else ["instance"]
     chosen = "&".join(f"var-{label}=${{{labels_of}.{label}}}" for label in labels)
     url = f"/d/lapwing-{to}?var-datasource=${{datasource}}&{chosen}&${{__url_time_range}}"
     return build.DashboardLink(f"Open {TITLES[to]}").url(url)

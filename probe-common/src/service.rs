@@ -156,9 +156,11 @@ impl ServiceTable {
     /// and switches to it. About every fourth key does, even with the most services.
     /// False, and nothing has changed, if there are more services than that.
     pub fn replace(&mut self, services: &[Service], start: u64) -> bool {
+        if services.len() > MAX_SERVICES {
+            return false;
+        }
         let unused = 1 - self.active_copy();
         let key = (0..=u64::MAX)
-            .take_while(|_| services.len() <= MAX_SERVICES)
             .map(|tries| HashKey::from_random(start.wrapping_add(tries)))
             .find(|key| self.copies[unused].place(key, services));
         let Some(key) = key else {

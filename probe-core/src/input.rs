@@ -258,6 +258,20 @@ pub enum Order {
     Thaw,
 }
 
+impl Order {
+    /// Whether it keeps a prefix at a level.
+    pub fn is_pin(&self) -> bool {
+        match self {
+            Self::Pin { .. } => true,
+            Self::Unpin { .. }
+            | Self::Drain { .. }
+            | Self::Undrain { .. }
+            | Self::Freeze { .. }
+            | Self::Thaw => false,
+        }
+    }
+}
+
 /// Who ordered something, why, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directive {

@@ -178,14 +178,7 @@ impl RefusedView {
 impl PrefixView {
     /// Whether the operator pinned it.
     pub fn is_pinned(&self) -> bool {
-        self.orders.iter().any(|order| match order {
-            Order::Pin { .. } => true,
-            Order::Unpin { .. }
-            | Order::Drain { .. }
-            | Order::Undrain { .. }
-            | Order::Freeze { .. }
-            | Order::Thaw => false,
-        })
+        self.orders.iter().any(Order::is_pin)
     }
 }
 

@@ -10,51 +10,15 @@ use tokio::{
 
 use super::*;
 use crate::{
-    journal::recent::{Decisions, What},
-    status::{BirdView, ConfigurationView, Document, SensorView},
+    journal::recent::{Decisions, tests::decision},
+    status::tests::document,
 };
-
-fn document() -> Arc<Document> {
-    Arc::new(Document {
-        version: "0".into(),
-        pid: 1,
-        site: "s".into(),
-        host: "h".into(),
-        mode: probe_core::config::Mode::Observe,
-        uptime_seconds: 1.0,
-        sensor: SensorView {
-            trouble: None,
-            attachments: Vec::new(),
-        },
-        frozen: None,
-        journal_trouble: None,
-        bird: BirdView::default(),
-        configuration: ConfigurationView::default(),
-        conflicts: Vec::new(),
-        prefixes: Vec::new(),
-        services: Vec::new(),
-    })
-}
-
-fn decision(seq: u64) -> Decision {
-    Decision {
-        seq,
-        time: "2026-11-23T10:00:00Z".into(),
-        event: What::Decision,
-        prefix: "192.0.2.0/24".into(),
-        level: probe_core::Level::Withdrawn,
-        guard: None,
-        cause: Some("probe".into()),
-        class: None,
-        sentence: "web: the probe failed".into(),
-    }
-}
 
 /// What answers questions; its senders may end.
 fn sources() -> Sources {
     let decisions: Decisions = Arc::new([1, 2].map(|seq| Arc::new(decision(seq))).into());
     Sources {
-        status: watch::channel(document()).1,
+        status: watch::channel(Arc::new(document())).1,
         decisions: watch::channel(decisions).1,
     }
 }
@@ -74,7 +38,7 @@ async fn a_request_is_answered_and_a_wrong_one_refused() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(answer, *document());
+    assert_eq!(answer, document());
     for (limit, expected) in [(9, vec![decision(1), decision(2)]), (1, vec![decision(2)])] {
         let asked = path.clone();
         let found = tokio::task::spawn_blocking(move || decisions(&asked, limit))

@@ -212,11 +212,26 @@ fn read(path: &Path) -> io::Result<VecDeque<Arc<Decision>>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     use super::*;
     use crate::journal::record::{Names, ReasonRecord};
+
+    /// One of each field, as [`held`] is told.
+    pub(crate) fn decision(seq: u64) -> Decision {
+        Decision {
+            seq,
+            time: "2026-11-23T10:00:00Z".into(),
+            event: What::Held,
+            prefix: "192.0.2.0/24".into(),
+            level: Level::Withdrawn,
+            guard: Some("last_site".into()),
+            cause: Some("probe".into()),
+            class: Some("quiet".into()),
+            sentence: "web: the probe failed 3 times in a row (refused)".into(),
+        }
+    }
 
     fn shown(recent: &Recent) -> Vec<u64> {
         let decisions = recent.subscribe();
@@ -298,17 +313,7 @@ mod tests {
         recent.publish();
         let told = Arc::clone(&readers.borrow());
         assert_eq!((told.len(), told[0].seq), (KEPT, 3));
-        let newest = Decision {
-            seq: KEPT as u64 + 12,
-            time: "2026-11-23T10:00:00Z".into(),
-            event: What::Held,
-            prefix: "192.0.2.0/24".into(),
-            level: Level::Withdrawn,
-            guard: Some("last_site".into()),
-            cause: Some("probe".into()),
-            class: Some("quiet".into()),
-            sentence: "web: the probe failed 3 times in a row (refused)".into(),
-        };
+        let newest = decision(KEPT as u64 + 12);
         assert_eq!(told.back().map(|last| &**last), Some(&newest));
     }
 

@@ -37,23 +37,6 @@ fn shows(expected: &[Expected<'_>]) {
 }
 
 #[test]
-fn counters_of_other_maps_are_shown_as_they_are() {
-    // Prometheus takes a counter that falls for one that began anew; a difference of
-    // ours would be a spike of 2^64.
-    let mut model = model();
-    model.services[0].counters = Counters {
-        packets_in: 1,
-        ..Counters::default()
-    };
-    let samples = parse(&open(model));
-    let packets = [("service", "web"), ("direction", "in")];
-    assert_eq!(
-        value(&samples, "lapwing_packets_total", &packets),
-        Some(1.0)
-    );
-}
-
-#[test]
 fn the_text_looks_like_this() {
     let text = open(model());
     let start = "\

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     follow::AlertKind,
-    journal::recent::What,
+    journal::recent::tests::decision,
     metrics::Model,
     status::{AlertView, RefusedView, tests::document},
 };
@@ -72,23 +72,10 @@ fn full() -> Document {
 }
 
 fn picture(age: Duration) -> Picture {
-    let decision = |seq| {
-        Arc::new(Decision {
-            seq,
-            time: "2026-11-23T10:00:00Z".into(),
-            event: What::Held,
-            prefix: "192.0.2.0/24".into(),
-            level: Level::Withdrawn,
-            guard: Some("last_site".into()),
-            cause: Some("probe".into()),
-            class: Some("quiet".into()),
-            sentence: "web: the probe failed".into(),
-        })
-    };
     Picture {
         document: Arc::new(full()),
         age,
-        decisions: Arc::new([1, 2, 3].map(decision).into()),
+        decisions: Arc::new([1, 2, 3].map(|seq| Arc::new(decision(seq))).into()),
         model: Arc::new(Model::new(1)),
     }
 }

@@ -6,7 +6,7 @@ use probe_core::{
     Level,
     command::{Cause, Guard},
     input::Order,
-    status::{PrefixStatus, Standing},
+    status::Standing,
 };
 use prometheus_client::encoding::DescriptorEncoder;
 
@@ -56,7 +56,12 @@ impl Model {
             "lapwing_prefix_pinned",
             "1 while the operator keeps the prefix at a level.",
             None,
-            prefixes().map(|(name, status)| ([("prefix", name)], u32::from(is_pinned(status)))),
+            prefixes().map(|(name, status)| {
+                (
+                    [("prefix", name)],
+                    u32::from(status.orders.iter().any(Order::is_pin)),
+                )
+            }),
         )?;
         gauges(
             encoder,
@@ -111,17 +116,6 @@ impl Model {
 }
 
 const LEVELS: [Level; 3] = [Level::Full, Level::Degraded, Level::Withdrawn];
-
-fn is_pinned(status: &PrefixStatus) -> bool {
-    status.orders.iter().any(|order| match order {
-        Order::Pin { .. } => true,
-        Order::Unpin { .. }
-        | Order::Drain { .. }
-        | Order::Undrain { .. }
-        | Order::Freeze { .. }
-        | Order::Thaw => false,
-    })
-}
 
 fn action(level: Level) -> &'static str {
     match level {
