@@ -212,15 +212,15 @@ impl ServiceTable {
         let place = Place::of(&self.keys[copy], address, port_protocol);
         let services = &self.copies[copy];
         let word = services.index[place.bucket];
-        for way in 0..WAYS {
-            let quarter = (word >> (16 * way)) as u16;
-            if quarter == 0 {
+        let mut matches = place.ways_with_tag(word);
+        for _ in 0..WAYS {
+            // Nearly always true for a stranger, and at the second turn for the others.
+            if matches == 0 {
                 break;
             }
-            if quarter >> POSITION_BITS != place.tag {
-                continue;
-            }
-            let service = &services.entries[usize::from(quarter) & (MAX_SERVICES - 1)];
+            let lowest = matches & matches.wrapping_neg();
+            matches ^= lowest;
+            let service = &services.entries[position(word, lowest)];
             if service.port_protocol == port_protocol && service.address == *address {
                 return Some(service);
             }
@@ -284,6 +284,34 @@ impl Place {
             tag: if tag == 0 { 1 } else { tag },
         }
     }
+
+    /// The ways of a bucket that have this tag, each as the highest bit of its quarter.
+    ///
+    /// All at once, since which way it is cannot be foreseen: a branch for each would be
+    /// mispredicted for most packets, which costs more than all the rest of the look-up.
+    #[inline(always)]
+    fn ways_with_tag(&self, word: u64) -> u64 {
+        const TAGS: u64 = (LOWEST_BITS * 0xf) << POSITION_BITS;
+        const ALL_BUT_HIGHEST: u64 = (LOWEST_BITS * 0x7) << POSITION_BITS;
+        let differences = (word & TAGS) ^ ((LOWEST_BITS << POSITION_BITS) * u64::from(self.tag));
+        // The highest bit of a quarter is set where any bit of its tag differs.
+        let differs = ((differences & ALL_BUT_HIGHEST) + ALL_BUT_HIGHEST) | differences;
+        !differs & HIGHEST_BITS
+    }
+}
+
+/// The lowest bit of each quarter of a bucket.
+const LOWEST_BITS: u64 = 0x0001_0001_0001_0001;
+/// The highest bit of each quarter.
+const HIGHEST_BITS: u64 = LOWEST_BITS << 15;
+
+/// The position in the quarter of a bucket whose highest bit is `highest`.
+#[inline(always)]
+fn position(word: u64, highest: u64) -> usize {
+    // All bits of that quarter: 2^16 * lowest - lowest.
+    let quarter = word & (highest << 1).wrapping_sub(highest >> 15);
+    let folded = quarter | quarter >> 32;
+    (folded | folded >> 16) as usize & (MAX_SERVICES - 1)
 }
 
 impl Services {

@@ -3,6 +3,7 @@
 mod doctor;
 mod explain;
 mod journal;
+mod manual;
 #[cfg(test)]
 mod runbooks;
 mod simulation;
@@ -15,6 +16,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use ipnet::IpNet;
 use probe_core::Level;
 
@@ -29,6 +31,11 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed while running; 2 mistake in the configuration or on the
 command line, and nothing was attached or changed.";
 
+const ALL_EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed while running; 2 mistake in the configuration or on the
+command line, and nothing was attached or changed; 3 done, and what was looked at is not
+well (doctor, journal verify).";
+
 const REPLAY_HELP: &str = "\
 A capture that is truncated or damaged is measured as far as it can be read; a warning on
 stderr says where that is, and the exit code is 0.
@@ -38,7 +45,7 @@ on the command line.";
 
 /// Withdraws an anycast prefix when live traffic proves that its service is dead.
 #[derive(Debug, Parser)]
-#[command(name = "lapwing", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "lapwing", version, after_help = ALL_EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -163,6 +170,18 @@ enum Command {
         /// The pin directory.
         #[arg(long, value_name = "DIR", conflicts_with = "config")]
         pin_dir: Option<PathBuf>,
+    },
+    /// Print what a shell needs to complete commands and options.
+    #[command(after_help = EXIT_CODES)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory; made if it is not there.
+        directory: PathBuf,
     },
 }
 
@@ -335,6 +354,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Detach { config, pin_dir } => {
             print(&daemon::hooks::detach(config.as_deref(), pin_dir)?)
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::pages(&directory),
     }
 }
 

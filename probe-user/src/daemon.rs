@@ -42,7 +42,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use probe_core::input::ProbeResult;
 
-use crate::{config, probe::Prober};
+use crate::{colours, config, probe::Prober};
 
 use act::SetDone;
 use event_loop::Daemon;
@@ -77,9 +77,10 @@ impl From<anyhow::Error> for Failure {
 
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
-        use std::io::IsTerminal;
         Self::Mistake(match error {
-            config::Error::Mistakes(report) => report.render(std::io::stderr().is_terminal()),
+            config::Error::Mistakes(report) => {
+                report.render(colours::wanted_on(&std::io::stderr()))
+            }
             error @ (config::Error::Unreadable { .. } | config::Error::NoRoots(_)) => {
                 format!("error: {error}")
             }

@@ -59,14 +59,20 @@ pub struct Report {
 }
 
 /// Looks at this host as a daemon with the configuration at `path` would use it.
-/// `bird` is BIRD's control socket.
-pub fn examine(path: Option<&Path>, bird: &Path) -> anyhow::Result<Report> {
+/// `bird` is BIRD's control socket, if not the configured one.
+pub fn examine(path: Option<&Path>, bird: Option<&Path>) -> anyhow::Result<Report> {
     let (settings, config) = settings(path);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let bird = socket(bird, &settings);
     let facts = runtime.block_on(Facts::read(&settings, config, bird));
     Ok(Report::of(findings::findings(&facts)))
+}
+
+/// BIRD's control socket: the one that was named, else the one that the daemon would ask.
+fn socket<'a>(named: Option<&'a Path>, settings: &'a Settings) -> &'a Path {
+    named.unwrap_or_else(|| settings.route.bird_socket())
 }
 
 /// The settings, or those without a file if it has mistakes, and what is to be said
@@ -137,5 +143,28 @@ impl Report {
             count(Grade::Warn),
             count(Grade::Fail)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bird_is_asked_where_it_is_named_else_where_the_daemon_would_ask() {
+        for (named, text, expected) in [
+            (None, "", "/run/bird/bird.ctl"),
+            (None, "[route]\nbird_socket = \"/run/x.ctl\"", "/run/x.ctl"),
+            (Some("/run/y.ctl"), "", "/run/y.ctl"),
+            (
+                Some("/run/y.ctl"),
+                "[route]\nbird_socket = \"/run/x.ctl\"",
+                "/run/y.ctl",
+            ),
+        ] {
+            let settings = Settings::parse(Path::new("x"), text, &|_| true).unwrap();
+            let socket = socket(named.map(Path::new), &settings);
+            assert_eq!(socket, Path::new(expected), "{named:?} {text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod announce;
 pub mod bird;
 pub mod check;
 pub mod cli;
+pub mod colours;
 pub mod config;
 pub mod control;
 pub mod daemon;

@@ -5,7 +5,7 @@
 //! lines are dropped and their number is told.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +16,8 @@ use std::{
 };
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::colours;
 
 /// The records of the eBPF programs carry the name of their crate.
 const KERNEL_SIDE: &str = "probe_ebpf=debug";
@@ -65,7 +67,7 @@ pub fn start(trace: bool) -> Guard {
     tracing_subscriber::fmt()
         .compact()
         .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(colours::wanted_on(&io::stderr()))
         .with_writer(queue)
         .init();
     if let Err(error) = started {

@@ -6,6 +6,7 @@
 //! when (`SOURCE_DATE_EPOCH`, or the time of the last commit).
 
 mod files;
+mod generated;
 
 use std::env;
 use std::fs;
@@ -68,6 +69,7 @@ fn stage(workspace: &Workspace, binary: &Path, root: &Path) -> Result<()> {
         "stripping the binary",
         "install binutils",
     )?;
+    generated::all(binary, root)?;
     for file in files::all(workspace.root())? {
         copy(
             &workspace.root().join(&file.from),

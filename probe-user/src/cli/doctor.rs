@@ -1,11 +1,12 @@
 //! `lapwing doctor` on the command line.
 
-use std::{io::IsTerminal as _, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{journal::shown, print};
 use crate::{
+    colours,
     daemon::Failure,
     doctor::{self, Grade},
 };
@@ -21,9 +22,9 @@ pub struct Doctor {
     /// The configuration that the daemon is to run with.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// BIRD's control socket.
-    #[arg(long, value_name = "PATH", default_value = "/run/bird/bird.ctl")]
-    bird: PathBuf,
+    /// BIRD's control socket, if not `bird_socket` of the configuration.
+    #[arg(long, value_name = "PATH")]
+    bird: Option<PathBuf>,
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
@@ -31,8 +32,8 @@ pub struct Doctor {
 
 /// Examines this host.
 pub fn doctor(asked: &Doctor) -> Result<(), Failure> {
-    let report = doctor::examine(asked.config.as_deref(), &asked.bird)?;
-    let colours = std::io::stdout().is_terminal();
+    let report = doctor::examine(asked.config.as_deref(), asked.bird.as_deref())?;
+    let colours = colours::wanted_on(&std::io::stdout());
     print(&shown(&report, asked.json, || report.text(colours))?)?;
     match report.grade {
         Grade::Ok | Grade::Warn => Ok(()),

@@ -1,6 +1,6 @@
 //! `lapwing explain` on the command line.
 
-use std::{io::IsTerminal as _, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 
@@ -9,6 +9,7 @@ use super::{
     print,
 };
 use crate::{
+    colours,
     daemon::Failure,
     explain::{self, Id},
 };
@@ -45,7 +46,7 @@ pub fn explain(asked: &Explain) -> Result<(), Failure> {
         Err(explain::Error::Journal(error)) => return Err(anyhow::Error::from(error).into()),
         Err(error) => return Err(Failure::Mistake(format!("error: {error}"))),
     };
-    let colours = std::io::stdout().is_terminal();
+    let colours = colours::wanted_on(&std::io::stdout());
     print(&shown(&told, asked.json, || {
         explain::text::text(&told, colours)
     })?)

@@ -2,10 +2,11 @@
 //! terminal.
 
 use std::{
-    env,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     time::{Duration, Instant},
 };
+
+use probe_user::colours;
 
 use crate::lab::{
     load::Interval,
@@ -40,9 +41,8 @@ pub struct Screen {
 impl Screen {
     /// Standard output.
     pub fn new() -> Self {
-        let colours = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
         Self {
-            colours,
+            colours: colours::wanted_on(&io::stdout()),
             start: Instant::now(),
         }
     }
