@@ -41,13 +41,14 @@ fn renamed_interface_is_reported_and_taken_back_under_its_name() -> Result<()> {
     watched.wait_told("no program on eth0")?;
     thread::sleep(A_WHILE);
     watched.ensure_untouched()?;
+    watched.ensure_not_withdrawn()?;
     let node = &watched.lab.fra1.node;
     node.ip(&format!("link set other0 name {OUTER}\n"))?;
     watched.daemon.journal().wait(super::PATIENT, |record| {
         Ok(record.is_some_and(|record| record.event() == "attached"))
     })?;
     watched.ensure_untouched()?;
-    watched.lab.wait_announced(Site::Fra1)?;
+    watched.wait_announced_again()?;
     watched.ensure_not_withdrawn()?;
     watched.ensure_on_duty()
 }
@@ -96,8 +97,7 @@ fn interface_down_and_up_keeps_its_hooks() -> Result<()> {
         }
         node.ip(&format!("route replace default via {theirs}\n"))?;
     }
-    watched.lab.wait_announced(Site::Fra1)?;
-    watched.heard.drain();
+    watched.wait_announced_again()?;
     watched.ensure_untouched()?;
     watched.ensure_on_duty()
 }
@@ -122,8 +122,7 @@ fn interface_put_into_a_bridge_is_measured_as_before() -> Result<()> {
         )?;
     }
     node.ip(&commands)?;
-    watched.lab.wait_announced(Site::Fra1)?;
+    watched.wait_announced_again()?;
     watched.ensure_untouched()?;
-    watched.heard.drain();
     watched.ensure_on_duty()
 }

@@ -90,8 +90,17 @@ impl Watched {
         Ok(())
     }
 
-    /// Fails if upstream heard a withdraw. An interface that changes its name costs the
-    /// BGP session, which announces again what it announced before.
+    /// Waits until the BGP sessions that an accident has cost are back and have announced
+    /// everything. What the upstream has in its table does not tell: until its hold time is
+    /// over it may not know that the session is gone.
+    fn wait_announced_again(&self) -> Result<()> {
+        let announces = Family::ALL.map(|family| Change::Announce(family.network()));
+        self.heard.wait_for_all(&announces, PATIENT).map(drop)
+    }
+
+    /// Fails if upstream heard a withdraw since it was listened to last. An interface that
+    /// changes its name costs the BGP session, which announces again what it announced
+    /// before.
     fn ensure_not_withdrawn(&self) -> Result<()> {
         let heard = self.heard.drain();
         let withdrawn = heard
