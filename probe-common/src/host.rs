@@ -18,12 +18,12 @@ use crate::{
     latency::{Histogram, SharedHistogram},
     measure::{Event, Measured, Tables, egress, ingress},
     parse::tunnel::Tunnels,
-    sample::{Cell, DEFAULT_CELLS, cell_index},
+    sample::{Cell, DEFAULT_CELLS, Holder, Holders, cell_index, holders, holders_index},
     service::{Options, REPLAY_FLOW_WORD, Service, ring_index},
     skip::Skip,
     state::State,
     syn::ChecksumRule,
-    trial::{CohortRing, Kind, RINGS_PER_BLOCK},
+    trial::{CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE},
 };
 
 /// Counts by hash bucket.
@@ -60,6 +60,7 @@ pub struct HostTables {
     options: Vec<Options>,
     connections: Vec<Set>,
     exchanges: Vec<Set>,
+    holders: Vec<Holders>,
     cells: Vec<Cell>,
     counters: RefCell<Vec<Counters>>,
     latencies: Vec<SharedHistogram>,
@@ -98,7 +99,7 @@ impl HostTables {
                 Kind::UDP
             }
         };
-        let mut rings: Vec<CohortRing> = (0..services.len() * 2 * RINGS_PER_BLOCK)
+        let mut rings: Vec<CohortRing> = (0..services.len() * RINGS_PER_SERVICE)
             .map(|_| CohortRing::new(0))
             .collect();
         let mut longest_ns = 0;
@@ -124,9 +125,10 @@ impl HostTables {
                 .iter()
                 .map(|service| Options(service.options.load()))
                 .collect(),
-            connections: sets(sizes.connection_sets),
-            exchanges: sets(sizes.exchange_sets),
-            cells: cells(services.len(), sizes.cells),
+            connections: empty(sizes.connection_sets),
+            exchanges: empty(sizes.exchange_sets),
+            holders: empty(holders(cells(services.len(), sizes.cells))),
+            cells: empty(cells(services.len(), sizes.cells)),
             counters: RefCell::new(services.iter().map(|_| Counters::default()).collect()),
             latencies: (0..services.len() * RINGS_PER_BLOCK)
                 .map(|_| SharedHistogram::default())
@@ -165,9 +167,11 @@ impl HostTables {
         // an unused gate. It is borrowed by nobody else.
         unsafe { core::ptr::write_bytes(&raw mut self.state.gate, 0, 1) };
         self.state.gate.generation_shift.store(shift);
-        self.connections = sets(self.sizes.connection_sets);
-        self.exchanges = sets(self.sizes.exchange_sets);
-        self.cells = cells(services, self.sizes.cells);
+        self.connections = empty(self.sizes.connection_sets);
+        self.exchanges = empty(self.sizes.exchange_sets);
+        let cells = cells(services, self.sizes.cells);
+        self.holders = empty(holders(cells));
+        self.cells = empty(cells);
         self.counters.get_mut().fill(Counters::default());
         self.latencies.iter().for_each(SharedHistogram::clear);
         self.verified.get_mut().fill([0; NETWORK_BUCKETS]);
@@ -237,14 +241,14 @@ impl HostTables {
     }
 }
 
-fn sets(count: u32) -> Vec<Set> {
-    (0..count).map(|_| Set::default()).collect()
+/// As the kernel makes them: all zero.
+fn empty<T: Default>(count: u32) -> Vec<T> {
+    (0..count).map(|_| T::default()).collect()
 }
 
-fn cells(services: usize, each: u32) -> Vec<Cell> {
-    (0..services * each as usize)
-        .map(|_| Cell::default())
-        .collect()
+/// Cells of so many services.
+fn cells(services: usize, each: u32) -> u32 {
+    u32::try_from(services).unwrap_or(u32::MAX) * each
 }
 
 impl Atomics for HostTables {
@@ -320,6 +324,12 @@ impl Tables for HostTables {
     fn exchanges(&self, hash: u64) -> Option<&Set> {
         self.exchanges
             .get(set_index(hash, self.sizes.exchange_sets) as usize)
+    }
+
+    fn holder(&self, service: u32, hash: u64) -> Option<&Holder> {
+        let cell = cell_index(service, hash, self.sizes.cells);
+        let holders = self.holders.get(holders_index(cell) as usize)?;
+        Some(holders.of(cell))
     }
 
     fn cell(&self, service: u32, hash: u64) -> Option<&Cell> {

@@ -21,23 +21,40 @@ const IDLE_NS: u64 = 2_000_000_000;
 /// The span of the trial `deliver`.
 pub const SPAN_NS: u64 = 800_000_000;
 
+/// Who holds the cells of a line of [`Holders`].
+const HOLDERS: usize = 16;
+
+/// Who holds some neighbouring cells: one cache line.
+///
+/// Apart from the cells, since many connections that are to be sampled find theirs held
+/// by another one: all that their segments read should stay in a processor's cache.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Holders([Holder; HOLDERS]);
+
+const _: () = assert!(size_of::<Holders>() == 64);
+
+/// Who holds a cell: the connection's tag, or nobody.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub struct Holder(Shared<u32>);
+
 /// One sampled connection: one cache line.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Cell {
-    tag: Shared<u32>,
     in_next: Shared<u32>,
     in_gap_start: Shared<u32>,
     in_gap_end: Shared<u32>,
+    in_ended: Shared<u32>,
     in_last_ns: Shared<u64>,
     out_next: Shared<u32>,
     out_acknowledged: Shared<u32>,
     out_last_ns: Shared<u64>,
     span_start_ns: Shared<u64>,
     span_failed: Shared<u32>,
-    in_ended: Shared<u32>,
     out_ended: Shared<u32>,
-    reserved: u32,
+    reserved: [u32; 2],
 }
 
 const _: () = assert!(size_of::<Cell>() == 64);
@@ -52,6 +69,25 @@ pub fn is_sampled(hash: u64, sample_mask: u32) -> bool {
 #[inline(always)]
 pub fn cell_index(service: u32, hash: u64, cells: u32) -> u32 {
     service * cells + ((hash >> 44) as u32 & cells.wrapping_sub(1))
+}
+
+/// How many [`Holders`] so many cells have.
+pub const fn holders(cells: u32) -> u32 {
+    cells.div_ceil(HOLDERS as u32)
+}
+
+/// The index of the [`Holders`] among which a cell's holder is.
+#[inline(always)]
+pub fn holders_index(cell: u32) -> u32 {
+    cell / HOLDERS as u32
+}
+
+impl Holders {
+    /// The holder of a cell that [`holders_index`] led here.
+    #[inline(always)]
+    pub fn of(&self, cell: u32) -> &Holder {
+        &self.0[cell as usize & (HOLDERS - 1)]
+    }
 }
 
 /// The bits of a hash by which a cell knows its connection; those of the sample mask
@@ -81,30 +117,54 @@ fn before(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() < 0
 }
 
-impl Cell {
-    /// Whether the cell is held by the connection with this hash.
+impl Holder {
+    /// Whether that is the connection with this hash.
     #[inline(always)]
-    pub fn is_of(&self, hash: u64) -> bool {
-        self.tag.load() == tag(hash) | HELD
+    pub fn is(&self, hash: u64) -> bool {
+        self.0.load() == tag(hash) | HELD
     }
 
     /// Takes the cell for a connection that was just verified; false if it is in use.
     #[inline(always)]
     pub fn take<A: Atomics>(
         &self,
+        cell: &Cell,
         hash: u64,
         now_ns: u64,
         client_next: u32,
         service_next: u32,
     ) -> bool {
-        let seen = self.tag.load();
+        let seen = self.0.load();
+        if seen != 0 && !cell.is_idle(now_ns) {
+            return false;
+        }
+        if !A::compare_exchange(&self.0, seen, BUSY) {
+            return false;
+        }
+        cell.start(now_ns, client_next, service_next);
+        self.0.store(tag(hash) | HELD);
+        true
+    }
+
+    /// Gives the cell back.
+    #[inline(always)]
+    pub fn release(&self) {
+        self.0.store(0);
+    }
+}
+
+impl Cell {
+    /// Whether its connection has been idle for so long that it loses the cell.
+    #[inline(always)]
+    fn is_idle(&self, now_ns: u64) -> bool {
         let last_ns = self.in_last_ns.load().max(self.out_last_ns.load());
-        if seen != 0 && now_ns.saturating_sub(last_ns) < IDLE_NS {
-            return false;
-        }
-        if !A::compare_exchange(&self.tag, seen, BUSY) {
-            return false;
-        }
+        now_ns.saturating_sub(last_ns) >= IDLE_NS
+    }
+
+    /// Begins with a connection that is verified and has sent nothing but its handshake,
+    /// or the first request with it.
+    #[inline(always)]
+    fn start(&self, now_ns: u64, client_next: u32, service_next: u32) {
         self.in_next.store(client_next);
         self.in_gap_start.store(client_next);
         self.in_gap_end.store(client_next);
@@ -116,14 +176,6 @@ impl Cell {
         self.span_failed.store(0);
         self.in_ended.store(0);
         self.out_ended.store(0);
-        self.tag.store(tag(hash) | HELD);
-        true
-    }
-
-    /// Gives the cell back.
-    #[inline(always)]
-    pub fn release(&self) {
-        self.tag.store(0);
     }
 
     /// A segment in, from `sequence` to `end`, which are not equal; `is_fin` if a FIN

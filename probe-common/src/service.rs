@@ -16,12 +16,10 @@ pub const MAX_SERVICES: usize = 4096;
 /// Buckets of the index. So many that, even with the most services, about one key in
 /// four leaves no bucket with more services than it has ways.
 const BUCKETS: usize = 2 * MAX_SERVICES;
-/// Services of a bucket, each a quarter of its word.
+/// Most services of a bucket.
 const WAYS: usize = 4;
-/// Bits of a quarter that are a position among the services; the others are its tag.
-const POSITION_BITS: u32 = 12;
-
-const _: () = assert!(1 << POSITION_BITS == MAX_SERVICES);
+/// Above the tags of a bucket's services stands the position of the first one.
+const FIRST_SHIFT: u32 = 32;
 
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -116,14 +114,21 @@ impl Clone for Service {
 /// The services that are looked up together, and where each of them is.
 ///
 /// Most packets of a busy host are for no service, or for one among thousands, so what
-/// a look-up reads has to stay in the processor's caches: an index of two bytes for
-/// each way tells nearly every stranger, and the services lie close together.
+/// a look-up reads has to stay in the processor's caches: an index of eight bytes a bucket
+/// tells nearly every stranger, and the services lie close together.
+///
+/// ```text
+///  index[bucket]   63       48        32       24       16        8        0
+///                   │ unused │ first   │ tag 3  │ tag 2  │ tag 1  │ tag 0  │
+///                                │
+///  entries         ... [first] [first + 1] ...    those of a bucket in a row
+/// ```
 #[repr(C)]
 pub struct Services {
-    /// By bucket: a tag that is never zero and a position, up to four times from the
-    /// lowest bits on.
+    /// By bucket: a tag for each of its services, which is never zero, and where the
+    /// first of them is.
     index: [u64; BUCKETS],
-    /// From the first on.
+    /// From the first on, bucket by bucket.
     entries: [Service; MAX_SERVICES],
 }
 
@@ -179,7 +184,7 @@ impl ServiceTable {
         (self.active.load() & 1) as usize
     }
 
-    /// The services in use, in the order in which they were given.
+    /// The services in use, in the order of their buckets.
     pub fn present(&self) -> impl Iterator<Item = &Service> {
         let entries = self.copies[self.active_copy()].entries.iter();
         entries.take_while(|service| service.port_protocol != 0)
@@ -212,7 +217,8 @@ impl ServiceTable {
         let place = Place::of(&self.keys[copy], address, port_protocol);
         let services = &self.copies[copy];
         let word = services.index[place.bucket];
-        let mut matches = place.ways_with_tag(word);
+        let first = (word >> FIRST_SHIFT) as usize;
+        let mut matches = place.ways_with_tag(word as u32);
         for _ in 0..WAYS {
             // Nearly always true for a stranger, and at the second turn for the others.
             if matches == 0 {
@@ -220,7 +226,7 @@ impl ServiceTable {
             }
             let lowest = matches & matches.wrapping_neg();
             matches ^= lowest;
-            let service = &services.entries[position(word, lowest)];
+            let service = &services.entries[(first + way(lowest)) & (MAX_SERVICES - 1)];
             if service.port_protocol == port_protocol && service.address == *address {
                 return Some(service);
             }
@@ -270,48 +276,42 @@ pub fn ring_index(id: u32, options: Options, kind: Kind) -> u32 {
 /// Where the index has to tell of a service.
 struct Place {
     bucket: usize,
-    /// Four bits that are not all zero.
-    tag: u16,
+    /// Eight bits, of which the lowest is set: zero is where no service is.
+    tag: u32,
 }
 
 impl Place {
     #[inline(always)]
     fn of(key: &HashKey, address: &Address, port_protocol: u32) -> Self {
         let hash = key.hash(address, u64::from(port_protocol));
-        let tag = (hash >> 44) as u16 & 0xf;
         Self {
             bucket: (hash >> 48) as usize & (BUCKETS - 1),
-            tag: if tag == 0 { 1 } else { tag },
+            tag: (hash >> 40) as u32 & 0xff | 1,
         }
     }
 
-    /// The ways of a bucket that have this tag, each as the highest bit of its quarter.
+    /// The ways of a bucket that have this tag, each as the highest bit of its byte.
     ///
     /// All at once, since which way it is cannot be foreseen: a branch for each would be
     /// mispredicted for most packets, which costs more than all the rest of the look-up.
     #[inline(always)]
-    fn ways_with_tag(&self, word: u64) -> u64 {
-        const TAGS: u64 = (LOWEST_BITS * 0xf) << POSITION_BITS;
-        const ALL_BUT_HIGHEST: u64 = (LOWEST_BITS * 0x7) << POSITION_BITS;
-        let differences = (word & TAGS) ^ ((LOWEST_BITS << POSITION_BITS) * u64::from(self.tag));
-        // The highest bit of a quarter is set where any bit of its tag differs.
+    fn ways_with_tag(&self, tags: u32) -> u32 {
+        const ALL_BUT_HIGHEST: u32 = 0x7f * LOWEST_BITS;
+        let differences = tags ^ (self.tag * LOWEST_BITS);
+        // The highest bit of a byte is set where any bit of its tag differs.
         let differs = ((differences & ALL_BUT_HIGHEST) + ALL_BUT_HIGHEST) | differences;
-        !differs & HIGHEST_BITS
+        !differs & (LOWEST_BITS << 7)
     }
 }
 
-/// The lowest bit of each quarter of a bucket.
-const LOWEST_BITS: u64 = 0x0001_0001_0001_0001;
-/// The highest bit of each quarter.
-const HIGHEST_BITS: u64 = LOWEST_BITS << 15;
+/// The lowest bit of each byte.
+const LOWEST_BITS: u32 = 0x0101_0101;
 
-/// The position in the quarter of a bucket whose highest bit is `highest`.
+/// The number of the byte whose highest bit is the only one of `highest`.
 #[inline(always)]
-fn position(word: u64, highest: u64) -> usize {
-    // All bits of that quarter: 2^16 * lowest - lowest.
-    let quarter = word & (highest << 1).wrapping_sub(highest >> 15);
-    let folded = quarter | quarter >> 32;
-    (folded | folded >> 16) as usize & (MAX_SERVICES - 1)
+fn way(highest: u32) -> usize {
+    // Shifts the byte with that number to the top: bpf has no instruction to count zeros.
+    ((highest >> 7).wrapping_mul(0x0001_0203) >> 24) as usize
 }
 
 impl Services {
@@ -319,15 +319,28 @@ impl Services {
     fn place(&mut self, key: &HashKey, services: &[Service]) -> bool {
         self.index.fill(0);
         self.entries.fill_with(Service::default);
-        for (position, service) in services.iter().enumerate() {
-            let place = Place::of(key, &service.address, service.port_protocol);
-            let word = &mut self.index[place.bucket];
-            let used = (u64::BITS - word.leading_zeros()).div_ceil(16) as usize;
-            if used == WAYS {
+        let place_of = |service: &Service| Place::of(key, &service.address, service.port_protocol);
+        // How many each bucket has, then where its first one goes, then all of them.
+        for service in services {
+            let count = &mut self.index[place_of(service).bucket];
+            if *count == WAYS as u64 {
                 return false;
             }
-            let quarter = u64::from(place.tag) << POSITION_BITS | position as u64;
-            *word |= quarter << (16 * used);
+            *count += 1;
+        }
+        let mut first = 0;
+        for word in &mut self.index {
+            let count = *word;
+            *word = first << FIRST_SHIFT;
+            first += count;
+        }
+        for service in services {
+            let place = place_of(service);
+            let word = &mut self.index[place.bucket];
+            let tags = *word as u32;
+            let used = (u32::BITS - tags.leading_zeros()).div_ceil(8);
+            *word |= u64::from(place.tag) << (8 * used);
+            let position = (*word >> FIRST_SHIFT) as usize + used as usize;
             self.entries[position] = service.clone();
         }
         true
@@ -370,7 +383,8 @@ mod tests {
         let mut table = empty();
         for start in [1, 1 << 40] {
             assert!(table.replace(&services, start));
-            let present: Vec<u32> = table.present().map(|service| service.id).collect();
+            let mut present: Vec<u32> = table.present().map(|service| service.id).collect();
+            present.sort_unstable();
             assert_eq!(present, (0..MAX_SERVICES as u32).collect::<Vec<_>>());
             for service in &services {
                 let port = (service.port_protocol >> 16) as u16;

@@ -16,6 +16,19 @@ pub const BUCKETS: usize = 64;
 /// Rings of one service in one block: one for each kind of trial that its protocol
 /// has. A service has two blocks, so that a change of deadlines can start new rings.
 pub const RINGS_PER_BLOCK: usize = 8;
+/// Rings of one service.
+pub const RINGS_PER_SERVICE: usize = 2 * RINGS_PER_BLOCK;
+
+/// Where something of a service lies, of which each has a power of two: `number` is the
+/// service's index times `each` and the thing's place in the service. All services' first
+/// things lie together, then all second ones: a host with thousands of services needs one
+/// or two kinds of each all the time, and the others hardly ever, so what is needed lies
+/// on a few of the processor's pages.
+#[inline(always)]
+pub const fn by_place(number: u32, each: usize, capacity: u32) -> u32 {
+    let each = each as u32;
+    (number & (each - 1)) * capacity + number / each
+}
 
 /// What a trial asks of a service.
 #[cfg_attr(

@@ -18,7 +18,7 @@ use probe_common::{
         Direction::{self, In, Out},
         Tables as _,
     },
-    sample::{Cell, Sequence},
+    sample::{Cell, Holder, Sequence},
     trial::Kind,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -175,7 +175,7 @@ proptest! {
         repeats in vec(any::<prop::sample::Index>(), 0..40),
     ) {
         let cell = Cell::default();
-        prop_assert!(cell.take::<HostTables>(0, START_NS, first, first));
+        prop_assert!(Holder::default().take::<HostTables>(&cell, 0, START_NS, first, first));
         let mut next = first;
         let mut segments = Vec::new();
         for length in lengths {
@@ -199,7 +199,8 @@ proptest! {
     ) {
         let told = |base: u32| -> Vec<(Sequence, Sequence)> {
             let cell = Cell::default();
-            assert!(cell.take::<HostTables>(0, START_NS, base, base), "it is free");
+            let holder = Holder::default();
+            assert!(holder.take::<HostTables>(&cell, 0, START_NS, base, base), "it is free");
             let tell = |(offset, length): &(i32, u32)| {
                 let start = base.wrapping_add_signed(*offset);
                 let end = start.wrapping_add(*length);
@@ -224,10 +225,10 @@ proptest! {
         let seen = measured(&[], |tables| {
             let gate = &tables.state().expect("the host has a state").gate;
             let shift = gate.generation_shift.load();
-            gate.open(hash, start_ns);
+            gate.open::<HostTables>(hash, start_ns);
             others.iter().all(|(other, after)| {
                 // Up to a generation's length later.
-                gate.open(*other, start_ns + (after << (shift - MIN_GENERATION_SHIFT)));
+                gate.open::<HostTables>(*other, start_ns + (after << (shift - MIN_GENERATION_SHIFT)));
                 gate.is_open(hash)
             })
         });

@@ -13,7 +13,8 @@ use probe_common::{
 
 use crate::{DEFAULT_ENTRIES, MMAPABLE};
 
-/// How many services a CPU's stretch has room for. Set before load.
+/// How many services a CPU's stretch, and every other map by service, has room for. Set
+/// before load.
 #[unsafe(no_mangle)]
 static CAPACITY: Global<u32> = Global::new(0);
 
@@ -22,6 +23,12 @@ static COUNTERS: Array<Counters, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
 
 #[btf_map]
 static SKIPS: Array<SkipCounters, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+/// How many services the maps have room for.
+#[inline(always)]
+pub fn capacity() -> u32 {
+    CAPACITY.load()
+}
 
 #[inline(always)]
 fn cpu() -> u32 {
@@ -32,7 +39,7 @@ fn cpu() -> u32 {
 /// Changes this CPU's counters of a service.
 #[inline(always)]
 pub fn count(service: u32, change: impl FnOnce(&mut Counters)) -> Option<()> {
-    let counters = COUNTERS.get_ptr_mut(cpu() * CAPACITY.load() + service)?;
+    let counters = COUNTERS.get_ptr_mut(cpu() * capacity() + service)?;
     // SAFETY: the value is this CPU's own, and hooks do not preempt each other.
     change(unsafe { &mut *counters });
     Some(())

@@ -3,7 +3,7 @@
 use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
 use probe_common::{
     flow::{Set, set_index},
-    sample::{Cell, cell_index},
+    sample::{Cell, Holder, Holders, cell_index, holders_index},
 };
 
 use crate::DEFAULT_ENTRIES;
@@ -27,6 +27,9 @@ static HANDSHAKES: Array<Set, DEFAULT_ENTRIES> = Array::new();
 static QUERIES: Array<Set, DEFAULT_ENTRIES> = Array::new();
 
 #[btf_map]
+static HOLDERS: Array<Holders, DEFAULT_ENTRIES> = Array::new();
+
+#[btf_map]
 static CELLS: Array<Cell, DEFAULT_ENTRIES> = Array::new();
 
 /// The set of a TCP connection.
@@ -39,6 +42,13 @@ pub fn connections(hash: u64) -> Option<&'static Set> {
 #[inline(always)]
 pub fn exchanges(hash: u64) -> Option<&'static Set> {
     QUERIES.get(set_index(hash, QUERY_SETS.load()))
+}
+
+/// Who holds a connection's sample cell.
+#[inline(always)]
+pub fn holder(service: u32, hash: u64) -> Option<&'static Holder> {
+    let cell = cell_index(service, hash, CELLS_PER_SERVICE.load());
+    Some(HOLDERS.get(holders_index(cell))?.of(cell))
 }
 
 /// A connection's sample cell.

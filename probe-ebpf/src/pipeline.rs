@@ -7,7 +7,7 @@ use probe_common::{
     latency::SharedHistogram,
     measure::{self, Event, Tables},
     parse::tunnel::Tunnels,
-    sample::Cell,
+    sample::{Cell, Holder},
     state::State,
     syn::ChecksumRule,
     trial::CohortRing,
@@ -92,6 +92,11 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
     #[inline(always)]
     fn exchanges(&self, hash: u64) -> Option<&Set> {
         flows::exchanges(hash)
+    }
+
+    #[inline(always)]
+    fn holder(&self, service: u32, hash: u64) -> Option<&Holder> {
+        flows::holder(service, hash)
     }
 
     #[inline(always)]

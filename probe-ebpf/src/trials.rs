@@ -3,10 +3,13 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use probe_common::{
-    address::NETWORK_BUCKETS, cell::Shared, latency::SharedHistogram, trial::CohortRing,
+    address::NETWORK_BUCKETS,
+    cell::Shared,
+    latency::SharedHistogram,
+    trial::{CohortRing, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
 };
 
-use crate::{DEFAULT_ENTRIES, MMAPABLE, atomics};
+use crate::{DEFAULT_ENTRIES, MMAPABLE, atomics, counters};
 
 #[btf_map]
 static RINGS: Array<CohortRing, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
@@ -23,13 +26,13 @@ static SERVFAILS: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABL
 /// A ring.
 #[inline(always)]
 pub fn ring(index: u32) -> Option<&'static CohortRing> {
-    RINGS.get(index)
+    RINGS.get(by_place(index, RINGS_PER_SERVICE, counters::capacity()))
 }
 
 /// The latencies of a service and kind.
 #[inline(always)]
 pub fn latencies(index: u32) -> Option<&'static SharedHistogram> {
-    LATENCIES.get(index)
+    LATENCIES.get(by_place(index, RINGS_PER_BLOCK, counters::capacity()))
 }
 
 /// Counts a verified handshake of a network.

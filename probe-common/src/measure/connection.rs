@@ -55,7 +55,7 @@ pub fn syn_in<T: Tables, P: Packet + ?Sized>(
             return tables.count(service, |counters| counters.syn_not_judged += 1);
         }
         // In TIME-WAIT the kernel may answer by a bare ACK, which is to be seen.
-        tables.state()?.gate.open(flow.hash, now_ns);
+        tables.state()?.gate.open::<T>(flow.hash, now_ns);
     }
     let (trial, ring) = trials::new_trial(tables, &flow.service, Kind::Connect, now_ns)?;
     let inserted = set.insert::<T>(own, &flow.key, segment.sequence, &trial);
@@ -111,7 +111,7 @@ pub fn synack_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
             now_ns,
             Outcome::Succeeded,
         )?;
-        tables.state()?.gate.open(flow.hash, now_ns);
+        tables.state()?.gate.open::<T>(flow.hash, now_ns);
     }
     Some(())
 }
@@ -164,14 +164,15 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
     };
     if step.begins.is_some() {
         // The answer is awaited for as long again.
-        tables.state()?.gate.open(flow.hash, now_ns);
+        tables.state()?.gate.open::<T>(flow.hash, now_ns);
     }
     if verifies {
         tables.add_verified(flow.key.service, flow.key.client.network_bucket());
     }
     let sampled = verifies && is_sampled(flow.hash, flow.service.sample_mask);
     let took_cell = sampled
-        && tables.cell(flow.key.service, flow.hash)?.take::<T>(
+        && tables.holder(flow.key.service, flow.hash)?.take::<T>(
+            tables.cell(flow.key.service, flow.hash)?,
             flow.hash,
             now_ns,
             segment.end(),

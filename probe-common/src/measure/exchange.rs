@@ -75,7 +75,7 @@ pub fn begin<T: Tables>(tables: &T, flow: &Flow, query: &Query) -> Option<()> {
     }
     T::add(&ring.bucket(now_ns).started, 1);
     if query.kind == Kind::Quic {
-        tables.state()?.gate.open(flow.hash, now_ns);
+        tables.state()?.gate.open::<T>(flow.hash, now_ns);
     }
     if ring.is_silent(now_ns) {
         tables.wake();

@@ -34,7 +34,7 @@ use crate::{
     latency::SharedHistogram,
     packet::Packet,
     parse::{self, ICMP, ICMPV6, Network, tunnel::Tunnels},
-    sample::Cell,
+    sample::{Cell, Holder},
     service::{Found, ServiceTable, TCP, UDP},
     skip::Skip,
     state::State,
@@ -68,7 +68,9 @@ pub trait Tables: Atomics {
     fn connections(&self, hash: u64) -> Option<&Set>;
     /// The set of a UDP exchange with this hash.
     fn exchanges(&self, hash: u64) -> Option<&Set>;
-    /// A service's sample cell for a connection with this hash.
+    /// Who holds the sample cell that a service has for a connection with this hash.
+    fn holder(&self, service: u32, hash: u64) -> Option<&Holder>;
+    /// That cell.
     fn cell(&self, service: u32, hash: u64) -> Option<&Cell>;
     /// A cohort ring.
     fn ring(&self, index: u32) -> Option<&CohortRing>;

@@ -32,14 +32,18 @@ pub fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<(
 /// the RST takes effect, which frees the cell; invalid if it does not.
 #[inline(always)]
 fn cell_of_rst<T: Tables>(tables: &T, flow: &Flow, sequence: Option<u32>) -> Option<RstPhase> {
-    let cell = tables.cell(flow.key.service, flow.hash)?;
-    if !cell.is_of(flow.hash) {
+    let holder = tables.holder(flow.key.service, flow.hash)?;
+    if !holder.is(flow.hash) {
         return Some(RstPhase::Unmatched);
     }
-    if sequence.is_some_and(|sequence| !cell.accepts_rst(sequence)) {
+    if let Some(sequence) = sequence
+        && !tables
+            .cell(flow.key.service, flow.hash)?
+            .accepts_rst(sequence)
+    {
         return Some(RstPhase::Invalid);
     }
-    cell.release();
+    holder.release();
     Some(RstPhase::Established)
 }
 

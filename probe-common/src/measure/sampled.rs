@@ -10,10 +10,11 @@ use super::{Flow, Tables};
 
 #[inline(always)]
 pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
-    let cell = tables.cell(flow.key.service, flow.hash)?;
-    if !cell.is_of(flow.hash) {
+    let holder = tables.holder(flow.key.service, flow.hash)?;
+    if !holder.is(flow.hash) {
         return Some(());
     }
+    let cell = tables.cell(flow.key.service, flow.hash)?;
     let end = segment.end();
     let is_keep_alive = if segment.sequence == end {
         if !cell.is_keep_alive_in(segment.sequence) {
@@ -37,7 +38,7 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
         tables.count(flow.key.service, |counters| counters.keep_alives_in += 1)?;
     }
     if segment.flags.any(Flags::FIN) && cell.end_in() {
-        cell.release();
+        holder.release();
     }
     Some(())
 }
@@ -49,10 +50,11 @@ pub fn segment_out<T: Tables>(
     segment: &Segment,
     segments: u32,
 ) -> Option<()> {
-    let cell = tables.cell(flow.key.service, flow.hash)?;
-    if !cell.is_of(flow.hash) {
+    let holder = tables.holder(flow.key.service, flow.hash)?;
+    if !holder.is(flow.hash) {
         return Some(());
     }
+    let cell = tables.cell(flow.key.service, flow.hash)?;
     cell.acknowledge(segment.acknowledgment);
     let end = segment.end();
     let is_keep_alive = if segment.sequence == end {
@@ -73,7 +75,7 @@ pub fn segment_out<T: Tables>(
         tables.count(flow.key.service, |counters| counters.keep_alives_out += 1)?;
     }
     if segment.flags.any(Flags::FIN) && cell.end_out() {
-        cell.release();
+        holder.release();
     }
     Some(())
 }

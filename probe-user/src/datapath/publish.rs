@@ -34,9 +34,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Index of its ring for trials of this kind.
-    pub fn ring(&self, kind: Kind) -> usize {
-        ring_index(self.id, self.options, kind) as usize
+    /// Number of its ring for trials of this kind.
+    pub fn ring(&self, kind: Kind) -> u32 {
+        ring_index(self.id, self.options, kind)
     }
 }
 
@@ -153,8 +153,7 @@ fn set_up(
     let same = place(block);
     let ring_at = |place: &Place, kind: Kind| {
         tables
-            .rings
-            .get(place.ring(kind))
+            .ring(place.ring(kind))
             .ok_or_else(|| map_missing("RINGS"))
     };
     let mut unchanged = slot.known.is_some();

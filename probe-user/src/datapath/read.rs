@@ -11,7 +11,7 @@ use probe_common::{
     counters::Counters,
     latency::Histogram,
     skip::Skip,
-    trial::{BUCKETS, CohortRing, Kind, RINGS_PER_BLOCK},
+    trial::{BUCKETS, CohortRing, Kind},
 };
 use probe_core::{
     config::ServiceId,
@@ -63,7 +63,7 @@ impl Object {
         kinds
             .iter()
             .filter_map(|kind| {
-                let ring = self.tables.rings.get(place.ring(*kind))?;
+                let ring = self.tables.ring(place.ring(*kind))?;
                 Some(TrialReading {
                     kind: *kind,
                     ring: read_ring(ring),
@@ -78,7 +78,7 @@ impl Object {
         place
             .kinds
             .contains(&kind)
-            .then(|| self.tables.rings.get(place.ring(kind)))?
+            .then(|| self.tables.ring(place.ring(kind)))?
     }
 
     /// Every service's counters, summed over CPUs.
@@ -109,8 +109,7 @@ impl Object {
                     .iter()
                     .filter(|kind| kind.has_latency())
                     .filter_map(|kind| {
-                        let index = place.id as usize * RINGS_PER_BLOCK + kind.slot();
-                        Some((*kind, self.tables.latencies.get(index)?.read()))
+                        Some((*kind, self.tables.latencies(place.id, *kind)?.read()))
                     })
                     .collect()
             })

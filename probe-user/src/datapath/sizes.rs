@@ -11,17 +11,18 @@ use std::{collections::HashMap, fs, io, path::Path};
 use aya::maps::MapInfo;
 use probe_common::{
     flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, MAX_SETS, WAYS},
-    sample::{DEFAULT_CELLS, MAX_CELLS},
-    trial::RINGS_PER_BLOCK,
+    sample::{DEFAULT_CELLS, MAX_CELLS, holders},
+    trial::{RINGS_PER_BLOCK, RINGS_PER_SERVICE},
 };
 
 use super::{Error, object::map_error};
 
 /// The maps that outlive the daemon.
-pub const PINNED: [&str; 10] = [
+pub const PINNED: [&str; 11] = [
     "STATE",
     "HANDSHAKES",
     "QUERIES",
+    "HOLDERS",
     "CELLS",
     "RINGS",
     "LATENCIES",
@@ -112,14 +113,15 @@ impl Layout {
     }
 
     /// The entries of each map.
-    pub fn entries(&self) -> [(&'static str, u32); 9] {
-        let rings = RINGS_PER_BLOCK as u32;
+    pub fn entries(&self) -> [(&'static str, u32); 10] {
+        let cells = self.capacity * self.cells_per_service;
         [
             ("HANDSHAKES", self.handshake_sets),
             ("QUERIES", self.query_sets),
-            ("CELLS", self.capacity * self.cells_per_service),
-            ("RINGS", self.capacity * 2 * rings),
-            ("LATENCIES", self.capacity * rings),
+            ("HOLDERS", holders(cells)),
+            ("CELLS", cells),
+            ("RINGS", self.capacity * RINGS_PER_SERVICE as u32),
+            ("LATENCIES", self.capacity * RINGS_PER_BLOCK as u32),
             ("VERIFIED", self.capacity),
             ("SERVFAILS", self.capacity),
             ("COUNTERS", self.capacity * self.cpus),

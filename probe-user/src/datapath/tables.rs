@@ -8,7 +8,7 @@ use probe_common::{
     latency::SharedHistogram,
     skip::SharedSkips,
     state::State,
-    trial::{CohortRing, RINGS_PER_BLOCK},
+    trial::{CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
 };
 
 use super::{
@@ -25,8 +25,8 @@ pub type Buckets = [Shared<u32>; NETWORK_BUCKETS];
 pub struct Tables {
     pub layout: Layout,
     pub state: One<State>,
-    pub rings: Mapped<CohortRing>,
-    pub latencies: Mapped<SharedHistogram>,
+    rings: Mapped<CohortRing>,
+    latencies: Mapped<SharedHistogram>,
     pub verified: Mapped<Buckets>,
     pub servfails: Mapped<Buckets>,
     pub counters: Mapped<SharedCounters>,
@@ -41,13 +41,31 @@ impl Tables {
         Ok(Self {
             layout: *layout,
             state: many(ebpf, "STATE", 1).map(One::new)?,
-            rings: many(ebpf, "RINGS", capacity * 2 * RINGS_PER_BLOCK)?,
+            rings: many(ebpf, "RINGS", capacity * RINGS_PER_SERVICE)?,
             latencies: many(ebpf, "LATENCIES", capacity * RINGS_PER_BLOCK)?,
             verified: many(ebpf, "VERIFIED", capacity)?,
             servfails: many(ebpf, "SERVFAILS", capacity)?,
             counters: many(ebpf, "COUNTERS", capacity * cpus)?,
             skips: many(ebpf, "SKIPS", cpus)?,
         })
+    }
+
+    /// The cohort ring with this number (see
+    /// [`ring_index`](probe_common::service::ring_index)).
+    pub fn ring(&self, number: u32) -> Option<&CohortRing> {
+        let place = by_place(number, RINGS_PER_SERVICE, self.layout.capacity);
+        self.rings.get(place as usize)
+    }
+
+    /// The latencies of a service's trials of a kind.
+    pub fn latencies(&self, id: u32, kind: Kind) -> Option<&SharedHistogram> {
+        self.latencies_at(id, kind.slot())
+    }
+
+    fn latencies_at(&self, id: u32, slot: usize) -> Option<&SharedHistogram> {
+        let number = id * RINGS_PER_BLOCK as u32 + slot as u32;
+        let place = by_place(number, RINGS_PER_BLOCK, self.layout.capacity);
+        self.latencies.get(place as usize)
     }
 
     /// Zeroes what somebody else may have counted in a service's place.
@@ -58,9 +76,8 @@ impl Tables {
                 counters.clear();
             }
         }
-        let first = id as usize * RINGS_PER_BLOCK;
-        for index in first..first + RINGS_PER_BLOCK {
-            if let Some(latencies) = self.latencies.get(index) {
+        for slot in 0..RINGS_PER_BLOCK {
+            if let Some(latencies) = self.latencies_at(id, slot) {
                 latencies.clear();
             }
         }
