@@ -3,7 +3,10 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use probe_common::{
-    address::NETWORK_BUCKETS, cell::Shared, latency::SharedHistogram, trial::CohortRing,
+    address::NETWORK_BUCKETS,
+    cell::Shared,
+    latency::SharedHistogram,
+    trial::{Begun, CohortRing},
 };
 
 use crate::{DEFAULT_ENTRIES, MMAPABLE, atomics};
@@ -16,6 +19,9 @@ static LATENCIES: Array<SharedHistogram, DEFAULT_ENTRIES, MMAPABLE> = Array::new
 
 #[btf_map]
 static VERIFIED: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+#[btf_map]
+static BEGUN: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
 
 #[btf_map]
 static SERVFAILS: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
@@ -36,6 +42,14 @@ pub fn latencies(index: u32) -> Option<&'static SharedHistogram> {
 #[inline(always)]
 pub fn add_verified(service: u32, network_bucket: usize) {
     if let Some(networks) = VERIFIED.get(service) {
+        atomics::add(&networks[network_bucket & (NETWORK_BUCKETS - 1)], 1);
+    }
+}
+
+/// Counts a trial that a network begins.
+#[inline(always)]
+pub fn add_begun(service: u32, begun: Begun, network_bucket: usize) {
+    if let Some(networks) = BEGUN.get(begun.index(service)) {
         atomics::add(&networks[network_bucket & (NETWORK_BUCKETS - 1)], 1);
     }
 }

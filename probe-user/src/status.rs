@@ -17,6 +17,7 @@ use probe_core::{
     config::{LastSite, Mode},
     input::{Directive, Order},
     status::{KindStatus, ServiceState, Standing, TrialTotals},
+    uplinks::UplinkStatus,
     witness::Other,
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Document {
     pub uptime_seconds: f64,
     /// The sensor.
     pub sensor: SensorView,
+    /// What is lost on each interface now.
+    #[serde(default)]
+    pub uplinks: Vec<UplinkStatus>,
     /// Who froze the host, if anybody did.
     pub frozen: Option<Directive>,
     /// Why journal records go to the log, if they do.

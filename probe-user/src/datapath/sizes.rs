@@ -3,7 +3,7 @@
 
 #![expect(
     clippy::cast_possible_truncation,
-    reason = "entries of a set and rings of a block are fewer than ten"
+    reason = "entries of a set, rings of a block and the like are few"
 )]
 
 use std::{collections::HashMap, fs, io, path::Path};
@@ -12,13 +12,14 @@ use aya::maps::MapInfo;
 use probe_common::{
     flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, MAX_SETS, WAYS},
     sample::{DEFAULT_CELLS, MAX_CELLS},
-    trial::RINGS_PER_BLOCK,
+    trial::{Begun, RINGS_PER_BLOCK},
+    uplink::INTERFACES,
 };
 
 use super::{Error, object::map_error};
 
 /// The maps that outlive the daemon.
-pub const PINNED: [&str; 10] = [
+pub const PINNED: [&str; 12] = [
     "STATE",
     "HANDSHAKES",
     "QUERIES",
@@ -26,7 +27,9 @@ pub const PINNED: [&str; 10] = [
     "RINGS",
     "LATENCIES",
     "VERIFIED",
+    "BEGUN",
     "SERVFAILS",
+    "UPLINKS",
     "COUNTERS",
     "SKIPS",
 ];
@@ -112,7 +115,7 @@ impl Layout {
     }
 
     /// The entries of each map.
-    pub fn entries(&self) -> [(&'static str, u32); 9] {
+    pub fn entries(&self) -> [(&'static str, u32); 11] {
         let rings = RINGS_PER_BLOCK as u32;
         [
             ("HANDSHAKES", self.handshake_sets),
@@ -121,7 +124,9 @@ impl Layout {
             ("RINGS", self.capacity * 2 * rings),
             ("LATENCIES", self.capacity * rings),
             ("VERIFIED", self.capacity),
+            ("BEGUN", self.capacity * Begun::COUNT as u32),
             ("SERVFAILS", self.capacity),
+            ("UPLINKS", INTERFACES as u32),
             ("COUNTERS", self.capacity * self.cpus),
             ("SKIPS", self.cpus),
         ]

@@ -1,10 +1,12 @@
 //! What is wrong, worst first: a status document flows in, sentences flow out that a
 //! person understands who was just woken.
 
+use probe_common::trial::Kind;
 use probe_core::{
     Level,
     config::{LastSite, Mode},
     status::{ServiceState, Standing},
+    uplinks,
     witness::Refuge,
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,8 @@ pub enum Subject {
     Prefix,
     /// A route of somebody else.
     Route,
+    /// An interface, by its name.
+    Uplink,
     /// The routing daemon, or a session of it by its name.
     Bird,
     /// A service, by its name.
@@ -59,6 +63,7 @@ pub struct Trouble {
 /// Everything that is wrong, worst first.
 pub fn troubles(document: &Document) -> Vec<Trouble> {
     let mut all = of_daemon(document);
+    all.extend(of_uplinks(document));
     all.extend(of_bird(document));
     for prefix in &document.prefixes {
         all.extend(of_prefix(prefix, document));
@@ -279,6 +284,33 @@ fn of_level(prefix: &PrefixView, document: &Document) -> Option<Trouble> {
         kind,
         format!("{} is {level}{waits}", prefix.prefix),
     ))
+}
+
+/// Whoever forges SYNs makes an interface look lossy, too; so this is said only where
+/// services suspect the way to their clients.
+fn of_uplinks(document: &Document) -> Vec<Trouble> {
+    let is_alarmed = |service: &ServiceView, kind| {
+        let status = service.kinds.get(&kind);
+        status.is_some_and(|status| status.score_ratio >= 1.0)
+    };
+    let suspects_way = |service: &ServiceView| {
+        is_alarmed(service, Kind::Handshake) || is_alarmed(service, Kind::Deliver)
+    };
+    if !document.services.iter().any(suspects_way) {
+        return Vec::new();
+    }
+    uplinks::clauses(&uplinks::lossy(&document.uplinks))
+        .into_iter()
+        .map(|(interface, clause)| {
+            let (first, rest) = clause.split_at(1);
+            trouble(
+                Severity::Warning,
+                (Subject::Uplink, interface),
+                "lossy",
+                format!("{}{rest}", first.to_uppercase()),
+            )
+        })
+        .collect()
 }
 
 fn of_last_site(prefix: &PrefixView) -> Option<Trouble> {
