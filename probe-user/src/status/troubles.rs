@@ -1,7 +1,6 @@
 //! What is wrong, worst first: a status document flows in, sentences flow out that a
 //! person understands who was just woken.
 
-use probe_common::trial::Kind;
 use probe_core::{
     Level,
     config::{LastSite, Mode},
@@ -286,21 +285,10 @@ fn of_level(prefix: &PrefixView, document: &Document) -> Option<Trouble> {
     ))
 }
 
-/// Whoever forges SYNs makes an interface look lossy, too; so this is said only where
-/// services suspect the way to their clients.
 fn of_uplinks(document: &Document) -> Vec<Trouble> {
-    let is_alarmed = |service: &ServiceView, kind| {
-        let status = service.kinds.get(&kind);
-        status.is_some_and(|status| status.score_ratio >= 1.0)
-    };
-    let suspects_way = |service: &ServiceView| {
-        is_alarmed(service, Kind::Handshake) || is_alarmed(service, Kind::Deliver)
-    };
-    if !document.services.iter().any(suspects_way) {
-        return Vec::new();
-    }
-    uplinks::clauses(&uplinks::lossy(&document.uplinks))
-        .into_iter()
+    let lossy = document.lossy_uplinks();
+    let clauses = uplinks::clauses(&lossy).into_iter();
+    clauses
         .map(|(interface, clause)| {
             let (first, rest) = clause.split_at(1);
             trouble(
