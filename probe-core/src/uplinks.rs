@@ -16,8 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{clients::MEMORY_PER_SECOND, exact, input::UplinkReading};
 
-/// So many readings, about one a second, are now. Older ones become what is normal.
+/// So many readings, about one a second, are kept. Older ones become what is normal.
 const RECENT: usize = 10;
+/// The newest of them are now: at least so many, since a handshake is completed later than
+/// it is answered, and as many as have so many trials.
+const NEWEST: usize = 3;
+const ENOUGH: u64 = 200;
 /// Fewer trials than this tell nothing.
 const LEAST: f64 = 20.0;
 /// So much more must be lost, as a part of all ...
@@ -53,25 +57,46 @@ impl Way {
     }
 }
 
-/// How much was tried, and how much of it was lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Loss {
-    /// Trials.
-    pub tried: f64,
-    /// Those that were lost.
-    pub lost: f64,
+/// How much was tried, and how much of it was good.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    tried: u64,
+    good: u64,
 }
 
-impl Loss {
+impl Tally {
     fn add(&mut self, other: Self) {
         self.tried += other.tried;
-        self.lost += other.lost;
+        self.good += other.good;
     }
 
-    /// The part that is lost, if there were enough trials to tell.
-    pub fn ratio(&self) -> Option<f64> {
-        (self.tried >= LEAST).then(|| (self.lost / self.tried).clamp(0.0, 1.0))
+    fn lost(self) -> Option<f64> {
+        lost(self.tried as f64, self.good as f64)
     }
+}
+
+/// The same over a long time, fading.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usual {
+    tried: f64,
+    good: f64,
+}
+
+impl Usual {
+    fn fade(&mut self, kept: f64) {
+        self.tried *= kept;
+        self.good *= kept;
+    }
+
+    fn add(&mut self, old: Tally) {
+        self.tried += old.tried as f64;
+        self.good += old.good as f64;
+    }
+}
+
+/// The part that is lost, if there were enough trials to tell.
+fn lost(tried: f64, good: f64) -> Option<f64> {
+    (tried >= LEAST).then(|| (1.0 - good / tried).clamp(0.0, 1.0))
 }
 
 /// A way on which clearly more is lost than is normal, and than on other interfaces.
@@ -180,8 +205,8 @@ pub struct Uplinks {
 #[derive(Clone, Debug)]
 struct Uplink {
     seen: UplinkReading,
-    recent: VecDeque<[Loss; 3]>,
-    normal: [Loss; 3],
+    recent: VecDeque<[Tally; 3]>,
+    normal: [Usual; 3],
 }
 
 impl Uplinks {
@@ -219,8 +244,8 @@ impl Uplinks {
                         let (now, normal, elsewhere) = self.compare(uplink, way);
                         WayStatus {
                             way,
-                            tried: now.tried as u64,
-                            lost: now.ratio(),
+                            tried: now.tried,
+                            lost: now.lost(),
                             normal,
                             elsewhere,
                             lossy: is_lossy(now, normal, elsewhere),
@@ -232,15 +257,16 @@ impl Uplinks {
     }
 
     /// What an interface loses now, what is normal for it, and what the others lose.
-    fn compare(&self, uplink: &Uplink, way: Way) -> (Loss, Option<f64>, Option<f64>) {
-        let mut elsewhere = Loss::default();
+    fn compare(&self, uplink: &Uplink, way: Way) -> (Tally, Option<f64>, Option<f64>) {
+        let mut elsewhere = Tally::default();
         for other in &self.known {
             if other.seen.interface != uplink.seen.interface {
                 elsewhere.add(other.now(way));
             }
         }
-        let normal = uplink.normal[way as usize].ratio();
-        (uplink.now(way), normal, elsewhere.ratio())
+        let normal = uplink.normal[way as usize];
+        let normal = lost(normal.tried, normal.good);
+        (uplink.now(way), normal, elsewhere.lost())
     }
 }
 
@@ -249,7 +275,7 @@ impl Uplink {
         Self {
             seen,
             recent: VecDeque::new(),
-            normal: [Loss::default(); 3],
+            normal: [Usual::default(); 3],
         }
     }
 
@@ -258,8 +284,7 @@ impl Uplink {
         self.recent.push_back(news);
         let kept = exact::power(MEMORY_PER_SECOND, seconds);
         for normal in &mut self.normal {
-            normal.tried *= kept;
-            normal.lost *= kept;
+            normal.fade(kept);
         }
         if self.recent.len() > RECENT
             && let Some(old) = self.recent.pop_front().filter(|_| healthy)
@@ -272,9 +297,12 @@ impl Uplink {
         self
     }
 
-    fn now(&self, way: Way) -> Loss {
-        let mut now = Loss::default();
-        for second in &self.recent {
+    fn now(&self, way: Way) -> Tally {
+        let mut now = Tally::default();
+        for (taken, second) in self.recent.iter().rev().enumerate() {
+            if taken >= NEWEST && now.tried >= ENOUGH {
+                break;
+            }
             now.add(second[way as usize]);
         }
         now
@@ -284,7 +312,7 @@ impl Uplink {
 impl UplinkReading {
     /// What happened on a way since an earlier reading. Counts that went backwards are
     /// those of another life.
-    fn since(&self, before: &Self, way: Way) -> Loss {
+    fn since(&self, before: &Self, way: Way) -> Tally {
         let counts = |reading: &Self| match way {
             Way::Came => (reading.came.answered, reading.came.completed),
             Way::Left => (reading.left.answered, reading.left.completed),
@@ -294,33 +322,26 @@ impl UplinkReading {
             ),
         };
         let ((tried, good), (tried_before, good_before)) = (counts(self), counts(before));
-        match (
-            tried.checked_sub(tried_before),
-            good.checked_sub(good_before),
-        ) {
-            // What is completed now may have been answered before; over some seconds that
-            // evens out.
-            (Some(tried), Some(good)) => Loss {
-                tried: tried as f64,
-                lost: tried as f64 - good as f64,
-            },
-            (_, None) | (None, _) => Loss::default(),
-        }
+        // What is completed now may have been answered before; over seconds that evens out.
+        let since = tried
+            .checked_sub(tried_before)
+            .zip(good.checked_sub(good_before));
+        since.map_or_else(Tally::default, |(tried, good)| Tally { tried, good })
     }
 }
 
 /// Whether clearly more is lost now than is normal, and than elsewhere. Nothing is known
 /// without something to compare with.
-fn is_lossy(now: Loss, normal: Option<f64>, elsewhere: Option<f64>) -> bool {
-    let (Some(ratio), true) = (now.ratio(), normal.is_some() || elsewhere.is_some()) else {
+fn is_lossy(now: Tally, normal: Option<f64>, elsewhere: Option<f64>) -> bool {
+    let (Some(lost), true) = (now.lost(), normal.is_some() || elsewhere.is_some()) else {
         return false;
     };
     let expected = normal
         .into_iter()
         .chain(elsewhere)
         .fold(LEAST_LOST, f64::max);
-    let excess = ratio - expected;
-    let deviation = (expected * (1.0 - expected) / now.tried).sqrt();
+    let excess = lost - expected;
+    let deviation = (expected * (1.0 - expected) / now.tried as f64).sqrt();
     excess >= CLEARLY_MORE && excess >= DEVIATIONS * deviation
 }
 

@@ -13,7 +13,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
     faults::nft,
-    lapwing::{Lapwing, Record, Settings, binary},
+    lapwing::{CONTROL, Lapwing, Record, Settings, binary},
     load::{Load, Plan},
     nginx::Nginx,
     pair::{Direction, Pair},
@@ -112,11 +112,12 @@ fn the_uplink_that_loses_clients_is_named() -> Result<()> {
         Ok(lossy(OTHER, "left") == Some(&Value::Bool(true))
             && lossy(OUTER, "left") == Some(&Value::Bool(false)))
     })?;
-    let mut command = Command::new(binary()?);
-    command.args(["status", "--control", lapwing_tests::lab::lapwing::CONTROL]);
-    let output = pair.host.output(command, "")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(text.contains("lost through eth1"), "{text}");
+    wait_until("the table names it", PATIENT, || {
+        let mut command = Command::new(binary()?);
+        command.args(["status", "--control", CONTROL]);
+        let text = pair.host.run_with_input(command, "")?;
+        Ok(text.contains("! uplink: clients are lost through eth1: "))
+    })?;
     let lost = |interface: &str| -> Result<f64> {
         let count = |name: &str| -> Result<f64> {
             let series = format!("{name}{{interface=\"{interface}\",way=\"left\"}}");

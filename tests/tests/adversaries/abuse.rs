@@ -84,28 +84,6 @@ fn one_network_that_leaves_its_requests_open_is_no_fault() -> Result<()> {
     })
 }
 
-/// No handshake stands beside these requests: of the same time there are only those of the
-/// other clients, who are served.
-#[test]
-fn requests_begun_at_once_on_connections_opened_before_are_no_fault() -> Result<()> {
-    play(|lab| {
-        let (_load, mut watched) = watch_web(lab, &settings())?;
-        let mut waiting = open_and_wait(lab, b"", 6 * RATE, 24 * RATE)?;
-        // What came at once is no crowd any more.
-        thread::sleep(Duration::from_secs(4));
-        let begin = Instant::now();
-        let (v4, v6) = waiting.split_at_mut(usize::try_from(24 * RATE)?);
-        for (turn, (v4, v6)) in (0..).zip(v4.iter_mut().zip(v6)) {
-            let due = Duration::from_secs(1) * turn / (3 * RATE);
-            thread::sleep(due.saturating_sub(begin.elapsed()));
-            v4.write_all(b"G")?;
-            v6.write_all(b"G")?;
-        }
-        watched.stays_full(lab, Duration::ZERO)?;
-        watched.expect_held("second_leg", "request")
-    })
-}
-
 /// It asks, and never acknowledges an answer: the server sends each again and again.
 #[test]
 fn one_network_that_acknowledges_nothing_is_no_fault_of_the_way() -> Result<()> {

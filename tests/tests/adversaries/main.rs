@@ -4,7 +4,7 @@
 //!
 //! | file | what happens | the route |
 //! |---|---|---|
-//! | `abuse` | one network leaves requests open, begins many at once, or acknowledges nothing | stays |
+//! | `abuse` | one network leaves requests open, or acknowledges nothing | stays |
 //! | `crowds` | a night, then ten times as many clients | stays |
 //! | `dns` | queries rightly dropped, noise, a restart within patience | stays |
 //! | | a silent server whose resolvers ask again | withdrawn |
