@@ -22,6 +22,7 @@
 use crate::{
     address::{Address, HashKey},
     cell::{Atomics, Shared},
+    uplink::Ways,
     verifier::bounded,
 };
 
@@ -182,7 +183,8 @@ pub struct Entry {
     expires_ns: Shared<u64>,
     /// Cohort ring of the latest trial.
     ring: Shared<u32>,
-    reserved: u32,
+    /// [`Ways`] of a connection.
+    ways: Shared<u32>,
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
@@ -244,6 +246,15 @@ const _: () = assert!(size_of::<Set>() == 64 * WAYS);
 #[inline(always)]
 pub fn set_index(hash: u64, sets: u32) -> u32 {
     (hash >> 44) as u32 & sets.wrapping_sub(1)
+}
+
+/// How a client begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Newcomer {
+    /// Its initial sequence number, or the hash of what it asks.
+    pub number: u32,
+    /// By which interface it came; nothing for UDP.
+    pub ways: Ways,
 }
 
 /// A trial that begins.
@@ -314,6 +325,12 @@ impl Entry {
         self.client_next.store(sequence);
     }
 
+    /// By which interfaces the connection came and was answered.
+    #[inline(always)]
+    pub fn ways(&self) -> Ways {
+        Ways::of_word(self.ways.load())
+    }
+
     /// The latest trial.
     #[inline(always)]
     pub fn trial(&self) -> Evicted {
@@ -348,11 +365,18 @@ impl Entry {
 
     /// SYN-ACK out: from Waiting to `HalfOpen`.
     #[inline(always)]
-    pub fn answer<A: Atomics>(&self, seen: State, service_number: u32, trial: &NewTrial) -> bool {
+    pub fn answer<A: Atomics>(
+        &self,
+        seen: State,
+        service_number: u32,
+        ways: Ways,
+        trial: &NewTrial,
+    ) -> bool {
         if !self.advance::<A>(seen, seen.with(Phase::Busy)) {
             return false;
         }
         self.service_number.store(service_number);
+        self.ways.store(ways.word());
         self.write_trial(trial);
         self.state.store(seen.with(Phase::HalfOpen).0);
         true
@@ -371,7 +395,7 @@ impl Entry {
         &self,
         seen: State,
         key: &FlowKey,
-        client_number: u32,
+        client: Newcomer,
         trial: &NewTrial,
     ) -> Inserted {
         let owner = seen.next_owner();
@@ -383,9 +407,10 @@ impl Entry {
         self.client[0].store(key.client.0[0]);
         self.client[1].store(key.client.0[1]);
         self.client_port.store(key.client_port);
-        self.client_number.store(client_number);
-        self.client_next.store(client_number.wrapping_add(1));
+        self.client_number.store(client.number);
+        self.client_next.store(client.number.wrapping_add(1));
         self.service_number.store(0);
+        self.ways.store(client.ways.word());
         self.write_trial(trial);
         self.state.store(owner.with(Phase::Waiting).0);
         if seen.is_undecided() {
@@ -458,7 +483,7 @@ impl Set {
         &self,
         own: Option<(&Entry, State)>,
         key: &FlowKey,
-        client_number: u32,
+        client: Newcomer,
         trial: &NewTrial,
     ) -> Inserted {
         let (entry, seen) = match own {
@@ -472,7 +497,7 @@ impl Set {
         if seen.phase() == Phase::Busy {
             return Inserted::NoRoom;
         }
-        entry.take::<A>(seen, key, client_number, trial)
+        entry.take::<A>(seen, key, client, trial)
     }
 
     #[inline(always)]

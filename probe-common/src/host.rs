@@ -23,11 +23,15 @@ use crate::{
     skip::Skip,
     state::State,
     syn::ChecksumRule,
-    trial::{CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE},
+    trial::{Begun, CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE},
+    uplink::Uplink,
 };
 
 /// Counts by hash bucket.
 pub type Buckets = [u32; NETWORK_BUCKETS];
+
+/// Interfaces that are told apart.
+const UPLINKS: u32 = 4;
 
 /// How much room the tables have; powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +69,10 @@ pub struct HostTables {
     counters: RefCell<Vec<Counters>>,
     latencies: Vec<SharedHistogram>,
     verified: RefCell<Vec<Buckets>>,
+    begun: RefCell<Vec<Buckets>>,
     servfails: RefCell<Vec<Buckets>>,
+    interface: Slot<u32>,
+    uplinks: Vec<Uplink>,
     rings: Vec<CohortRing>,
     skips: RefCell<[u64; Skip::COUNT]>,
     wakes: Slot<u64>,
@@ -134,7 +141,10 @@ impl HostTables {
                 .map(|_| SharedHistogram::default())
                 .collect(),
             verified: RefCell::new(services.iter().map(|_| [0; NETWORK_BUCKETS]).collect()),
+            begun: RefCell::new(std::vec![[0; NETWORK_BUCKETS]; services.len() * Begun::COUNT]),
             servfails: RefCell::new(services.iter().map(|_| [0; NETWORK_BUCKETS]).collect()),
+            interface: Slot::new(0),
+            uplinks: empty(UPLINKS),
             rings,
             skips: RefCell::new([0; Skip::COUNT]),
             wakes: Slot::new(0),
@@ -175,7 +185,9 @@ impl HostTables {
         self.counters.get_mut().fill(Counters::default());
         self.latencies.iter().for_each(SharedHistogram::clear);
         self.verified.get_mut().fill([0; NETWORK_BUCKETS]);
+        self.begun.get_mut().fill([0; NETWORK_BUCKETS]);
         self.servfails.get_mut().fill([0; NETWORK_BUCKETS]);
+        self.uplinks = empty(UPLINKS);
         for ring in &mut self.rings {
             *ring = CohortRing::new(ring.deadline_ns.load());
         }
@@ -186,6 +198,11 @@ impl HostTables {
     /// Sets the clock.
     pub fn set_now(&self, now_ns: u64) {
         self.now_ns.set(now_ns);
+    }
+
+    /// Sets the interface of the frames that follow: one of the first few.
+    pub fn set_interface(&self, interface: u32) {
+        self.interface.set(interface);
     }
 
     /// Measures a frame on its way in.
@@ -217,6 +234,16 @@ impl HostTables {
     /// A service's verified handshakes by network bucket.
     pub fn verified(&self, service: usize) -> Buckets {
         self.verified.borrow()[service]
+    }
+
+    /// A service's trials that began, by network bucket.
+    pub fn begun(&self, service: usize, begun: Begun) -> Buckets {
+        self.begun.borrow()[service * Begun::COUNT + begun as usize]
+    }
+
+    /// What became of connections by this interface.
+    pub fn uplink_of(&self, interface: u32) -> &Uplink {
+        &self.uplinks[interface as usize % UPLINKS as usize]
     }
 
     /// A service's SERVFAIL responses by name bucket.
@@ -310,10 +337,25 @@ impl Tables for HostTables {
         }
     }
 
+    fn add_begun(&self, service: u32, begun: Begun, network_bucket: usize) {
+        let index = begun.index(service) as usize;
+        if let Some(networks) = self.begun.borrow_mut().get_mut(index) {
+            networks[network_bucket] += 1;
+        }
+    }
+
     fn add_servfail(&self, service: u32, name_bucket: usize) {
         if let Some(names) = self.servfails.borrow_mut().get_mut(service as usize) {
             names[name_bucket] += 1;
         }
+    }
+
+    fn interface(&self) -> u32 {
+        self.interface.get()
+    }
+
+    fn uplink(&self, interface: u32) -> Option<&Uplink> {
+        Some(self.uplink_of(interface))
     }
 
     fn connections(&self, hash: u64) -> Option<&Set> {

@@ -11,7 +11,8 @@
 //!                            ├─▶ gate      (is this segment worth a look-up?)
 //!                            ├─▶ flow      (connections and exchanges)
 //!                            ├─▶ sample    (every segment of a few connections)
-//!                            └─▶ trial     (outcome into the cohort ring)
+//!                            ├─▶ trial     (outcome into the cohort ring)
+//!                            └─▶ uplink    (through which interface)
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![allow(
@@ -40,9 +41,10 @@ pub mod skip;
 pub mod state;
 pub mod syn;
 pub mod trial;
+pub mod uplink;
 mod verifier;
 
 /// Version of every layout in this crate. It is part of the path under which maps
 /// and links are pinned, so that a daemon never adopts maps of another layout.
 /// Count it up with every change of a layout or of a field's meaning.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;

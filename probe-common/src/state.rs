@@ -1,9 +1,11 @@
 //! What nearly every packet needs, in one map value: a single look-up finds it all.
 
-use crate::{cell::Shared, gate::Gate, service::ServiceTable};
-
-/// Interfaces are told apart by the lower bits of their index.
-pub const INTERFACES: usize = 1024;
+use crate::{
+    cell::Shared,
+    gate::Gate,
+    service::ServiceTable,
+    uplink::{INTERFACES, place},
+};
 
 /// The one value of the map `STATE`.
 #[repr(C)]
@@ -25,6 +27,6 @@ impl State {
     /// The tunnels of an interface.
     #[inline(always)]
     pub fn tunnels_of(&self, interface: u32) -> &Shared<u32> {
-        &self.tunnels[interface as usize & (INTERFACES - 1)]
+        &self.tunnels[place(interface)]
     }
 }

@@ -182,6 +182,28 @@ pub struct CohortRing {
 const _: () = assert!(size_of::<CohortBucket>() == 16);
 const _: () = assert!(size_of::<CohortRing>() == 16 + 16 * BUCKETS);
 
+/// Trials of clients that proved themselves, of which it is counted by network who began
+/// them: at most one of each a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Begun {
+    /// The trials `request`, and with them `status`.
+    Request,
+    /// The trials `finish`.
+    Finish,
+}
+
+impl Begun {
+    /// How many there are.
+    pub const COUNT: usize = 2;
+
+    /// Where a service's counts by network stand.
+    #[inline(always)]
+    pub const fn index(self, service: u32) -> u32 {
+        service * Self::COUNT as u32 + self as u32
+    }
+}
+
 /// How a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

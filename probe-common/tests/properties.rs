@@ -11,7 +11,7 @@ use lapwing_fuzz::{
 };
 use probe_common::{
     address::{Address, HashKey},
-    flow::{FlowKey, Inserted, NewTrial, Set, set_index},
+    flow::{FlowKey, Inserted, NewTrial, Newcomer, Set, set_index},
     gate::MIN_GENERATION_SHIFT,
     host::{HostSizes, HostTables},
     measure::{
@@ -257,7 +257,7 @@ proptest! {
                 started_ns: now_ns,
                 expires_ns: now_ns + deadline_ns,
             };
-            match set.insert::<HostTables>(None, &key, 0, &trial) {
+            match set.insert::<HostTables>(None, &key, Newcomer::default(), &trial) {
                 Inserted::Free => prop_assert!(deadlines.len() < set.entries.len()),
                 Inserted::Evicting(former) => {
                     let deadline = deadlines.remove(&former.started_ns);

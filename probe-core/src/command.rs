@@ -10,6 +10,7 @@ use crate::{
     input::{Directive, Order, ProbeFailure, Sample},
     level::Level,
     time::Timestamp,
+    uplinks::LossyUplink,
     witness::Other,
 };
 
@@ -362,6 +363,10 @@ pub struct Reason {
     pub failed_services: Vec<ServiceId>,
     /// A sample of the failing flows, if one was taken.
     pub evidence: Option<Sample>,
+    /// The interfaces through which clients are lost, if it is about the way to them and
+    /// some stand out.
+    #[serde(default)]
+    pub uplinks: Vec<LossyUplink>,
     /// The guards that were asked and did not hold it. None are asked of a raise or an
     /// order.
     #[serde(default)]

@@ -11,13 +11,14 @@ use crate::{
     command::{Command, Event},
     config::{Config, Mode, Prefix, PrefixId, Service, ServiceId},
     detector,
-    input::{Input, Latencies, Order, ProbeResult, Reading, Sensor},
+    input::{Input, Latencies, Order, ProbeResult, Reading, Sensor, UplinkReading},
     level::Level,
     operator::Orders,
     outbox::Outbox,
     prefix::{self, Announcement, Host, Observed},
     status::{PrefixStatus, ServiceStatus},
     time::Timestamp,
+    uplinks::{UplinkStatus, Uplinks},
     watch::{Attention, Moment, Watch},
     window::Blindness,
     witness::Other,
@@ -47,6 +48,9 @@ pub struct Engine {
     memberships: Vec<Vec<usize>>,
     orders: Orders,
     budget: Budget,
+    uplinks: Uplinks,
+    /// When the uplinks were read last.
+    uplinks_read: Timestamp,
     /// What is remembered of prefixes whose table was not read yet.
     remembered: Vec<Option<(prefix::Memory, core::time::Duration)>>,
     /// Why the sensor is detached, if it is.
@@ -96,6 +100,8 @@ impl Engine {
             memberships,
             orders: Orders::default(),
             budget: Budget::new(config.guards),
+            uplinks: Uplinks::default(),
+            uplinks_read: now,
             remembered,
             detached: None,
             hooks_seen: None,
@@ -114,6 +120,7 @@ impl Engine {
         match input {
             Input::Reading(reading) => self.read(&reading),
             Input::Latencies(latencies) => self.learn_deadlines(&latencies),
+            Input::Uplinks(readings) => self.read_uplinks(readings),
             Input::Evidence(evidence) => {
                 if let Some(watch) = watch_mut(&mut self.watches, evidence.service) {
                     watch.take_evidence(evidence.kind, evidence.sample);
@@ -165,6 +172,11 @@ impl Engine {
             .iter()
             .map(|announcement| announcement.status(&self.orders, self.now))
             .collect()
+    }
+
+    /// The interfaces, and what is lost on them.
+    pub fn uplinks(&self) -> Vec<UplinkStatus> {
+        self.uplinks.status()
     }
 
     /// The level that is to stand in the table although nothing was commanded in this
@@ -219,6 +231,17 @@ impl Engine {
             if let Some(watch) = watch_mut(&mut self.watches, read.service) {
                 watch.learn_deadline(&read.buckets, moment, &mut self.out);
             }
+        }
+    }
+
+    fn read_uplinks(&mut self, readings: Vec<UplinkReading>) {
+        let seconds = self.now.since(self.uplinks_read).as_secs();
+        self.uplinks_read = self.now;
+        let healthy = !self.is_blind() && !self.watches.iter().any(Watch::is_disturbed);
+        self.uplinks.read(readings, seconds.max(1), healthy);
+        let lossy = self.uplinks.lossy();
+        for watch in &mut self.watches {
+            watch.take_lossy_uplinks(&lossy);
         }
     }
 

@@ -23,6 +23,9 @@ pub enum Input {
     Reading(Reading),
     /// The answers' latencies were read: now and then, of every service.
     Latencies(Vec<Latencies>),
+    /// What became of connections by interface was read: about once a second, of every
+    /// interface.
+    Uplinks(Vec<UplinkReading>),
     /// The flows were read whose trials failed lately.
     Evidence(Evidence),
     /// A probe ended.
@@ -71,6 +74,13 @@ pub struct ServiceReading {
     /// Verified handshakes by a hash of the client's network (/24, /48):
     /// [`probe_common::address::NETWORK_BUCKETS`] of them.
     pub verified: Vec<u32>,
+    /// Trials `request` that began, by network as above; none where only the judged kind
+    /// was read.
+    #[serde(default)]
+    pub requests: Vec<u32>,
+    /// Trials `finish`, as much.
+    #[serde(default)]
+    pub finishes: Vec<u32>,
     /// SERVFAIL responses by a hash of the name that was asked for; as many.
     pub servfails: Vec<u32>,
 }
@@ -121,6 +131,33 @@ pub struct Latencies {
     pub service: ServiceId,
     /// Answers by bucket of [`probe_common::latency`]: cumulative.
     pub buckets: Vec<u64>,
+}
+
+/// What became of connections by one interface, of all services. All counters are
+/// cumulative.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkReading {
+    /// The interface's name.
+    pub interface: String,
+    /// Its index: another one if it was made anew.
+    pub index: u32,
+    /// Connections whose SYN came in by it.
+    pub came: HandshakeCounts,
+    /// Connections whose SYN-ACK left by it.
+    pub left: HandshakeCounts,
+    /// Trials `deliver` that started on it.
+    pub spans: u64,
+    /// ... of which failed.
+    pub spans_failed: u64,
+}
+
+/// Handshakes, up to our answer and to their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandshakeCounts {
+    /// Answered by a SYN-ACK.
+    pub answered: u64,
+    /// ... and completed by the client.
+    pub completed: u64,
 }
 
 /// A sample of the flows whose trials of one kind failed lately.

@@ -49,6 +49,7 @@ pub mod status;
 mod suspicion;
 mod tally;
 pub mod time;
+pub mod uplinks;
 mod watch;
 mod window;
 pub mod witness;

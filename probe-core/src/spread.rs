@@ -81,6 +81,11 @@ impl Buckets {
         self.seen.unwrap_or([0; NETWORK_BUCKETS])
     }
 
+    /// Whether the counts are known.
+    pub fn is_read(&self) -> bool {
+        self.seen.is_some()
+    }
+
     /// How much the `count` buckets that grew most have grown since `before`.
     pub fn busiest_since(&self, before: &[u32; NETWORK_BUCKETS], count: usize) -> u64 {
         let now = self.counts();

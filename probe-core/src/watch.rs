@@ -33,6 +33,7 @@ use crate::{
     suspicion::Suspicion,
     tally::Tally,
     time::Timestamp,
+    uplinks::LossyUplink,
     window::{Blindness, Outcomes, Read},
 };
 
@@ -55,6 +56,9 @@ pub struct Watch {
     /// which it is judged dead or alive before all others.
     judges: Vec<Judge>,
     clients: Clients,
+    requests: Buckets,
+    finishes: Buckets,
+    lossy_uplinks: Vec<LossyUplink>,
     names: Buckets,
     load: Load,
     answers: Answers,
@@ -112,6 +116,9 @@ impl Watch {
             tally: Tally::new(primary),
             judges,
             clients: Clients::new(),
+            requests: Buckets::default(),
+            finishes: Buckets::default(),
+            lossy_uplinks: Vec::new(),
             names: Buckets::default(),
             load: Load::default(),
             answers: Answers::default(),
@@ -135,6 +142,14 @@ impl Watch {
     ) -> Option<Blindness> {
         let verified = self.clients.read(&reading.verified);
         self.names.read(&reading.servfails);
+        for (begun, read) in [
+            (&mut self.requests, &reading.requests),
+            (&mut self.finishes, &reading.finishes),
+        ] {
+            if !read.is_empty() {
+                begun.read(read);
+            }
+        }
         let believed = moment.live && !detached;
         let mut blindness = None;
         let mut arrivals = 0;
@@ -222,6 +237,27 @@ impl Watch {
     pub fn take_evidence(&mut self, kind: Kind, sample: Sample) {
         if let Some(judge) = self.judges.iter_mut().find(|judge| judge.kind == kind) {
             judge.evidence = Some(sample);
+        }
+    }
+
+    /// Takes the interfaces that lose clients now.
+    pub fn take_lossy_uplinks(&mut self, lossy: &[LossyUplink]) {
+        self.lossy_uplinks.clear();
+        self.lossy_uplinks.extend_from_slice(lossy);
+    }
+
+    /// Who began the trials of a kind, by network. One connection brings one of them.
+    fn begun(&self, kind: Kind) -> &Buckets {
+        match kind {
+            Kind::Request | Kind::Status => &self.requests,
+            Kind::Finish => &self.finishes,
+            Kind::Connect
+            | Kind::Greet
+            | Kind::Handshake
+            | Kind::Deliver
+            | Kind::Answer
+            | Kind::Resolve
+            | Kind::Quic => self.clients.verified(),
         }
     }
 
@@ -482,6 +518,12 @@ impl Watch {
         self.judges
             .iter()
             .any(|judge| judge.alarms.iter().any(|alarm| alarm.suspicion.is_some()))
+    }
+
+    /// Whether something is suspected or was proven of it.
+    pub fn is_disturbed(&self) -> bool {
+        let has_fault = |judge: &Judge| judge.alarms.iter().any(|alarm| alarm.fault.is_some());
+        self.is_suspect() || self.probe_fault.is_some() || self.judges.iter().any(has_fault)
     }
 
     /// The guards that hold suspicions of this effect, with the reason so far.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use common::{Answer, MS, ProbeAnswer, SECOND, World, config, http};
 use probe_common::trial::Kind;
 use probe_core::{
-    Level,
+    Input, Level,
     command::{Cause, Class, Event, Guard, SecondLeg},
     config::{Absorb, Action, Application, DnsRecord, DnsTransport, ProbeKind, Protocol},
-    input::ProbeFailure,
+    input::{ProbeFailure, UplinkReading},
     status::{ServiceState, Standing},
+    uplinks::Way,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -190,6 +191,73 @@ fn handshakes_that_are_never_completed_degrade_only_if_clients_are_lost() {
     world.kind(0, Kind::Handshake, |_| false);
     let (_, level, reason) = world.run_until_change(MINUTE).unwrap();
     assert_eq!((level, reason.class), (Level::Degraded, Some(Class::Path)));
+}
+
+#[test]
+fn a_path_that_fails_names_the_uplink_behind_which_clients_are_lost() {
+    let mut world = World::new(config(1));
+    world.kind(0, Kind::Handshake, |_| true);
+    world.route(0, Level::Full);
+    let mut uplinks: Vec<UplinkReading> = (0..2)
+        .map(|index| UplinkReading {
+            interface: format!("eth{index}"),
+            index,
+            ..UplinkReading::default()
+        })
+        .collect();
+    let mut second = |world: &mut World, completed: [u64; 2]| {
+        for (uplink, completed) in uplinks.iter_mut().zip(completed) {
+            for counts in [&mut uplink.came, &mut uplink.left] {
+                counts.answered += 500;
+                counts.completed += completed;
+            }
+        }
+        world.handle(Input::Uplinks(uplinks.clone()));
+        world.run(SECOND);
+    };
+    for _ in 0..30 {
+        second(&mut world, [500, 499]);
+    }
+    world.clients[0].answer = Answer::AcceptsUnverified;
+    world.kind(0, Kind::Handshake, |_| false);
+    for _ in 0..20 {
+        second(&mut world, [500, 10]);
+    }
+    let reasons = world.events().into_iter().filter_map(|event| match event {
+        Event::Impaired { reason, .. } => Some(reason),
+        _ => None,
+    });
+    let reasons: Vec<_> = reasons.collect();
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    let named: Vec<_> = reasons[0]
+        .uplinks
+        .iter()
+        .map(|uplink| (uplink.interface.as_str(), uplink.way))
+        .collect();
+    assert_eq!(named, [("eth1", Way::Came), ("eth1", Way::Left)]);
+    let sentence = reasons[0].sentence();
+    assert!(
+        sentence.contains("; clients are lost through eth1: "),
+        "{sentence}"
+    );
+    assert_eq!(
+        levels(&world),
+        [(Level::Degraded, Cause::LiveTrials, Some(Class::Path))]
+    );
+}
+
+#[test]
+fn requests_on_connections_that_were_opened_slowly_are_of_those_who_send_them() {
+    let mut world = World::new(config(1));
+    world.kind(0, Kind::Request, |_| true);
+    world.route(0, Level::Full);
+    world.run(10 * SECOND);
+    // Two networks send a byte on each of thousands of connections of before: no
+    // handshakes beside those of the other clients, who are served.
+    world.clients[0].kernel.burning = Some(2);
+    world.run(20 * SECOND);
+    assert_eq!(levels(&world), []);
+    assert!(world.holds().contains(&Guard::SecondLeg));
 }
 
 #[test]

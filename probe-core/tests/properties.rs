@@ -11,8 +11,8 @@ use probe_core::{
     command::Cause,
     config::{Mode, PrefixId, ServiceId},
     input::{
-        Bucket, CohortReading, Directive, Order, ProbeFailure, ProbeResult, Reading, Sensor,
-        ServiceReading, TrialReading,
+        Bucket, CohortReading, Directive, HandshakeCounts, Order, ProbeFailure, ProbeResult,
+        Reading, Sensor, ServiceReading, TrialReading, UplinkReading,
     },
     status::ServiceState,
 };
@@ -245,6 +245,8 @@ fn input() -> impl Strategy<Value = Input> {
                             },
                         }],
                         verified: counts.clone(),
+                        requests: counts.clone(),
+                        finishes: counts.clone(),
                         servfails: counts,
                     }],
                 })
@@ -265,9 +267,27 @@ fn input() -> impl Strategy<Value = Input> {
         prefix: PrefixId(prefix),
         observed,
     });
+    let uplinks = prop::collection::vec((0_u32..3, any::<[u64; 6]>()), 0..4).prop_map(|uplinks| {
+        let uplink = |(index, [a, b, c, d, spans, spans_failed]): (u32, [u64; 6])| UplinkReading {
+            interface: format!("eth{index}"),
+            index,
+            came: HandshakeCounts {
+                answered: a,
+                completed: b,
+            },
+            left: HandshakeCounts {
+                answered: c,
+                completed: d,
+            },
+            spans,
+            spans_failed,
+        };
+        Input::Uplinks(uplinks.into_iter().map(uplink).collect())
+    });
     prop_oneof![
         4 => reading,
         4 => probe,
+        1 => uplinks,
         1 => route,
         1 => order().prop_map(Input::Operator),
         1 => other_config().prop_map(|config| Input::Configuration(Box::new(config))),

@@ -28,6 +28,7 @@ mod pipeline;
 pub mod state;
 mod trace;
 mod trials;
+mod uplinks;
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 

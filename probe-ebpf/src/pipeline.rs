@@ -10,14 +10,16 @@ use probe_common::{
     sample::{Cell, Holder},
     state::State,
     syn::ChecksumRule,
-    trial::CohortRing,
+    trial::{Begun, CohortRing},
+    uplink::Uplink,
 };
 
-use crate::{atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials};
+use crate::{atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials, uplinks};
 
 /// The maps of this object, for a packet on an interface.
 struct Maps<I> {
-    /// Tells the interface's index, which is asked only where there may be tunnels.
+    /// Tells the interface's index, which is asked only where there may be tunnels, and
+    /// where a connection is answered.
     interface: I,
 }
 
@@ -80,8 +82,23 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
     }
 
     #[inline(always)]
+    fn add_begun(&self, service: u32, begun: Begun, network_bucket: usize) {
+        trials::add_begun(service, begun, network_bucket);
+    }
+
+    #[inline(always)]
     fn add_servfail(&self, service: u32, name_bucket: usize) {
         trials::add_servfail(service, name_bucket);
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        (self.interface)()
+    }
+
+    #[inline(always)]
+    fn uplink(&self, interface: u32) -> Option<&Uplink> {
+        uplinks::uplink(interface)
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use probe_common::{
     address::NETWORK_BUCKETS,
     cell::Shared,
     latency::SharedHistogram,
-    trial::{CohortRing, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
+    trial::{Begun, CohortRing, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
 };
 
 use crate::{DEFAULT_ENTRIES, MMAPABLE, atomics, counters};
@@ -19,6 +19,9 @@ static LATENCIES: Array<SharedHistogram, DEFAULT_ENTRIES, MMAPABLE> = Array::new
 
 #[btf_map]
 static VERIFIED: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+#[btf_map]
+static BEGUN: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
 
 #[btf_map]
 static SERVFAILS: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABLE> = Array::new();
@@ -39,6 +42,14 @@ pub fn latencies(index: u32) -> Option<&'static SharedHistogram> {
 #[inline(always)]
 pub fn add_verified(service: u32, network_bucket: usize) {
     if let Some(networks) = VERIFIED.get(service) {
+        atomics::add(&networks[network_bucket & (NETWORK_BUCKETS - 1)], 1);
+    }
+}
+
+/// Counts a trial that a network begins.
+#[inline(always)]
+pub fn add_begun(service: u32, begun: Begun, network_bucket: usize) {
+    if let Some(networks) = BEGUN.get(begun.index(service)) {
         atomics::add(&networks[network_bucket & (NETWORK_BUCKETS - 1)], 1);
     }
 }

@@ -17,6 +17,7 @@ use probe_core::{
     config::{LastSite, Mode},
     input::{Directive, Order},
     status::{KindStatus, ServiceState, Standing, TrialTotals},
+    uplinks::{self, LossyUplink, UplinkStatus},
     witness::Other,
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Document {
     pub uptime_seconds: f64,
     /// The sensor.
     pub sensor: SensorView,
+    /// What is lost on each interface now.
+    #[serde(default)]
+    pub uplinks: Vec<UplinkStatus>,
     /// Who froze the host, if anybody did.
     pub frozen: Option<Directive>,
     /// Why journal records go to the log, if they do.
@@ -60,6 +64,24 @@ pub struct Document {
     pub prefixes: Vec<PrefixView>,
     /// The services.
     pub services: Vec<ServiceView>,
+}
+
+impl Document {
+    /// The interfaces that lose clients. Whoever forges SYNs makes one look lossy, too, so
+    /// they are named only while a service suspects the way to its clients.
+    fn lossy_uplinks(&self) -> Vec<LossyUplink> {
+        let suspects = |service: &ServiceView| {
+            [Kind::Handshake, Kind::Deliver].iter().any(|kind| {
+                let status = service.kinds.get(kind);
+                status.is_some_and(|status| status.score_ratio >= 1.0)
+            })
+        };
+        if self.services.iter().any(suspects) {
+            uplinks::lossy(&self.uplinks)
+        } else {
+            Vec::new()
+        }
+    }
 }
 
 /// Which configuration is in force.

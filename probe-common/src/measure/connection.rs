@@ -2,13 +2,14 @@
 //! [`flow`](crate::flow), and the trials that start and end on it.
 
 use crate::{
-    flow::{Evicted, Inserted, Phase, State},
+    flow::{Evicted, Inserted, Newcomer, Phase, State},
     packet::Packet,
     parse::{Flags, Network, Segment, http},
     sample::is_sampled,
     service::Options,
     syn::syn_deserves_answer,
     trial::{Kind, Outcome},
+    uplink::Ways,
 };
 
 use super::{
@@ -58,7 +59,11 @@ pub fn syn_in<T: Tables, P: Packet + ?Sized>(
         tables.state()?.gate.open::<T>(flow.hash, now_ns);
     }
     let (trial, ring) = trials::new_trial(tables, &flow.service, Kind::Connect, now_ns)?;
-    let inserted = set.insert::<T>(own, &flow.key, segment.sequence, &trial);
+    let client = Newcomer {
+        number: segment.sequence,
+        ways: Ways::came_by(tables.interface()),
+    };
+    let inserted = set.insert::<T>(own, &flow.key, client, &trial);
     if inserted == Inserted::NoRoom {
         return tables.count(service, |counters| counters.trials_without_room += 1);
     }
@@ -102,8 +107,11 @@ pub fn synack_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
     let now_ns = tables.now_ns();
     let connect = entry.trial();
     let (trial, ring) = trials::new_trial(tables, &flow.service, Kind::Handshake, now_ns)?;
-    if entry.answer::<T>(seen, segment.sequence, &trial) {
+    let ways = entry.ways().left_by(tables.interface());
+    if entry.answer::<T>(seen, segment.sequence, ways, &trial) {
         T::add(&ring.bucket(now_ns).started, 1);
+        tables.uplink(ways.came())?.came.answer::<T>();
+        tables.uplink(ways.left())?.left.answer::<T>();
         trials::end(
             tables,
             flow.key.service,
@@ -168,6 +176,9 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
     }
     if verifies {
         tables.add_verified(flow.key.service, flow.key.client.network_bucket());
+        let ways = entry.ways();
+        tables.uplink(ways.came())?.came.complete::<T>();
+        tables.uplink(ways.left())?.left.complete::<T>();
     }
     let sampled = verifies && is_sampled(flow.hash, flow.service.sample_mask);
     let took_cell = sampled

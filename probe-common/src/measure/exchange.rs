@@ -1,8 +1,9 @@
 //! UDP exchanges: a datagram that deserves an answer, and the answer.
 
 use crate::{
-    flow::{Entry, Inserted, Phase, State},
+    flow::{Entry, Inserted, Newcomer, Phase, State},
     trial::{Kind, Outcome},
+    uplink::Ways,
 };
 
 use super::{Flow, Tables, connection::evict, trials};
@@ -67,7 +68,11 @@ pub fn begin<T: Tables>(tables: &T, flow: &Flow, query: &Query) -> Option<()> {
         return Some(());
     }
     let (trial, ring) = trials::new_trial(tables, &flow.service, query.kind, now_ns)?;
-    let inserted = set.insert::<T>(own, &flow.key, query.about, &trial);
+    let client = Newcomer {
+        number: query.about,
+        ways: Ways::default(),
+    };
+    let inserted = set.insert::<T>(own, &flow.key, client, &trial);
     if inserted == Inserted::NoRoom {
         return tables.count(flow.key.service, |counters| {
             counters.trials_without_room += 1;

@@ -39,7 +39,8 @@ use crate::{
     skip::Skip,
     state::State,
     syn::ChecksumRule,
-    trial::CohortRing,
+    trial::{Begun, CohortRing},
+    uplink::Uplink,
 };
 
 /// The tables of a measurement and its surroundings.
@@ -62,6 +63,8 @@ pub trait Tables: Atomics {
     fn latencies(&self, index: u32) -> Option<&SharedHistogram>;
     /// Adds one verified handshake to a network bucket of a service.
     fn add_verified(&self, service: u32, network_bucket: usize);
+    /// Adds one trial that begins to a network bucket of a service.
+    fn add_begun(&self, service: u32, begun: Begun, network_bucket: usize);
     /// Adds one SERVFAIL to a name bucket of a service.
     fn add_servfail(&self, service: u32, name_bucket: usize);
     /// The set of a TCP connection with this hash.
@@ -72,6 +75,10 @@ pub trait Tables: Atomics {
     fn holder(&self, service: u32, hash: u64) -> Option<&Holder>;
     /// That cell.
     fn cell(&self, service: u32, hash: u64) -> Option<&Cell>;
+    /// The index of the packet's interface. Free, but not kept in a register.
+    fn interface(&self) -> u32;
+    /// The counts of an interface.
+    fn uplink(&self, interface: u32) -> Option<&Uplink>;
     /// A cohort ring.
     fn ring(&self, index: u32) -> Option<&CohortRing>;
     /// Wakes user space, if it asked for that since it was last woken.

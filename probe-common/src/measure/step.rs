@@ -3,7 +3,7 @@
 
 use crate::{
     flow::{Entry, State},
-    trial::{Kind, Outcome},
+    trial::{Begun, Kind, Outcome},
 };
 
 use super::{Flow, Tables, trials};
@@ -60,6 +60,9 @@ pub fn take<T: Tables>(
         let done = entry.begin::<T>(seen, step.next, &trial);
         if done {
             T::add(&ring.bucket(now_ns).started, 1);
+            if kind == Kind::Request {
+                add_begun(tables, flow, Begun::Request);
+            }
         }
         done
     } else {
@@ -73,8 +76,16 @@ pub fn take<T: Tables>(
     }
     if let Some(succeeded) = step.finishes {
         trials::judge(tables, &flow.service, Kind::Finish, now_ns, succeeded)?;
+        add_begun(tables, flow, Begun::Finish);
     }
     Some(Taken::At(now_ns))
+}
+
+/// A client that opened many connections long ago may begin trials on all of them at
+/// once; so these are counted by network, too.
+#[inline(always)]
+fn add_begun<T: Tables>(tables: &T, flow: &Flow, begun: Begun) {
+    tables.add_begun(flow.key.service, begun, flow.key.client.network_bucket());
 }
 
 /// Whether a step was taken, and when.

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use probe_common::trial::Kind;
+
 use super::Watch;
 use crate::{
     alarm::Alarm,
@@ -9,6 +11,7 @@ use crate::{
     detector::Detector,
     judge::Judge,
     status::{KindState, KindStatus, ServiceState, ServiceStatus},
+    uplinks::{LossyUplink, Way},
 };
 
 impl Watch {
@@ -47,10 +50,24 @@ impl Watch {
                 .evidence
                 .clone()
                 .filter(|_| cause == Cause::LiveTrials),
+            uplinks: self.lossy_for(judge.kind, cause),
             guards: Vec::new(),
             order: None,
             others: Vec::new(),
         }
+    }
+
+    /// The interfaces that lose what trials of this kind are about.
+    fn lossy_for(&self, kind: Kind, cause: Cause) -> Vec<LossyUplink> {
+        let concerns = |way| match way {
+            Way::Came | Way::Left => kind == Kind::Handshake,
+            Way::Sent => kind == Kind::Deliver,
+        };
+        let lossy = self.lossy_uplinks.iter();
+        lossy
+            .filter(|uplink| cause == Cause::LiveTrials && concerns(uplink.way))
+            .cloned()
+            .collect()
     }
 
     /// Its status.

@@ -106,24 +106,25 @@ impl Watch {
     /// Counts anew where a count has become old: what comes now is to be seen.
     fn keep_blame(&mut self, at: At, now: Timestamp) {
         let lasts = self.config.detect.grey_patience.saturating_mul(2);
-        let alarm = &mut self.judges[at.judge].alarms[at.alarm];
-        let is_current = alarm
+        let judge = &self.judges[at.judge];
+        let is_current = judge.alarms[at.alarm]
             .blame
             .as_ref()
             .is_some_and(|blame| blame.age(now) < lasts);
         if !is_current {
-            let blame = Blame::begin(self.clients.verified(), now);
-            alarm.blame = Some(Box::new(blame));
+            let blame = Blame::begin(self.begun(judge.kind), now);
+            self.judges[at.judge].alarms[at.alarm].blame = Some(Box::new(blame));
         }
     }
 
     /// What fails, and what the busiest networks could make fail, once both were counted
     /// for long enough.
     fn network_shares(&self, at: At, now: Timestamp) -> Option<Shares> {
-        let blame = self.judges[at.judge].alarms[at.alarm].blame.as_ref()?;
+        let judge = &self.judges[at.judge];
+        let blame = judge.alarms[at.alarm].blame.as_ref()?;
         let is_enough = blame.age(now) >= self.config.detect.grey_patience;
         is_enough
-            .then(|| blame.shares(self.clients.verified()))
+            .then(|| blame.shares(self.begun(judge.kind)))
             .flatten()
     }
 

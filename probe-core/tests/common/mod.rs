@@ -108,6 +108,8 @@ pub struct Kernel {
     judged: Kind,
     rings: BTreeMap<Kind, Vec<Bucket>>,
     verified: Vec<u32>,
+    /// Trials of each kind that a connection brings, by network.
+    begun: Vec<u32>,
     deadline: Duration,
     /// Accepted connections so far.
     connections: usize,
@@ -115,6 +117,9 @@ pub struct Kernel {
     attempts: usize,
     /// Most clients come from so few networks.
     pub few_networks: Option<usize>,
+    /// With each connection, one of so many networks sends a request on a connection of
+    /// long ago, which nobody answers.
+    pub burning: Option<usize>,
     /// Kinds of trials that every accepted connection brings.
     others: BTreeMap<Kind, Succeeds>,
 }
@@ -147,10 +152,12 @@ impl Kernel {
             judged,
             rings: BTreeMap::from([(judged, vec![bucket; BUCKETS])]),
             verified: vec![initial; NETWORK_BUCKETS],
+            begun: vec![initial; NETWORK_BUCKETS],
             deadline,
             connections: 0,
             attempts: 0,
             few_networks: None,
+            burning: None,
             others: BTreeMap::new(),
         }
     }
@@ -164,6 +171,11 @@ impl Kernel {
             other => other,
         };
         self.trial(self.judged, at, answer);
+        if let Some(few) = self.burning {
+            let network = self.attempts % few;
+            self.begun[network] = self.begun[network].wrapping_add(1);
+            self.trial(Kind::Request, at, Answer::Silent);
+        }
         match answer {
             Answer::Accepts | Answer::AcceptsUnverified => {
                 let trial = self.connections;
@@ -173,7 +185,9 @@ impl Kernel {
                         Some(few) if !trial.is_multiple_of(10) => trial % few,
                         Some(_) | None => trial % NETWORK_BUCKETS,
                     };
-                    self.verified[network] = self.verified[network].wrapping_add(1);
+                    for counts in [&mut self.verified, &mut self.begun] {
+                        counts[network] = counts[network].wrapping_add(1);
+                    }
                 }
                 for (kind, succeeds) in self.others.clone() {
                     let outcome = if succeeds(trial) {
@@ -236,6 +250,8 @@ impl Kernel {
                 })
                 .collect(),
             verified: self.verified.clone(),
+            requests: self.begun.clone(),
+            finishes: self.begun.clone(),
             servfails: vec![0; NETWORK_BUCKETS],
         }
     }

@@ -384,6 +384,8 @@ impl Daemon {
         self.journal.retry();
         self.keeper.look(&self.engine, &self.datapath, now);
         self.learn_deadlines(now);
+        self.engine
+            .handle(Input::Uplinks(self.datapath.uplinks()), now);
         let counters = self.datapath.counters();
         self.datapath.adapt(&counters, now);
         let services = &self.settings.core.services;

@@ -165,6 +165,7 @@ impl View {
         };
         let frozen = sources.engine.orders().into_iter().find_map(frozen);
         let journal_trouble = sources.journal_trouble.map(ToOwned::to_owned);
+        let uplinks = sources.engine.uplinks();
         let model = self.model(
             sources,
             &latencies,
@@ -180,6 +181,7 @@ impl View {
                 trouble,
                 attachments: attachments.iter().map(attachment_view).collect(),
             },
+            uplinks,
             frozen,
             journal_trouble,
             bird: BirdView::of(&bird),

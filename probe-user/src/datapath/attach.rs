@@ -67,6 +67,11 @@ impl Hooks {
             .collect()
     }
 
+    /// The interfaces to watch.
+    pub fn interfaces(&self) -> &[String] {
+        &self.interfaces
+    }
+
     /// Attaches whatever is not in place. If it fails at a start, what this start
     /// attached is taken off again: a daemon that does not come up leaves no trace.
     pub fn attach(&mut self, object: &mut Object) -> Result<(), Error> {

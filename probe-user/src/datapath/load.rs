@@ -7,7 +7,7 @@ use probe_common::{counters::Counters, skip::Skip, trial::Kind};
 use probe_core::{
     Timestamp,
     config::ServiceId,
-    input::{Reading, Sample, Sensor},
+    input::{Reading, Sample, Sensor, UplinkReading},
 };
 
 use super::{
@@ -146,6 +146,15 @@ impl Datapath {
     /// Where flows come from whose trials of this kind failed lately.
     pub fn evidence(&self, service: ServiceId, kind: Kind, now: Timestamp) -> Option<Sample> {
         self.object.evidence(service, kind, now)
+    }
+
+    /// What became of connections by each interface. One that is gone is left out.
+    pub fn uplinks(&self) -> Vec<UplinkReading> {
+        let read = |interface: &String| {
+            let index = nix::net::if_::if_nametoindex(interface.as_str()).ok()?;
+            self.object.uplink(interface, index)
+        };
+        self.hooks.interfaces().iter().filter_map(read).collect()
     }
 
     /// Every service's counters.

@@ -11,11 +11,15 @@ use probe_common::{
     counters::Counters,
     latency::Histogram,
     skip::Skip,
-    trial::{BUCKETS, CohortRing, Kind},
+    trial::{BUCKETS, Begun, CohortRing, Kind},
+    uplink::{Handshakes, place},
 };
 use probe_core::{
     config::ServiceId,
-    input::{Bucket, CohortReading, Reading, ServiceReading, TrialReading},
+    input::{
+        Bucket, CohortReading, HandshakeCounts, Reading, ServiceReading, TrialReading,
+        UplinkReading,
+    },
 };
 
 use super::{ProgramRuns, object::Object, publish::Place};
@@ -48,6 +52,8 @@ impl Object {
                     service: ServiceId(service),
                     trials: self.read_trials(place, scope),
                     verified: verified.iter().map(Shared::load).collect(),
+                    requests: self.read_begun(place, Begun::Request, scope),
+                    finishes: self.read_begun(place, Begun::Finish, scope),
                     servfails: servfails.iter().map(Shared::load).collect(),
                 })
             })
@@ -70,6 +76,38 @@ impl Object {
                 })
             })
             .collect()
+    }
+
+    fn read_begun(&self, place: &Place, begun: Begun, scope: Scope) -> Vec<u32> {
+        let networks = match scope {
+            Scope::Judged => None,
+            Scope::All => self.tables.begun.get(begun.index(place.id) as usize),
+        };
+        networks.map_or_else(Vec::new, |networks| {
+            networks.iter().map(Shared::load).collect()
+        })
+    }
+
+    /// What became of connections by the interface of this name and index.
+    pub fn uplink(&self, interface: &str, index: u32) -> Option<UplinkReading> {
+        let counts = self.tables.uplinks.get(place(index))?;
+        // Completed first: what is completed while we read must not outnumber the answers.
+        let handshakes = |handshakes: &Handshakes| {
+            let completed = handshakes.completed.load();
+            HandshakeCounts {
+                answered: handshakes.answered.load(),
+                completed,
+            }
+        };
+        let spans_failed = counts.spans_failed.load();
+        Some(UplinkReading {
+            interface: interface.to_owned(),
+            index,
+            came: handshakes(&counts.came),
+            left: handshakes(&counts.left),
+            spans: counts.spans.load(),
+            spans_failed,
+        })
     }
 
     /// A service's cohort ring of a kind of trial.

@@ -3,7 +3,7 @@
 
 #![expect(
     clippy::cast_possible_truncation,
-    reason = "entries of a set and rings of a block are fewer than ten"
+    reason = "entries of a set, rings of a block and the like are few"
 )]
 
 use std::{collections::HashMap, fs, io, path::Path};
@@ -12,13 +12,14 @@ use aya::maps::MapInfo;
 use probe_common::{
     flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, MAX_SETS, WAYS},
     sample::{DEFAULT_CELLS, MAX_CELLS, holders},
-    trial::{RINGS_PER_BLOCK, RINGS_PER_SERVICE},
+    trial::{Begun, RINGS_PER_BLOCK, RINGS_PER_SERVICE},
+    uplink::INTERFACES,
 };
 
 use super::{Error, object::map_error};
 
 /// The maps that outlive the daemon.
-pub const PINNED: [&str; 11] = [
+pub const PINNED: [&str; 13] = [
     "STATE",
     "HANDSHAKES",
     "QUERIES",
@@ -27,7 +28,9 @@ pub const PINNED: [&str; 11] = [
     "RINGS",
     "LATENCIES",
     "VERIFIED",
+    "BEGUN",
     "SERVFAILS",
+    "UPLINKS",
     "COUNTERS",
     "SKIPS",
 ];
@@ -113,7 +116,7 @@ impl Layout {
     }
 
     /// The entries of each map.
-    pub fn entries(&self) -> [(&'static str, u32); 10] {
+    pub fn entries(&self) -> [(&'static str, u32); 12] {
         let cells = self.capacity * self.cells_per_service;
         [
             ("HANDSHAKES", self.handshake_sets),
@@ -123,7 +126,9 @@ impl Layout {
             ("RINGS", self.capacity * RINGS_PER_SERVICE as u32),
             ("LATENCIES", self.capacity * RINGS_PER_BLOCK as u32),
             ("VERIFIED", self.capacity),
+            ("BEGUN", self.capacity * Begun::COUNT as u32),
             ("SERVFAILS", self.capacity),
+            ("UPLINKS", INTERFACES as u32),
             ("COUNTERS", self.capacity * self.cpus),
             ("SKIPS", self.cpus),
         ]

@@ -8,7 +8,8 @@ use probe_common::{
     latency::SharedHistogram,
     skip::SharedSkips,
     state::State,
-    trial::{CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
+    trial::{Begun, CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
+    uplink::{INTERFACES, Uplink},
 };
 
 use super::{
@@ -28,7 +29,9 @@ pub struct Tables {
     rings: Mapped<CohortRing>,
     latencies: Mapped<SharedHistogram>,
     pub verified: Mapped<Buckets>,
+    pub begun: Mapped<Buckets>,
     pub servfails: Mapped<Buckets>,
+    pub uplinks: Mapped<Uplink>,
     pub counters: Mapped<SharedCounters>,
     pub skips: Mapped<SharedSkips>,
 }
@@ -44,7 +47,9 @@ impl Tables {
             rings: many(ebpf, "RINGS", capacity * RINGS_PER_SERVICE)?,
             latencies: many(ebpf, "LATENCIES", capacity * RINGS_PER_BLOCK)?,
             verified: many(ebpf, "VERIFIED", capacity)?,
+            begun: many(ebpf, "BEGUN", capacity * Begun::COUNT)?,
             servfails: many(ebpf, "SERVFAILS", capacity)?,
+            uplinks: many(ebpf, "UPLINKS", INTERFACES)?,
             counters: many(ebpf, "COUNTERS", capacity * cpus)?,
             skips: many(ebpf, "SKIPS", cpus)?,
         })

@@ -12,6 +12,7 @@ use probe_core::{
     command::{Cause, Class, Event, Guard, SecondLeg, TrialEvidence},
     config::{Mode, PrefixId, ServiceId},
     input::{Directive, Order, ProbeFailure, Sample},
+    uplinks::LossyUplink,
     witness::Other,
 };
 use serde::Serialize;
@@ -345,6 +346,9 @@ pub struct ReasonRecord {
     failed_services: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Sample>,
+    /// Through which interfaces clients are lost, if some stand out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uplinks: Vec<LossyUplink>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     guards: Vec<Guard>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -371,6 +375,7 @@ impl ReasonRecord {
             stood,
             failed_services,
             evidence,
+            uplinks,
             guards,
             order,
             others,
@@ -391,6 +396,7 @@ impl ReasonRecord {
                 .map(|service| names.service(*service))
                 .collect(),
             evidence: evidence.clone(),
+            uplinks: uplinks.clone(),
             guards: guards.clone(),
             order: order.clone(),
             others: others.clone(),

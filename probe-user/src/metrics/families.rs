@@ -14,6 +14,7 @@ mod sensor;
 mod services;
 mod tcp;
 mod traffic;
+mod uplinks;
 mod witnesses;
 
 use std::{array, fmt};
@@ -50,13 +51,14 @@ pub(super) struct Group {
 }
 
 /// All families, in order.
-pub(super) const GROUPS: [Group; 14] = [
+pub(super) const GROUPS: [Group; 15] = [
     group("Packets", Model::encode_traffic),
     group("TCP", Model::encode_tcp),
     group("Sampled TCP connections", Model::encode_samples),
     group("DNS", Model::encode_dns),
     group("QUIC", Model::encode_quic),
     group("HTTP", Model::encode_http),
+    group("Uplinks", Model::encode_uplinks),
     group("Services", Model::encode_services),
     group("Prefixes", Model::encode_prefixes),
     group("Other hosts", Model::encode_witnesses),

@@ -25,6 +25,7 @@ use probe_core::{
     Level, Renumbering,
     command::{Cause, Guard},
     config::{Application, Mode, PrefixId, Protocol},
+    input::UplinkReading,
     status::{PrefixStatus, ServiceStatus},
 };
 use prometheus_client::{encoding::text, registry::Registry};
@@ -52,6 +53,8 @@ pub struct Model {
     pub prefixes: Vec<Prefix>,
     /// Where the sensor is, or should be.
     pub attachments: Vec<Attachment>,
+    /// What became of connections by interface.
+    pub uplinks: Vec<UplinkReading>,
     /// Packets passed unmeasured, by [`Skip`].
     pub skips: [u64; Skip::COUNT],
     /// Our own programs' cost.
@@ -76,6 +79,7 @@ impl Model {
             services: Vec::new(),
             prefixes: Vec::new(),
             attachments: Vec::new(),
+            uplinks: Vec::new(),
             skips: [0; Skip::COUNT],
             programs: Vec::new(),
             tally: Tally::default(),

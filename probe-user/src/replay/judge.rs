@@ -200,6 +200,8 @@ mod tests {
                         },
                     }],
                     verified: vec![0; NETWORK_BUCKETS],
+                    requests: Vec::new(),
+                    finishes: Vec::new(),
                     servfails: vec![0; NETWORK_BUCKETS],
                 }],
             }

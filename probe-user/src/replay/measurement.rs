@@ -10,7 +10,7 @@ use probe_common::{
     host::{HostSizes, HostTables},
     parse::tunnel::Tunnels,
     skip::Skip,
-    trial::Kind,
+    trial::{Begun, Kind},
 };
 use probe_core::{
     config::ServiceId,
@@ -246,6 +246,8 @@ impl Measurement for Host {
                     })
                     .collect(),
                 verified: self.tables.verified(index).to_vec(),
+                requests: self.tables.begun(index, Begun::Request).to_vec(),
+                finishes: self.tables.begun(index, Begun::Finish).to_vec(),
                 servfails: self.tables.servfails(index).to_vec(),
             })
             .collect();

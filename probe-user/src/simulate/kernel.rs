@@ -166,6 +166,8 @@ impl Kernel {
                 },
             }],
             verified: self.verified.clone(),
+            requests: Vec::new(),
+            finishes: Vec::new(),
             servfails: vec![0; NETWORK_BUCKETS],
         }
     }

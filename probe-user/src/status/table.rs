@@ -6,6 +6,7 @@ use std::time::Duration;
 use probe_core::{
     Level,
     config::{LastSite, Mode},
+    uplinks,
     witness::{Other, Refuge},
 };
 
@@ -98,6 +99,9 @@ impl Document {
             lines.extend(self.prefixes.iter().filter_map(PrefixView::unwitnessed));
         }
         lines.extend(self.prefixes.iter().filter_map(PrefixView::others_words));
+        let lossy = self.lossy_uplinks();
+        let clauses = uplinks::clauses(&lossy).into_iter();
+        lines.extend(clauses.map(|(_, clause)| format!("! uplink: {clause}")));
         for conflict in &self.conflicts {
             lines.push(format!("! route: {conflict}"));
         }

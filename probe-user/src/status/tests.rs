@@ -33,6 +33,7 @@ pub(crate) fn document() -> Document {
                 mode: "native".into(),
             }],
         },
+        uplinks: Vec::new(),
         frozen: None,
         journal_trouble: None,
         bird: bird(),

@@ -5,6 +5,7 @@ use probe_core::{
     Level,
     config::{LastSite, Mode},
     status::{ServiceState, Standing},
+    uplinks,
     witness::Refuge,
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Subject {
     Prefix,
     /// A route of somebody else.
     Route,
+    /// An interface, by its name.
+    Uplink,
     /// The routing daemon, or a session of it by its name.
     Bird,
     /// A service, by its name.
@@ -59,6 +62,7 @@ pub struct Trouble {
 /// Everything that is wrong, worst first.
 pub fn troubles(document: &Document) -> Vec<Trouble> {
     let mut all = of_daemon(document);
+    all.extend(of_uplinks(document));
     all.extend(of_bird(document));
     for prefix in &document.prefixes {
         all.extend(of_prefix(prefix, document));
@@ -279,6 +283,22 @@ fn of_level(prefix: &PrefixView, document: &Document) -> Option<Trouble> {
         kind,
         format!("{} is {level}{waits}", prefix.prefix),
     ))
+}
+
+fn of_uplinks(document: &Document) -> Vec<Trouble> {
+    let lossy = document.lossy_uplinks();
+    let clauses = uplinks::clauses(&lossy).into_iter();
+    clauses
+        .map(|(interface, clause)| {
+            let (first, rest) = clause.split_at(1);
+            trouble(
+                Severity::Warning,
+                (Subject::Uplink, interface),
+                "lossy",
+                format!("{}{rest}", first.to_uppercase()),
+            )
+        })
+        .collect()
 }
 
 fn of_last_site(prefix: &PrefixView) -> Option<Trouble> {

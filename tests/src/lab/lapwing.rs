@@ -86,6 +86,8 @@ pub struct Settings {
     pub witnessed: bool,
     /// The site that goes first, if any.
     pub goes_first: Option<Site>,
+    /// Which interfaces are watched.
+    pub interfaces: &'static [&'static str],
     /// The services of each family's prefix, as tables of the configuration.
     pub services: fn(Family) -> String,
     /// The socket at which BIRD is asked; none for the usual one, where nobody is.
@@ -108,6 +110,7 @@ impl Settings {
             lowerings_per_hour: 10,
             witnessed: false,
             goes_first: None,
+            interfaces: &[OUTER],
             services: web,
             bird_socket: None,
         }
@@ -129,7 +132,7 @@ impl Settings {
 site = "{site}"
 host = "{site}-edge1"
 mode = "{}"
-interfaces = ["{OUTER}"]
+interfaces = {:?}
 http = "127.0.0.1:9477"
 control = "{CONTROL}"
 state_dir = "{STATE}"
@@ -154,6 +157,7 @@ hold = "{}ms"
 hold_max = "{}ms"
 "#,
             self.mode,
+            self.interfaces,
             self.on_exit,
             self.goes_first == Some(site),
             self.bird_socket

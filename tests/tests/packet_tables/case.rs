@@ -73,7 +73,54 @@ pub struct Seen {
     pub verified: u64,
     /// SERVFAILs, and in how many name buckets.
     pub servfails: (u32, usize),
+    /// By interface and by network.
+    pub also: Also,
     pub skips: [u64; Skip::COUNT],
+}
+
+/// What is counted of the same trials by interface, and by network as they begin.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+pub struct Also {
+    /// Answered and completed handshakes of the interface by which the SYN came.
+    pub came: (u64, u64),
+    /// ... and of that by which the SYN-ACK left.
+    pub left: (u64, u64),
+    /// Trials `deliver`, and those that failed.
+    pub spans: (u64, u64),
+    /// Trials `request` and `finish`.
+    pub begun: (u64, u64),
+}
+
+impl Also {
+    /// What belongs to these trials where there is one interface.
+    pub fn of(trials: &[Trials; Kind::COUNT], verified: u64) -> Self {
+        let of = |kind| trials[kind as usize];
+        let handshakes = (u64::from(of(Kind::Handshake).started), verified);
+        let deliver = of(Kind::Deliver);
+        Self {
+            came: handshakes,
+            left: handshakes,
+            spans: (
+                u64::from(deliver.started),
+                u64::from(deliver.failed + deliver.after_deadline),
+            ),
+            begun: (
+                u64::from(of(Kind::Request).started),
+                u64::from(of(Kind::Finish).started),
+            ),
+        }
+    }
+
+    /// What was counted since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        let since = |now: (u64, u64), then: (u64, u64)| (now.0 - then.0, now.1 - then.1);
+        Self {
+            came: since(self.came, before.came),
+            left: since(self.left, before.left),
+            spans: since(self.spans, before.spans),
+            begun: since(self.begun, before.begun),
+        }
+    }
 }
 
 /// SERVFAILs by name bucket.

@@ -11,17 +11,18 @@ use probe_common::{
     parse::tunnel::Tunnels,
     service::{Options, Service},
     skip::Skip,
-    trial::{CohortRing, Kind},
+    trial::{Begun, CohortRing, Kind},
+    uplink::Handshakes,
 };
-use probe_core::config::Protocol;
+use probe_core::{config::Protocol, input::HandshakeCounts};
 use probe_user::datapath::{
-    ServiceSpec, key,
+    Scope, ServiceSpec, key,
     object::{LoadFlags, Object},
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::{
-    case::{Names, Seen, Trials},
+    case::{Also, Names, Seen, Trials},
     script::{Step, Way},
     services::{To, specs},
 };
@@ -51,6 +52,7 @@ pub struct Reading {
     trials: [Trials; Kind::COUNT],
     verified: u64,
     names: Names,
+    also: Also,
     skips: [u64; Skip::COUNT],
 }
 
@@ -61,6 +63,7 @@ impl Reading {
             trials: [Trials::default(); Kind::COUNT],
             verified: 0,
             names: [0; NETWORK_BUCKETS],
+            also: Also::default(),
             skips,
         }
     }
@@ -74,6 +77,16 @@ impl Reading {
             trials.abandoned += bucket.abandoned.load();
         }
         trials.after_deadline += ring.after_deadline.load();
+    }
+
+    fn add_begun<'a>(
+        &mut self,
+        requests: impl IntoIterator<Item = &'a u32>,
+        finishes: impl IntoIterator<Item = &'a u32>,
+    ) {
+        let begun = &mut self.also.begun;
+        begun.0 += requests.into_iter().copied().map(u64::from).sum::<u64>();
+        begun.1 += finishes.into_iter().copied().map(u64::from).sum::<u64>();
     }
 
     fn add_names(&mut self, names: impl IntoIterator<Item = u32>) {
@@ -107,6 +120,7 @@ impl Reading {
                 names.iter().sum(),
                 names.iter().filter(|count| **count != 0).count(),
             ),
+            also: self.also.since(&before.also),
             skips: std::array::from_fn(|reason| self.skips[reason] - before.skips[reason]),
         }
     }
@@ -152,6 +166,7 @@ impl Host {
 
     pub fn run(&self, now_ns: u64, step: &Step) {
         self.tables.set_now(now_ns);
+        self.tables.set_interface(LOOPBACK);
         match step.way {
             Way::In => self.tables.ingress(&step.frame),
             Way::Out => self.tables.egress(&step.frame),
@@ -160,11 +175,20 @@ impl Host {
 
     pub fn read(&self) -> Reading {
         let mut reading = Reading::new(self.tables.skips());
+        let uplink = self.tables.uplink_of(LOOPBACK);
+        let handshakes = |of: &Handshakes| (of.answered.load(), of.completed.load());
+        reading.also.came = handshakes(&uplink.came);
+        reading.also.left = handshakes(&uplink.left);
+        reading.also.spans = (uplink.spans.load(), uplink.spans_failed.load());
         for (service, (_, spec)) in self.specs.iter().enumerate() {
             reading.counters.add(&self.tables.counters(service));
             let verified = self.tables.verified(service);
             reading.verified += verified.iter().copied().map(u64::from).sum::<u64>();
             reading.add_names(self.tables.servfails(service));
+            reading.add_begun(
+                &self.tables.begun(service, Begun::Request),
+                &self.tables.begun(service, Begun::Finish),
+            );
             for kind in kinds(spec) {
                 reading.add_ring(*kind, self.tables.cohorts(service, *kind));
             }
@@ -227,6 +251,14 @@ impl Kernel {
 
     pub fn read(&self) -> Reading {
         let mut reading = Reading::new(self.object.skips());
+        let uplink = self.object.uplink("lo", LOOPBACK).unwrap();
+        let handshakes = |of: HandshakeCounts| (of.answered, of.completed);
+        reading.also.came = handshakes(uplink.came);
+        reading.also.left = handshakes(uplink.left);
+        reading.also.spans = (uplink.spans, uplink.spans_failed);
+        for service in self.object.read(Scope::All).services {
+            reading.add_begun(&service.requests, &service.finishes);
+        }
         for counters in self.object.counters() {
             reading.counters.add(&counters);
         }

@@ -13,7 +13,7 @@ use std::{
 use probe_user::datapath::object::LoadFlags;
 
 use crate::{
-    case::{Case, Seen, Where},
+    case::{Also, Case, Seen, Where},
     machine::{Host, Ingress, Kernel},
     script::Script,
 };
@@ -102,6 +102,7 @@ impl Bench {
         let counters = &mut expected.counters;
         (counters.packets_in, counters.bytes_in) = script.counted_in;
         (counters.packets_out, counters.bytes_out) = script.counted_out;
+        expected.also = Also::of(&expected.trials, expected.verified);
         (expected, seen)
     }
 
@@ -132,6 +133,7 @@ fn differences(expected: &Seen, seen: &Seen) -> String {
             trials,
             verified,
             servfails,
+            also,
             skips,
         } = seen;
         let mut fields: Vec<String> = Vec::new();
@@ -150,7 +152,10 @@ fn differences(expected: &Seen, seen: &Seen) -> String {
         let skips = probe_common::skip::Skip::ALL
             .iter()
             .map(|reason| format!("{}: {}", reason.name(), skips[*reason as usize]));
-        let rest = [format!("verified: {verified}, servfails: {servfails:?}")];
+        let rest = [
+            format!("verified: {verified}, servfails: {servfails:?}"),
+            format!("{also:?}"),
+        ];
         fields
             .into_iter()
             .chain(trials)

@@ -156,6 +156,7 @@ pub(super) fn empty_document(settings: &Settings) -> Document {
             trouble: None,
             attachments: Vec::new(),
         },
+        uplinks: Vec::new(),
         frozen: None,
         journal_trouble: None,
         bird: BirdView::default(),

@@ -78,6 +78,7 @@ impl View {
                     attached: attachments.contains(place),
                 })
                 .collect(),
+            uplinks: datapath.uplinks(),
             skips: datapath.skips(),
             programs: datapath
                 .program_runs()

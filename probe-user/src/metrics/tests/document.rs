@@ -157,6 +157,10 @@ fn labels() -> BTreeMap<&'static str, String> {
         ("standing", any(Standing::ALL.map(Standing::name))),
         ("state", any(ServiceState::ALL.map(ServiceState::name))),
         ("version", "Lapwing's version".to_owned()),
+        (
+            "way",
+            "`came` (the SYN came in by the interface), `left` (our SYN-ACK left by it)".to_owned(),
+        ),
         ("witness_host", "the `host` of a `[[witness]]`".to_owned()),
         ("witness_site", "the `site` of a `[[witness]]`".to_owned()),
     ])

@@ -9,7 +9,7 @@ use probe_common::{
 use probe_core::{
     command::TrialEvidence,
     config::ServiceId,
-    input::{Directive, Order},
+    input::{Directive, HandshakeCounts, Order},
     status::{KindState, KindStatus, ServiceState, Standing, TrialTotals},
     witness::{Heard, Other},
 };
@@ -147,6 +147,16 @@ pub fn model() -> Model {
             attached,
         });
     }
+    model.uplinks = ["eth0", "eth1"]
+        .map(|interface| UplinkReading {
+            interface: interface.to_owned(),
+            index: 2,
+            came: handshakes(1000),
+            left: handshakes(2000),
+            spans: 50,
+            spans_failed: 1,
+        })
+        .to_vec();
     model.skips[Skip::LaterFragment as usize] = 12;
     model.programs.push(Program {
         name: "lapwing_in".to_owned(),
@@ -156,6 +166,13 @@ pub fn model() -> Model {
     model.configuration = REFUSED;
     (model.tally, model.bird) = (tally(), Arc::new(picture()));
     model
+}
+
+fn handshakes(answered: u64) -> HandshakeCounts {
+    HandshakeCounts {
+        answered,
+        completed: answered - 1,
+    }
 }
 
 fn pin() -> Order {

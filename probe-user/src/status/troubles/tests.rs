@@ -1,9 +1,12 @@
 //! What is said of which fault, and in which order.
 
+use probe_common::trial::Kind;
 use probe_core::{
     command::Guard,
     config::Race,
     input::{Directive, Order},
+    status::{KindState, KindStatus},
+    uplinks::{UplinkStatus, Way, WayStatus},
     witness::{Heard, Other},
 };
 
@@ -34,6 +37,54 @@ fn directive() -> Directive {
         until: None,
         force: false,
     }
+}
+
+/// A service whose handshakes fail, and an interface on which they are lost.
+fn lossy(document: &mut Document, score_ratio: f64) {
+    let status = KindStatus {
+        state: KindState::Armed,
+        score_ratio,
+        p0: 0.01,
+        p1: 0.5,
+        trials_per_second: 100.0,
+    };
+    document.services[0].kinds.insert(Kind::Handshake, status);
+    let way = |way, lossy| WayStatus {
+        way,
+        tried: 310,
+        lost: Some(0.92),
+        normal: Some(0.01),
+        elsewhere: Some(0.003),
+        lossy,
+    };
+    document.uplinks = vec![UplinkStatus {
+        interface: "eth1".into(),
+        ways: vec![
+            way(Way::Came, true),
+            way(Way::Left, true),
+            way(Way::Sent, false),
+        ],
+    }];
+}
+
+#[test]
+fn an_interface_is_named_while_the_way_to_clients_is_suspected() {
+    let sentence = "Clients are lost through eth1: 92.0 % of 310 handshakes there, normally 1.0 %, elsewhere 0.3 %";
+    check(&[(
+        |document| lossy(document, 1.0),
+        Severity::Warning,
+        "lossy",
+        sentence,
+    )]);
+    let mut document = well();
+    lossy(&mut document, 1.0);
+    let table = document.table();
+    let line = format!("! uplink: c{}", &sentence[1..]);
+    assert!(table.lines().any(|shown| shown == line), "{table}");
+    // Spoofed SYNs that come by it: nobody suspects the way.
+    lossy(&mut document, 0.3);
+    assert_eq!(troubles(&document), []);
+    assert!(!document.table().contains("uplink"));
 }
 
 #[test]
