@@ -24,6 +24,7 @@ pub const RINGS_PER_BLOCK: usize = 8;
     serde(rename_all = "lowercase")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[repr(u8)]
 pub enum Kind {
     /// Is a SYN answered by a SYN-ACK?

@@ -95,7 +95,7 @@ fn what_is_wrong_with_the_daemon_and_bird_has_its_sentence() {
             },
             Warning,
             "refused",
-            "A new configuration was refused 1m 1s ago, the one before is in force: error: unknown key",
+            "The file was refused 1m 1s ago (SIGHUP), what was read 0s ago is in force: error: unknown key",
         ),
         (
             |d| d.bird.trouble = Some("BIRD does not answer".into()),
