@@ -100,11 +100,13 @@ def number(
     return panel
 
 
-def fixed_colours(panel):
-    """The colours of `style` for series by their name."""
-    for name, color in style.SERIES.items():
-        value = {"mode": "fixed", "fixedColor": color}
-        panel.override_by_name(name, [dashboard.DynamicConfigValue("color", value)])
+def fixed_colours(panel, queries):
+    """The colours of `style` for the series that these queries can have."""
+    for target in queries:
+        label = target.build().legend_format.removeprefix("{{").removesuffix("}}")
+        for name, color in style.SERIES.get(label, {}).items():
+            value = {"mode": "fixed", "fixedColor": color}
+            panel.override_by_name(name, [dashboard.DynamicConfigValue("color", value)])
     return panel
 
 
@@ -153,7 +155,7 @@ def lines(
         )
         panel.thresholds(steps("transparent", (mark, style.BAD))).thresholds_style(drawn)
     finish(panel, title, text, unit, queries, width, height)
-    fixed_colours(panel)
+    fixed_colours(panel, queries)
     for name, color in dashed or []:
         panel.override_by_regexp(name, [
             dashboard.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color}),

@@ -43,34 +43,27 @@ def yes_no(yes, no, yes_color=GOOD, no_color=BAD):
     return [(1, yes, yes_color), (0, no, no_color)]
 
 
-# Series whose name is one of these have this colour, whatever the panel.
+# A series that is named by nothing but a label of these has its value's colour.
 SERIES = {
-    "succeeded": GOOD,
-    "failed": BAD,
-    "late": WORSE,
-    "abandoned": UNKNOWN,
-    "announce": GOOD,
-    "degrade": WATCH,
-    "withdraw": BAD,
-    "normal": GOOD,
-    "broken": BAD,
-    "decided": "purple",
-    "kernel": "blue",
-    "rib": "light-blue",
-    "export": "orange",
-    "traffic": "yellow",
-    "noerror": GOOD,
-    "nxdomain": "blue",
-    "servfail": BAD,
-    "refused": WORSE,
-    "formerr": WATCH,
-    "notimp": "purple",
-    "other": UNKNOWN,
-    "1xx": UNKNOWN,
-    "2xx": GOOD,
-    "3xx": "blue",
-    "4xx": WATCH,
-    "5xx": BAD,
+    "outcome": {"succeeded": GOOD, "failed": BAD, "late": WORSE, "abandoned": UNKNOWN},
+    "action": {"announce": GOOD, "degrade": WATCH, "withdraw": BAD},
+    "phase": {
+        "decided": "purple",
+        "kernel": "blue",
+        "rib": "light-blue",
+        "export": "orange",
+        "traffic": "yellow",
+    },
+    "rcode": {
+        "noerror": GOOD,
+        "nxdomain": "blue",
+        "servfail": BAD,
+        "refused": WORSE,
+        "formerr": WATCH,
+        "notimp": "purple",
+        "other": UNKNOWN,
+    },
+    "class": {"1xx": UNKNOWN, "2xx": GOOD, "3xx": "blue", "4xx": WATCH, "5xx": BAD},
 }
 
 

@@ -37,6 +37,7 @@ pub const fn by_place(number: u32, each: usize, capacity: u32) -> u32 {
     serde(rename_all = "lowercase")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[repr(u8)]
 pub enum Kind {
     /// Is a SYN answered by a SYN-ACK?

@@ -16,6 +16,7 @@ pub struct ServiceId(pub u32);
 
 /// Index of a prefix in [`Config::prefixes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct PrefixId(pub u32);
 
@@ -41,6 +42,7 @@ pub struct Config {
 
 /// Whether decisions change routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Decide and record, change nothing (shadow mode). The default.
@@ -164,6 +166,7 @@ pub struct Prefix {
 
 /// Whether a prefix may be withdrawn where nobody else announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LastSite {
     /// It may: the operator said so.
@@ -176,6 +179,7 @@ pub enum LastSite {
 
 /// How hosts that fail at the same instant settle who may withdraw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Race {
     /// Whether this one, and no other of all hosts, withdraws without waiting.
     pub goes_first: bool,

@@ -258,6 +258,7 @@ fn tell(said: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// An order of the operator's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "order", rename_all = "snake_case")]
 pub enum Order {
     /// The prefix is to stay at this level, whatever is found.
@@ -311,6 +312,7 @@ impl Order {
 
 /// Who ordered something, why, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Directive {
     /// Who.
     pub by: String,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How far a prefix is announced. The order is that of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Not in the routing table.

@@ -37,6 +37,7 @@ pub struct ServiceStatus {
 
 /// One kind of a service's trials.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KindStatus {
     /// Whether its detectors may speak.
     pub state: KindState,
@@ -53,6 +54,7 @@ pub struct KindStatus {
 
 /// Whether the detectors of a kind may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KindState {
     /// Not enough good trials were seen.
@@ -76,6 +78,7 @@ impl KindState {
 
 /// What a service is held to be. One at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
     /// No verdict yet: neither armed nor probed.
@@ -122,6 +125,7 @@ impl ServiceState {
 
 /// Trials by outcome since start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrialTotals {
     /// Answered in time.
     pub succeeded: u64,
@@ -158,6 +162,7 @@ pub struct PrefixStatus {
 
 /// Why a prefix stands where it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// The table was not read yet.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A point in time: nanoseconds of `CLOCK_MONOTONIC`, the clock of
 /// `bpf_ktime_get_ns`, so that kernel and user side can be compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

@@ -33,6 +33,7 @@ const LEAST_LOST: f64 = 0.01;
 
 /// By what a connection belongs to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     /// Its SYN came in by it: what is lost are handshakes.
@@ -101,6 +102,7 @@ fn lost(tried: f64, good: f64) -> Option<f64> {
 
 /// A way on which clearly more is lost than is normal, and than on other interfaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LossyUplink {
     /// The interface.
     pub interface: String,
@@ -118,6 +120,7 @@ pub struct LossyUplink {
 
 /// One interface, as it is known now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UplinkStatus {
     /// The interface.
     pub interface: String,
@@ -127,6 +130,7 @@ pub struct UplinkStatus {
 
 /// One way of an interface, as it is known now.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WayStatus {
     /// Which way.
     pub way: Way,

@@ -13,6 +13,7 @@ use crate::{level::Level, time::Timestamp};
 
 /// Another host that may announce a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Other {
     /// The name of its site.
     pub site: String,
@@ -26,6 +27,7 @@ pub struct Other {
 
 /// What is heard from another host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Heard {
     /// It announces at this level; withdrawn, if it does not.

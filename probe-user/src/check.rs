@@ -1,26 +1,110 @@
-//! `lapwing check`: what a file configures, in words, if it is good.
+//! `lapwing check`: what a file configures if it is good, and what is wrong with it if it
+//! is not; in words, and as a document for programs.
 
 pub mod question;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use probe_common::{parse::tunnel::Tunnels, trial::Kind};
-use probe_core::config::{Application, LastSite, Mode, Prefix, Race, Service, WithdrawWhen};
+use probe_core::config::{
+    Application, LastSite, Mode, Prefix, Race, Service, ServiceId, WithdrawWhen,
+};
+use serde::Serialize;
 
 use crate::{
     announce::witness::Witness,
-    config::{Attach, Error, Interfaces, OnExit, Settings},
+    config::{Attach, Error, Interfaces, Mistake, OnExit, Settings},
     datapath::Measure,
     discover::interface_exists,
     journal::{self, record},
     probe::Prober,
 };
 
+/// What came of a check, for programs.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Document {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether `lapwing run` would take it.
+    pub good: bool,
+    /// All that is wrong with it, in the order of the text.
+    pub mistakes: Vec<Mistake>,
+    /// What it configures, if it is good.
+    pub configures: Option<Configured>,
+}
+
+/// What a good file configures.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Configured {
+    /// Whether decisions change routes.
+    pub mode: Mode,
+    /// The prefixes; without any, what listens on the host is observed.
+    pub prefixes: Vec<ConfiguredPrefix>,
+    /// What is allowed, and most probably not meant.
+    pub warnings: Vec<String>,
+    /// What names this configuration in the journal.
+    pub config: String,
+}
+
+/// One prefix of it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ConfiguredPrefix {
+    /// The network.
+    pub prefix: String,
+    /// The names of its services.
+    pub services: Vec<String>,
+}
+
 /// Checks the file at `path` against this host.
-pub fn check(path: &Path) -> Result<String, Error> {
+pub fn check(path: &Path) -> Result<Settings, Error> {
     let settings = Settings::load(path, &interface_exists)?;
     Prober::new(&settings.core.services)?;
-    Ok(summary(&settings))
+    Ok(settings)
+}
+
+impl Document {
+    /// What came of the check of `path`.
+    pub fn of(path: &Path, checked: &Result<Settings, Error>) -> Self {
+        Self {
+            file: path.to_owned(),
+            good: checked.is_ok(),
+            mistakes: checked
+                .as_ref()
+                .err()
+                .map_or_else(Vec::new, Error::mistakes),
+            configures: checked.as_ref().ok().map(Configured::by),
+        }
+    }
+}
+
+impl Configured {
+    fn by(settings: &Settings) -> Self {
+        let core = &settings.core;
+        let name = |id: &ServiceId| Some(core.services.get(id.0 as usize)?.name.clone());
+        Self {
+            mode: core.mode,
+            prefixes: core
+                .prefixes
+                .iter()
+                .map(|prefix| ConfiguredPrefix {
+                    prefix: prefix.prefix.to_string(),
+                    services: prefix.services.iter().filter_map(name).collect(),
+                })
+                .collect(),
+            warnings: core
+                .prefixes
+                .iter()
+                .filter_map(|prefix| {
+                    let warning = warning(prefix, &settings.witnesses)?;
+                    Some(format!("{}: {warning}", prefix.prefix))
+                })
+                .collect(),
+            config: record::config_hash(core),
+        }
+    }
 }
 
 /// What `settings` say, for people.
@@ -111,6 +195,19 @@ pub fn summary(settings: &Settings) -> String {
     lines.join("\n") + "\n"
 }
 
+/// What is most probably not meant.
+fn warning(prefix: &Prefix, witnesses: &[Witness]) -> Option<&'static str> {
+    match prefix.last_site {
+        LastSite::Unwitnessed => Some(
+            "the last site that announces it is withdrawn, too: no [[witness]] of its family, and last_site is not \"allow\"",
+        ),
+        LastSite::Hold(_) if !witnesses.iter().any(|witness| witness.hears(prefix.prefix)) => Some(
+            "never withdrawn, only degraded: last_site is \"hold\", and there is no [[witness]] of its family",
+        ),
+        LastSite::Hold(_) | LastSite::Allow => None,
+    }
+}
+
 /// What becomes of a prefix where nobody else announces it.
 fn last_site(prefix: &Prefix, witnesses: &[Witness]) -> String {
     let heard: Vec<String> = witnesses
@@ -123,14 +220,11 @@ fn last_site(prefix: &Prefix, witnesses: &[Witness]) -> String {
             )
         })
         .collect();
+    if let Some(warning) = warning(prefix, witnesses) {
+        return format!("  warning: {warning}");
+    }
     match prefix.last_site {
-        LastSite::Allow => "  last site: withdrawn all the same".to_owned(),
-        LastSite::Unwitnessed => {
-            "  warning: the last site that announces it is withdrawn, too: no [[witness]] of its family, and last_site is not \"allow\"".to_owned()
-        }
-        LastSite::Hold(_) if heard.is_empty() => {
-            "  warning: never withdrawn, only degraded: last_site is \"hold\", and there is no [[witness]] of its family".to_owned()
-        }
+        LastSite::Allow | LastSite::Unwitnessed => "  last site: withdrawn all the same".to_owned(),
         LastSite::Hold(Race { goes_first, round }) => format!(
             "  last site: held, unless announced by {}; {}",
             heard.join(" or "),
@@ -295,6 +389,29 @@ sessions = { ipv4 = "ams1_4" }
             let summary = summary(&settings);
             assert!(summary.contains(line), "{line} in\n{summary}");
         }
+    }
+
+    #[test]
+    fn a_bad_file_is_told_to_programs_with_places() {
+        let text = "[daemon]\nmoed = \"observe\"\n\n[[prefix]]\nprefix = \"192.0.2.0\"\n";
+        let path = Path::new("x");
+        let checked = Settings::parse(path, text, &|_| true).map_err(Error::from);
+        let document = Document::of(path, &checked);
+        assert!(!document.good && document.configures.is_none());
+        let [unknown, no_services, no_length] = &document.mistakes[..] else {
+            panic!("{:?}", document.mistakes);
+        };
+        assert_eq!((unknown.line, unknown.column), (Some(2), Some(1)));
+        assert_eq!(unknown.remedy.as_deref(), Some("did you mean `mode`?"));
+        assert_eq!(no_services.line, Some(4));
+        assert_eq!((no_length.line, no_length.column), (Some(5), Some(10)));
+
+        let unreadable = Document::of(path, &check(Path::new("/nonexistent")));
+        let [mistake] = &unreadable.mistakes[..] else {
+            panic!("{:?}", unreadable.mistakes);
+        };
+        assert_eq!(mistake.line, None);
+        assert!(mistake.remedy.is_some() && !mistake.what.contains("help"));
     }
 
     #[test]

@@ -4,8 +4,6 @@ mod doctor;
 mod explain;
 mod journal;
 mod manual;
-#[cfg(test)]
-mod runbooks;
 mod simulation;
 
 use std::{
@@ -15,11 +13,12 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 use probe_core::Level;
 
+use self::journal::{as_json, shown};
 use crate::{
     check, config,
     control::{self, OrderRequest, Verb},
@@ -130,6 +129,9 @@ enum Command {
         /// Only say what would change.
         #[arg(long)]
         check: bool,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         whom: Whom,
     },
@@ -138,6 +140,9 @@ enum Command {
     Check {
         /// The file.
         file: PathBuf,
+        /// Print what it configures, or its mistakes, as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Look for what on this host would keep Lapwing from working, with remedies.
     #[command(after_help = doctor::HELP)]
@@ -282,6 +287,11 @@ fn deadline(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// All commands and options, for whoever checks or describes them.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that was asked for.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -335,8 +345,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Freeze { how } => order(Verb::Freeze, None, None, &how, false),
         Command::Thaw { whom } => order(Verb::Thaw, None, None, &whom.into(), false),
-        Command::Reload { check, whom } => reload(check, whom),
-        Command::Check { file } => print(&check::check(&file)?),
+        Command::Reload { check, json, whom } => reload(check, json, whom),
+        Command::Check { file, json } => examine(&file, json),
         Command::Doctor(asked) => doctor::doctor(&asked),
         Command::Journal(asked) => journal::journal(&asked),
         Command::Explain(asked) => explain::explain(&asked),
@@ -394,13 +404,33 @@ fn order(
     print(&(done + "\n"))
 }
 
-fn reload(check: bool, whom: Whom) -> Result<(), Failure> {
+/// A mistake is told on stderr in any case.
+fn reload(check: bool, json: bool, whom: Whom) -> Result<(), Failure> {
     let default = || config::Daemon::default().control;
     let path = whom.control.unwrap_or_else(default);
     match control::reload(&path, check) {
-        Ok(done) => print(&(done + "\n")),
-        Err(control::Error::Mistake(report)) => Err(Failure::Mistake(report)),
+        Ok(reloaded) => print(&shown(&reloaded, json, || reloaded.text())?),
+        Err(control::Error::Mistake(report)) => {
+            if json {
+                print(&as_json(&control::Reloaded::refused(&report))?)?;
+            }
+            Err(Failure::Mistake(report))
+        }
         Err(error) => Err(anyhow::Error::from(error).into()),
+    }
+}
+
+/// A mistake is told on stderr in any case.
+fn examine(file: &Path, json: bool) -> Result<(), Failure> {
+    let checked = check::check(file);
+    if json {
+        print(&as_json(&check::Document::of(file, &checked))?)?;
+    }
+    let settings = checked?;
+    if json {
+        Ok(())
+    } else {
+        print(&check::summary(&settings))
     }
 }
 
@@ -447,13 +477,11 @@ fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod difference;
 mod journal;
+pub mod keys;
 mod measure;
 mod network;
 mod prefixes;
@@ -39,7 +40,7 @@ use crate::{
 pub use difference::Difference;
 pub use prefixes::usual_application;
 pub use probes::default_probe;
-pub use report::{Finding, Report};
+pub use report::{Finding, Mistake, Report};
 
 /// Everything the operator wants, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -275,6 +276,29 @@ pub enum Error {
     /// The file has mistakes.
     #[error("{0}")]
     Mistakes(#[from] Report),
+}
+
+impl Error {
+    /// What is wrong, for programs.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        match self {
+            Self::Mistakes(report) => report.mistakes(),
+            error @ (Self::Unreadable { .. } | Self::NoRoots(_)) => {
+                let words = error.to_string();
+                let (what, remedy) = match words.split_once("\nhelp: ") {
+                    Some((what, remedy)) => (what.to_owned(), Some(remedy.to_owned())),
+                    None => (words, None),
+                };
+                vec![Mistake {
+                    line: None,
+                    column: None,
+                    what,
+                    here: None,
+                    remedy,
+                }]
+            }
+        }
+    }
 }
 
 #[cfg(test)]

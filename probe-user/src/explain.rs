@@ -76,9 +76,11 @@ fn nearest(near: Option<u64>) -> String {
 
 /// One decision with all that the journal has about it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The record.
     #[serde(serialize_with = "whole")]
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, serde_json::Value>"))]
     pub record: Entry,
     /// What led to it, and what came of it, in the order of time.
     pub story: Vec<Step>,
@@ -88,6 +90,7 @@ pub struct Explanation {
 
 /// One thing that happened.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// Seconds since the decision; before it, below zero.
     pub seconds: f64,
@@ -99,6 +102,7 @@ pub struct Step {
 
 /// How it ended.
 #[derive(Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum End {
     /// Another decision about the prefix followed.

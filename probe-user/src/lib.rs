@@ -13,6 +13,8 @@ pub mod daemon;
 pub mod datapath;
 pub mod discover;
 pub mod doctor;
+#[cfg(test)]
+mod documents;
 pub mod explain;
 pub mod follow;
 pub mod http;

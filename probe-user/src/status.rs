@@ -31,6 +31,7 @@ pub(crate) use table::{columns, seconds};
 
 /// Everything `lapwing status` shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Document {
     /// The daemon's version.
     pub version: String,
@@ -86,6 +87,7 @@ impl Document {
 
 /// Which configuration is in force.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigurationView {
     /// When it was read.
     pub read_seconds_ago: f64,
@@ -95,6 +97,7 @@ pub struct ConfigurationView {
 
 /// A configuration that was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RefusedView {
     /// When.
     pub seconds_ago: f64,
@@ -106,6 +109,7 @@ pub struct RefusedView {
 
 /// The sensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SensorView {
     /// Why it does not see, if it does not.
     pub trouble: Option<String>,
@@ -115,6 +119,7 @@ pub struct SensorView {
 
 /// One hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AttachmentView {
     /// Where.
     pub interface: String,
@@ -126,6 +131,7 @@ pub struct AttachmentView {
 
 /// One prefix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PrefixView {
     /// The network.
     pub prefix: String,
@@ -155,6 +161,7 @@ pub struct PrefixView {
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServiceView {
     /// Its name.
     pub name: String,

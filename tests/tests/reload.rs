@@ -224,7 +224,7 @@ fn a_mistake_changes_nothing_and_is_told_everywhere() -> Result<()> {
         .stdout;
     let table = String::from_utf8_lossy(&table).into_owned();
     ensure!(
-        table.contains("! configuration: the file was refused"),
+        table.contains("! configuration: The file was refused"),
         "{table}"
     );
     let Said { code, err, .. } = reload(&lab.fra1, &[])?;

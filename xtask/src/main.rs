@@ -8,6 +8,7 @@
 //!            ├────▶ kernels
 //!            ├────▶ bench
 //!            ├────▶ soak
+//!            ├────▶ grafana
 //!            └────▶ dist
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
@@ -23,6 +24,7 @@ mod command;
 mod demo;
 mod dist;
 mod fuzz;
+mod grafana;
 mod kernels;
 mod lab;
 mod needs;
@@ -70,6 +72,8 @@ enum Verb {
     Bench(bench::Args),
     /// Kill or restart the daemon again and again, in the lab (as root)
     Soak(soak::Args),
+    /// Make the Grafana dashboards from their generator
+    Grafana(grafana::Args),
     /// Make the Debian package and the archive
     Dist(dist::Args),
 }
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Verb::Kernels(args) => kernels::main(&workspace, &args),
         Verb::Bench(args) => bench::main(&workspace, &args),
         Verb::Soak(args) => soak::main(&workspace, &args),
+        Verb::Grafana(args) => grafana::main(&workspace, &args),
         Verb::Dist(args) => dist::main(&workspace, &args),
     };
     match result {
@@ -95,5 +100,59 @@ fn main() -> ExitCode {
             eprintln!("\ncargo xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// The commands of ours that a page names, as words.
+    fn commands(page: &str) -> Vec<Vec<&str>> {
+        const NAME: &str = "cargo xtask ";
+        page.match_indices(NAME)
+            .map(|(at, _)| {
+                let rest = &page[at + NAME.len()..];
+                // A span or a comment ends, or what may be left out begins.
+                let end = rest.find(['`', '\n', '#', '[', '>']).unwrap_or(rest.len());
+                let words = rest[..end].trim_end_matches(" --");
+                words.split_whitespace().collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn verbs_and_options_that_the_documents_name_are_there() {
+        let root = Workspace::locate().root().to_path_buf();
+        let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+        for directory in ["docs", "packaging", "bird-config"] {
+            let entries = fs::read_dir(root.join(directory)).expect("it is part of the checkout");
+            pages.extend(entries.map(|entry| entry.expect("it can be read").path()));
+        }
+        pages.retain(|path| path.extension().is_some_and(|ending| ending == "md"));
+        let mut understood = 0;
+        for path in pages {
+            let page = fs::read_to_string(&path).expect("a page is UTF-8");
+            for words in commands(&page) {
+                let words = words.iter().map(|word| match *word {
+                    "STEP" => "unit",
+                    "N" => "1",
+                    word => word,
+                });
+                match Cli::try_parse_from(["cargo xtask"].into_iter().chain(words)) {
+                    Ok(_) => understood += 1,
+                    // A verb that the text speaks of, without its own verb.
+                    Err(error)
+                        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                            || error.kind() == ErrorKind::MissingSubcommand => {}
+                    Err(error) => panic!("{}: {error}", path.display()),
+                }
+            }
+        }
+        assert!(understood > 20, "{understood}");
     }
 }

@@ -21,6 +21,8 @@ pub enum Group {
     Browser,
     /// To compare what is counted in real captures.
     Captures,
+    /// To make the dashboards.
+    Dashboards,
     /// To build libFuzzer.
     Fuzz,
     /// To boot other kernels; nothing else needs it.
@@ -34,6 +36,7 @@ impl Group {
             Self::Lab => "To raise the lab of the tests and the demo",
             Self::Browser => "To look at the live page in a browser",
             Self::Captures => "To compare what is counted in real captures",
+            Self::Dashboards => "To make the dashboards",
             Self::Fuzz => "To build libFuzzer",
             Self::Kernels => "To boot other kernels",
         }
@@ -156,6 +159,14 @@ const CAPTURES: [(&str, &str, &str); 1] = [(
     "counts the packets of real captures; what lapwing counts must equal it",
 )];
 
+/// As [`LAB`]. That the interpreter is there does not prove that it can make an environment,
+/// so only the package counts.
+const DASHBOARDS: [(&str, &str, &str); 1] = [(
+    "python3-venv",
+    "python3-venv",
+    "runs the dashboards' generator with the packages that are pinned for it",
+)];
+
 /// As [`LAB`].
 const FUZZ: [(&str, &str, &str); 1] = [("g++", "c++", "compiles libFuzzer")];
 
@@ -172,6 +183,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
             Group::Lab => needs.extend(program_needs(Group::Lab, &LAB)),
             Group::Browser => needs.extend(program_needs(Group::Browser, &BROWSER)),
             Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
+            Group::Dashboards => needs.extend(program_needs(Group::Dashboards, &DASHBOARDS)),
             Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
         }

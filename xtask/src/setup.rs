@@ -34,11 +34,12 @@ pub struct Args {
 }
 
 /// What building, testing and the demo need.
-const ALL: [Group; 5] = [
+const ALL: [Group; 6] = [
     Group::Build,
     Group::Lab,
     Group::Browser,
     Group::Captures,
+    Group::Dashboards,
     Group::Fuzz,
 ];
 

@@ -2,7 +2,7 @@
 //! fails cheapest.
 //!
 //! ```text
-//! fmt ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary ─▶ e2e
+//! fmt ─▶ dashboards ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary ─▶ e2e
 //! ```
 //! The object comes before the host's steps so that all of them compile the
 //! daemon's crate around the same object; without that, each turn from unit
@@ -18,6 +18,7 @@ use crate::build::{self, Built};
 use crate::captures;
 use crate::command;
 use crate::fuzz;
+use crate::grafana;
 use crate::needs::Group;
 use crate::object;
 use crate::privilege;
@@ -45,6 +46,8 @@ pub struct Args {
 enum Step {
     /// cargo fmt --check
     Fmt,
+    /// The dashboards are what their generator makes
+    Dashboards,
     /// Lints of the eBPF crate, with the compiler that builds it
     ClippyBpf,
     /// The eBPF object
@@ -64,8 +67,9 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Fmt,
+        Self::Dashboards,
         Self::ClippyBpf,
         Self::Object,
         Self::Clippy,
@@ -80,6 +84,7 @@ impl Step {
     fn name(self) -> &'static str {
         match self {
             Self::Fmt => "fmt",
+            Self::Dashboards => "dashboards",
             Self::ClippyBpf => "clippy-bpf",
             Self::Object => "object",
             Self::Clippy => "clippy",
@@ -95,6 +100,7 @@ impl Step {
     fn title(self) -> &'static str {
         match self {
             Self::Fmt => "format",
+            Self::Dashboards => "the dashboards and their generator",
             Self::ClippyBpf => "lints of the eBPF crate",
             Self::Object => "the eBPF object",
             Self::Clippy => "lints of the host crates",
@@ -109,7 +115,8 @@ impl Step {
     fn remedy(self) -> String {
         let first = match self {
             Self::Fmt => "`cargo fmt --all` does it; ",
-            Self::ClippyBpf
+            Self::Dashboards
+            | Self::ClippyBpf
             | Self::Object
             | Self::Clippy
             | Self::Doc
@@ -127,7 +134,7 @@ impl Step {
     /// Steps whose results it uses.
     fn requires(self) -> &'static [Self] {
         match self {
-            Self::Fmt | Self::ClippyBpf | Self::Object | Self::Fuzz => &[],
+            Self::Fmt | Self::Dashboards | Self::ClippyBpf | Self::Object | Self::Fuzz => &[],
             Self::Clippy | Self::Doc | Self::Unit | Self::Binary => &[Self::Object],
             Self::E2e => &[Self::Object, Self::Binary],
         }
@@ -136,6 +143,7 @@ impl Step {
     fn groups(self) -> &'static [Group] {
         match self {
             Self::Fmt => &[],
+            Self::Dashboards => &[Group::Dashboards],
             Self::ClippyBpf
             | Self::Object
             | Self::Clippy
@@ -211,6 +219,7 @@ fn groups(steps: &[Step]) -> Vec<Group> {
         Group::Lab,
         Group::Browser,
         Group::Captures,
+        Group::Dashboards,
         Group::Fuzz,
     ]
     .into_iter()
@@ -226,6 +235,7 @@ fn perform(
 ) -> Result<()> {
     let mut command = match step {
         Step::Object => return object::build(workspace, toolchain).map(drop),
+        Step::Dashboards => return grafana::check(workspace),
         Step::Fuzz => return fuzz::all(workspace, fuzz::STEP_SECONDS),
         Step::ClippyBpf => object::clippy(workspace, toolchain),
         Step::Binary => build::daemon(workspace, Profile::Release),
@@ -247,6 +257,7 @@ fn perform(
                     cargo.env(captures::VARIABLE, captures::fetch(workspace)?);
                 }
                 Step::Fmt
+                | Step::Dashboards
                 | Step::ClippyBpf
                 | Step::Object
                 | Step::Clippy
@@ -289,7 +300,7 @@ fn host_arguments(step: Step) -> Vec<&'static str> {
             "--",
             "--test-threads=1",
         ],
-        Step::ClippyBpf | Step::Object | Step::Fuzz | Step::Binary => Vec::new(),
+        Step::Dashboards | Step::ClippyBpf | Step::Object | Step::Fuzz | Step::Binary => Vec::new(),
     }
 }
 
@@ -354,6 +365,7 @@ mod tests {
                 Group::Lab,
                 Group::Browser,
                 Group::Captures,
+                Group::Dashboards,
                 Group::Fuzz
             ]
         );

@@ -116,9 +116,10 @@ pub fn shown(
     json: bool,
     words: impl FnOnce() -> String,
 ) -> Result<String, Failure> {
-    if json {
-        Ok(serde_json::to_string_pretty(what).map_err(anyhow::Error::from)? + "\n")
-    } else {
-        Ok(words())
-    }
+    if json { as_json(what) } else { Ok(words()) }
+}
+
+/// As JSON.
+pub fn as_json(what: &impl Serialize) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(what).map_err(anyhow::Error::from)? + "\n")
 }

@@ -7,9 +7,6 @@ use super::{
     value::{Fault, Value, integer},
 };
 
-/// The keys of `[journal]`.
-pub const JOURNAL: [&str; 2] = ["rotate_at", "keep"];
-
 /// Smaller, and a bad night would leave nothing of the day before.
 const LEAST: u64 = 64 << 10;
 const MOST: u64 = 1 << 30;

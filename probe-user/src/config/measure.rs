@@ -19,11 +19,6 @@ use super::{
     value::{self, Fault, Value},
 };
 
-/// The keys of `[measure]`.
-pub const MEASURE: [&str; 3] = ["connections", "exchanges", "cells"];
-/// The keys of `[[interface]]`.
-pub const INTERFACE: [&str; 2] = ["name", "tunnels"];
-
 /// A smaller table than this would evict what is still waited for.
 const MIN_FLOWS: u32 = 1024;
 const MAX_FLOWS: u32 = MAX_SETS * 4;
@@ -52,7 +47,7 @@ pub fn sizes(section: &Section<'_>) -> Sizes {
 
 /// The deadlines that kinds of trials have of their own.
 pub fn deadlines(detect: &Section<'_>) -> Deadlines {
-    let section = detect.table(
+    let section = detect.inner(
         "deadlines",
         "deadlines = { ... }",
         &Kind::ALL.map(Kind::name),

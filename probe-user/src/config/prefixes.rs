@@ -10,7 +10,7 @@ use probe_core::config::{
 use toml::Spanned;
 
 use super::{
-    network, probes,
+    keys, network, probes,
     report::Finding,
     schema::read_detect_overrides,
     section::{Findings, Section},
@@ -18,23 +18,8 @@ use super::{
     witness::{Rules, Word},
 };
 
-/// The keys of `[[prefix]]`.
-pub const PREFIX: [&str; 5] = ["prefix", "withdraw_when", "last_site", "drain", "service"];
 /// How long a drain degrades a prefix before it withdraws it.
 const DRAIN: Duration = Duration::from_secs(30);
-const SERVICE: [&str; 11] = [
-    "name",
-    "address",
-    "port",
-    "protocol",
-    "application",
-    "probe",
-    "broken",
-    "patience",
-    "grey_patience",
-    "deadline",
-    "arm_after",
-];
 /// What is spoken at a port unless configured. HTTP must be asked for: only the
 /// operator knows that it is plaintext.
 pub fn usual_application(protocol: Protocol, port: u16) -> Application {
@@ -110,7 +95,7 @@ impl<'a> Host<'a> {
                 value::duration(Duration::ZERO, Duration::from_hours(24)),
             )
             .unwrap_or(DRAIN);
-        let sections = section.tables("service", "[[prefix.service]]", &SERVICE);
+        let sections = section.tables("service", &keys::SERVICE);
         for service in &sections {
             self.read_service(service, network.as_ref());
         }

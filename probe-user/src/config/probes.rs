@@ -10,34 +10,12 @@ use probe_core::config::{Endpoint, Probe, ProbeKind, Protocol};
 use toml::Spanned;
 
 use super::{
-    network,
+    keys, network,
     questions::{self, QUESTIONS},
     report::Finding,
     section::{Findings, Section},
     value,
 };
-
-const PROBE: [&str; 19] = [
-    "tcp",
-    "tls",
-    "http",
-    "dns",
-    "quic",
-    "exec",
-    "status",
-    "body",
-    "sni",
-    "alpn",
-    "verify",
-    "name",
-    "type",
-    "transport",
-    "source",
-    "interval",
-    "timeout",
-    "rise",
-    "fall",
-];
 
 /// Time between two regular probes; also the longest default timeout.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -68,7 +46,7 @@ pub fn read(
     endpoint: Option<Endpoint>,
     findings: &Findings,
 ) -> Option<Probe> {
-    let section = service.table("probe", "probe = { ... }", &PROBE);
+    let section = service.inner("probe", "probe = { ... }", &keys::PROBE.names());
     let bounds = value::duration(Duration::from_millis(50), Duration::from_hours(1));
     let interval = section.read("interval", bounds).unwrap_or(INTERVAL);
     let timeout = section.read_spanned(

@@ -7,6 +7,7 @@ use std::{
 };
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+use serde::Serialize;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,22 @@ fn floor_boundary(text: &str, position: usize) -> usize {
     position
 }
 
+/// One mistake, for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Mistake {
+    /// The line, from 1; none if it is in no line.
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+    /// What is wrong right there.
+    pub here: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
 /// All mistakes of one file, in the order of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -110,6 +127,25 @@ impl Report {
     /// How many mistakes there are.
     pub fn count(&self) -> usize {
         self.findings.len()
+    }
+
+    /// The mistakes, for programs.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let text = |words: &str| (!words.is_empty()).then(|| words.to_owned());
+        self.findings
+            .iter()
+            .map(|finding| {
+                let before = &self.text[..floor_boundary(&self.text, finding.place.start)];
+                let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+                Mistake {
+                    line: Some(before.matches('\n').count() + 1),
+                    column: Some(before[line_start..].chars().count() + 1),
+                    what: finding.title.clone(),
+                    here: text(&finding.label),
+                    remedy: text(&finding.help),
+                }
+            })
+            .collect()
     }
 
     /// The report as text, coloured for a terminal or plain.

@@ -8,15 +8,12 @@ use toml::de::{DeTable, DeValue};
 use crate::datapath::Measure;
 
 use super::{
-    Attach, Daemon, Interfaces, OnExit, Route, Settings,
-    journal::{self, JOURNAL},
-    measure::{self, INTERFACE, MEASURE},
-    network,
-    prefixes::{Host, PREFIX},
+    Attach, Daemon, Interfaces, OnExit, Route, Settings, journal, keys, measure, network,
+    prefixes::Host,
     report::Finding,
     section::{Findings, Section},
     value,
-    witness::{self, Rules, WITNESS},
+    witness::{self, Rules},
 };
 
 /// "1 in 10 years".
@@ -54,43 +51,6 @@ const ROOT: [&str; 12] = [
     "prefix",
     "witness",
 ];
-const DAEMON: [&str; 11] = [
-    "site",
-    "host",
-    "mode",
-    "attach",
-    "interfaces",
-    "http",
-    "control",
-    "state_dir",
-    "pin_dir",
-    "on_exit",
-    "goes_first",
-];
-const ROUTE: [&str; 4] = ["table", "protocols", "bird_socket", "witness_round"];
-const DETECT_KEYS: [&str; 9] = [
-    "false_alarm",
-    "broken",
-    "profile",
-    "patience",
-    "grey_patience",
-    "deadline",
-    "deadlines",
-    "arm_after",
-    "settle",
-];
-const PROBES: [&str; 1] = ["max_concurrent"];
-const CLASSIFY: [&str; 7] = [
-    "service",
-    "host",
-    "path",
-    "grey",
-    "quiet",
-    "overload",
-    "overload_factor",
-];
-const GUARDS: [&str; 1] = ["lowerings_per_hour"];
-const RECOVER: [&str; 3] = ["hold", "hold_max", "canary"];
 
 /// Reads the whole text.
 pub fn read(text: &str, interface_exists: &dyn Fn(&str) -> bool) -> Result<Settings, Vec<Finding>> {
@@ -132,7 +92,7 @@ fn read_root(
     findings: &Findings,
 ) -> Settings {
     let root = Section::new("the file", 0..0, document, &ROOT, findings);
-    let daemon_section = root.table("daemon", "[daemon]", &DAEMON);
+    let daemon_section = root.table("daemon", &keys::DAEMON);
     let daemon = read_daemon(&daemon_section, interface_exists, findings);
     let mode = daemon_section
         .read(
@@ -140,30 +100,30 @@ fn read_root(
             value::word(&[("observe", Mode::Observe), ("enforce", Mode::Enforce)]),
         )
         .unwrap_or_default();
-    let route = read_route(&root.table("route", "[route]", &ROUTE), findings);
-    let detect_section = root.table("detect", "[detect]", &DETECT_KEYS);
+    let route = read_route(&root.table("route", &keys::ROUTE), findings);
+    let detect_section = root.table("detect", &keys::DETECT);
     let detect = read_detect(&detect_section);
     let false_alarm_period = detect_section
         .read("false_alarm", value::false_alarm)
         .unwrap_or(FALSE_ALARM_PERIOD);
     let measure = Measure {
-        sizes: measure::sizes(&root.table("measure", "[measure]", &MEASURE)),
+        sizes: measure::sizes(&root.table("measure", &keys::MEASURE)),
         deadlines: measure::deadlines(&detect_section),
         tunnels: measure::tunnels(
-            &root.tables("interface", "[[interface]]", &INTERFACE),
+            &root.tables("interface", &keys::INTERFACE),
             &daemon.interfaces,
             interface_exists,
             findings,
         ),
     };
     let max_probes = root
-        .table("probe", "[probe]", &PROBES)
+        .table("probe", &keys::PROBES)
         .read("max_concurrent", value::integer(4, 400))
         .map_or(MAX_PROBES, |count| count as usize);
-    let recover = read_recover(&root.table("recover", "[recover]", &RECOVER), findings);
+    let recover = read_recover(&root.table("recover", &keys::RECOVER), findings);
 
     let witnesses = witness::read(
-        &root.tables("witness", "[[witness]]", &WITNESS),
+        &root.tables("witness", &keys::WITNESS),
         &daemon,
         &route,
         findings,
@@ -173,7 +133,7 @@ fn read_root(
         round: route.witness_round,
     };
     let mut host = Host::new(detect, Rules::new(race, &witnesses), findings);
-    for section in root.tables("prefix", "[[prefix]]", &PREFIX) {
+    for section in root.tables("prefix", &keys::PREFIX) {
         host.read_prefix(&section);
     }
     if mode == Mode::Enforce && !root.has("prefix") {
@@ -186,7 +146,7 @@ fn read_root(
     }
     Settings {
         daemon,
-        journal: journal::options(&root.table("journal", "[journal]", &JOURNAL)),
+        journal: journal::options(&root.table("journal", &keys::JOURNAL)),
         route,
         measure,
         detect,
@@ -195,11 +155,8 @@ fn read_root(
         core: Config {
             mode,
             false_alarm_period,
-            classify: read_classify(&root.table("classify", "[classify]", &CLASSIFY)),
-            guards: read_guards(
-                &root.table("guards", "[guards]", &GUARDS),
-                host.prefixes.len(),
-            ),
+            classify: read_classify(&root.table("classify", &keys::CLASSIFY)),
+            guards: read_guards(&root.table("guards", &keys::GUARDS), host.prefixes.len()),
             recover,
             services: host.services,
             prefixes: host.prefixes,
@@ -313,7 +270,7 @@ fn read_interfaces(
 
 fn read_route(section: &Section<'_>, findings: &Findings) -> Route {
     let default = Route::default();
-    let protocols = section.table(
+    let protocols = section.inner(
         "protocols",
         "protocols = { full = 201, degraded = 202 }",
         &["full", "degraded"],

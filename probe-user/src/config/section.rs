@@ -9,6 +9,7 @@ use toml::{
 };
 
 use super::{
+    keys::Table,
     report::Finding,
     value::{Fault, Value},
 };
@@ -68,8 +69,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The table under `key`, or one without entries.
-    pub fn table(&self, key: &str, name: &'static str, keys: &[&str]) -> Self {
+    /// The section under `key`, or one without entries.
+    pub fn table(&self, key: &str, known: &Table) -> Self {
+        self.inner(key, known.name, &known.names())
+    }
+
+    /// The table under `key`, or one without entries; `name` is how it is written.
+    pub fn inner(&self, key: &str, name: &'static str, keys: &[&str]) -> Self {
         let empty = Self {
             name,
             place: self.place.clone(),
@@ -94,7 +100,8 @@ impl<'a> Section<'a> {
     }
 
     /// The tables of the array under `key`.
-    pub fn tables(&self, key: &str, name: &'static str, keys: &[&str]) -> Vec<Self> {
+    pub fn tables(&self, key: &str, known: &Table) -> Vec<Self> {
+        let (name, keys) = (known.name, known.names());
         let Some(value) = self.table.and_then(|table| table.get(key)) else {
             return Vec::new();
         };
@@ -113,7 +120,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::new();
         for item in array {
             if let DeValue::Table(table) = item.get_ref() {
-                sections.push(Self::new(name, item.span(), table, keys, self.findings));
+                sections.push(Self::new(name, item.span(), table, &keys, self.findings));
             } else {
                 wrong(item);
             }

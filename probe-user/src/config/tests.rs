@@ -6,6 +6,7 @@ use probe_core::config::{Mode, ProbeKind, ServiceId, WithdrawWhen};
 
 use super::*;
 
+mod keys;
 mod measure;
 mod probes;
 

@@ -14,8 +14,6 @@ use super::{
 };
 use crate::{announce::witness::Witness, bird::Name};
 
-/// The keys of `[[witness]]`.
-pub const WITNESS: [&str; 4] = ["site", "host", "table", "sessions"];
 /// The table of the first witness unless configured; the others follow.
 const FIRST_TABLE: u32 = 4243;
 /// How long a host waits between degrading and withdrawing.
@@ -137,7 +135,7 @@ pub fn read(
 
 fn read_sessions(section: &Section<'_>, findings: &Findings) -> (Option<Name>, Option<Name>) {
     const EXAMPLE: &str = "sessions = { ipv4 = \"ams1_4\", ipv6 = \"ams1_6\" }";
-    let sessions = section.table("sessions", EXAMPLE, &["ipv4", "ipv6"]);
+    let sessions = section.inner("sessions", EXAMPLE, &["ipv4", "ipv6"]);
     let v4 = sessions.read("ipv4", session);
     let v6 = sessions.read("ipv6", session);
     if !sessions.has("ipv4") && !sessions.has("ipv6") {

@@ -9,8 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT,
-    reload::Reload,
+    Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Reloaded, Request,
+    TIMEOUT, reload::Reload,
 };
 use crate::{journal::recent::Decision, status::Document};
 
@@ -66,25 +66,40 @@ fn question<T: DeserializeOwned>(path: &Path, question: Question) -> Result<(Str
 /// Gives the daemon at `path` an order; what it did, in words.
 pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
     let reply = ask(path, &Request::Order(order.clone()), TIMEOUT)?;
-    read(path, &reply)
+    match read(path, &reply)? {
+        Answer::Done(done) => Ok(done),
+        other @ (Answer::Reloaded(_) | Answer::Error(_) | Answer::Mistake(_)) => {
+            Err(unexpected(path, other))
+        }
+    }
 }
 
 /// Has the daemon at `path` read its configuration again, and apply it unless it is only
-/// to `check` it; what changed, in words.
-pub fn reload(path: &Path, check: bool) -> Result<String, Error> {
+/// to `check` it; what changed.
+pub fn reload(path: &Path, check: bool) -> Result<Reloaded, Error> {
     let request = Request::Reload(Reload::Reload { check });
     let reply = ask(path, &request, RELOAD_TIMEOUT + TIMEOUT)?;
-    read(path, &reply)
+    match read(path, &reply)? {
+        Answer::Reloaded(reloaded) => Ok(reloaded),
+        Answer::Mistake(report) => Err(Error::Mistake(report)),
+        other @ (Answer::Done(_) | Answer::Error(_)) => Err(unexpected(path, other)),
+    }
 }
 
-fn read(path: &Path, reply: &str) -> Result<String, Error> {
-    match serde_json::from_str(reply) {
-        Ok(Answer::Done(done)) => Ok(done),
-        Ok(Answer::Error(why)) => Err(Error::Refused(why)),
-        Ok(Answer::Mistake(report)) => Err(Error::Mistake(report)),
-        Err(error) => Err(Error::Answer {
+fn read(path: &Path, reply: &str) -> Result<Answer, Error> {
+    serde_json::from_str(reply).map_err(|error| Error::Answer {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+/// An answer that is none to what was asked.
+fn unexpected(path: &Path, answer: Answer) -> Error {
+    match answer {
+        Answer::Error(why) => Error::Refused(why),
+        Answer::Done(_) | Answer::Reloaded(_) | Answer::Mistake(_) => Error::Answer {
             path: path.to_owned(),
-            why: error.to_string(),
-        }),
+            why: "it answers something else".to_owned(),
+        },
     }
 }

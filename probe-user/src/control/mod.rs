@@ -4,7 +4,7 @@
 //! {"cmd":"status"}\n                                  ─▶  the status document\n
 //! {"cmd":"decisions","limit":20}\n                    ─▶  {"decisions":[...]}\n, newest last
 //! {"cmd":"pin","prefix":"192.0.2.0/24","level":"full"}\n ─▶  {"done":"..."}\n
-//! {"cmd":"reload","check":true}\n                     ─▶  {"done":"..."}\n, {"mistake":"..."}\n
+//! {"cmd":"reload","check":true}\n                     ─▶  {"reloaded":{...}}\n, {"mistake":"..."}\n
 //! anything else\n                                     ─▶  {"error":"..."}\n
 //! ```
 //!
@@ -25,7 +25,7 @@ use crate::journal::recent::Decision;
 pub use self::{
     client::{decisions, order, reload, status},
     order::{OrderRequest, Verb},
-    reload::Asker,
+    reload::{Asker, Reloaded},
     server::{Asked, Control, Demand, SocketFile, Sources},
 };
 
@@ -72,6 +72,8 @@ struct DecisionList {
 pub enum Answer {
     /// It was carried out; in words.
     Done(String),
+    /// The configuration was read, and applied unless it was only to be checked.
+    Reloaded(Reloaded),
     /// It was not; why, and what to do.
     Error(String),
     /// The configuration is not what can be applied: the whole report.

@@ -18,6 +18,43 @@ pub(super) enum Reload {
     },
 }
 
+/// What came of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Reloaded {
+    /// Whether the file is in force now; not with `--check`, nor if it was refused.
+    pub applied: bool,
+    /// What is or would be other than before, one line each: `+` is new, `-` is gone, `~`
+    /// has changed, `!` needs somebody's attention.
+    pub changes: Vec<String>,
+    /// Why the file was refused, if it was: the whole report. Then nothing has changed.
+    pub refused: Option<String>,
+}
+
+impl Reloaded {
+    /// The file was refused.
+    pub fn refused(report: &str) -> Self {
+        Self {
+            applied: false,
+            changes: Vec::new(),
+            refused: Some(report.to_owned()),
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let what = match (&self.refused, self.changes.is_empty(), self.applied) {
+            (Some(report), _, _) => report,
+            (None, true, false) => "the file is good and would change nothing",
+            (None, true, true) => "reloaded: nothing has changed",
+            (None, false, false) => "the file is good and would change this:",
+            (None, false, true) => "reloaded:",
+        };
+        let lines = std::iter::once(what).chain(self.changes.iter().map(String::as_str));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    }
+}
+
 /// Who asked for a reload.
 #[derive(Debug)]
 pub struct Asker {

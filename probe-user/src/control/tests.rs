@@ -133,7 +133,14 @@ async fn a_reload_is_handed_over_and_answered_with_what_came_of_it() {
     let (orders, mut asked) = mpsc::channel(1);
     let _file = Control::bind(&path).unwrap().serve(sources(), orders);
     for (check, answer) in [
-        (true, Answer::Done("would change nothing".into())),
+        (
+            true,
+            Answer::Reloaded(Reloaded {
+                applied: false,
+                changes: vec!["~ [recover] hold 1m -> 2m".into()],
+                refused: None,
+            }),
+        ),
         (false, Answer::Mistake("error: unknown key".into())),
         (false, Answer::Error("the daemon is stopping".into())),
     ] {
@@ -145,10 +152,38 @@ async fn a_reload_is_handed_over_and_answered_with_what_came_of_it() {
         assert_eq!(got.check, check);
         got.answer(answer.clone());
         match (client.await.unwrap(), answer) {
-            (Ok(done), Answer::Done(expected)) => assert_eq!(done, expected),
+            (Ok(done), Answer::Reloaded(expected)) => assert_eq!(done, expected),
             (Err(Error::Mistake(why)), Answer::Mistake(expected))
             | (Err(Error::Refused(why)), Answer::Error(expected)) => assert_eq!(why, expected),
             (other, _) => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_reload_is_told_in_words() {
+    for (applied, changes, refused, words) in [
+        (true, &[][..], None, "reloaded: nothing has changed\n"),
+        (
+            false,
+            &[],
+            None,
+            "the file is good and would change nothing\n",
+        ),
+        (true, &["+ a", "- b"], None, "reloaded:\n+ a\n- b\n"),
+        (
+            false,
+            &["+ a"],
+            None,
+            "the file is good and would change this:\n+ a\n",
+        ),
+        (false, &[], Some("error: no"), "error: no\n"),
+    ] {
+        let reloaded = Reloaded {
+            applied,
+            changes: changes.iter().map(ToString::to_string).collect(),
+            refused: refused.map(str::to_owned),
+        };
+        assert_eq!(reloaded.text(), words);
     }
 }

@@ -48,6 +48,7 @@ impl Numbers {
 
 /// What can be wrong with a prefix in BIRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// BIRD's table says something else than the kernel's.

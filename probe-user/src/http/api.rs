@@ -54,43 +54,66 @@ struct Mistake {
 
 /// What `lapwing status --json` shows, and what is wrong in words.
 #[derive(Serialize)]
-struct Status<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Status<'a> {
+    /// The daemon's version.
     version: &'a str,
+    /// The site.
     site: &'a str,
+    /// The host.
     host: &'a str,
+    /// Whether decisions change routes.
     mode: Mode,
+    /// For how long it runs.
     uptime_seconds: f64,
-    /// Since the loop told this.
+    /// How old this answer is; a new one is made each second.
     age_seconds: f64,
+    /// What is wrong, worst first.
     troubles: Vec<Trouble>,
+    /// The sensor.
     sensor: &'a SensorView,
+    /// Who froze the host, if anybody did.
     frozen: &'a Option<Directive>,
+    /// Why journal records go to the log, if they do.
     journal_trouble: &'a Option<String>,
+    /// The routing daemon.
     bird: &'a BirdView,
+    /// The configuration.
     configuration: Configuration<'a>,
+    /// Routes of others that hide ours, in words.
     conflicts: &'a [String],
+    /// The prefixes.
     prefixes: Vec<Prefix<'a>>,
+    /// The services.
     services: &'a [ServiceView],
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Configuration<'a> {
+    /// When it was read.
     read_seconds_ago: f64,
+    /// Why a newer one is not, if there was one.
     refused: Option<Refused<'a>>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Refused<'a> {
+    /// When.
     seconds_ago: f64,
+    /// Who asked for it.
     by: &'a str,
-    /// The first line: the others may show parts of a file that not everybody may read.
+    /// Why: the first line: the others may show parts of a file that not everybody may read.
     why: &'a str,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Prefix<'a> {
     #[serde(flatten)]
     view: &'a PrefixView,
+    /// What has to happen before it changes its level; nothing is due if none.
     waits_for: Option<String>,
 }
 
@@ -132,7 +155,9 @@ impl<'a> Status<'a> {
 }
 
 #[derive(Serialize)]
-struct Decisions<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DecisionList<'a> {
+    /// The newest first, 200 at most.
     decisions: Vec<&'a Decision>,
 }
 
@@ -149,7 +174,7 @@ pub fn answer(path: &str, query: Option<&str>, picture: &Picture) -> (StatusCode
         ),
         "/api/v1/status" => json(&Status::of(&picture.document, picture.age)),
         "/api/v1/decisions" => match limit(query) {
-            Ok(limit) => json(&Decisions {
+            Ok(limit) => json(&DecisionList {
                 decisions: picture
                     .decisions
                     .iter()

@@ -15,6 +15,9 @@ mod api;
 mod host;
 mod page;
 
+#[cfg(test)]
+pub use api::{DecisionList, Status};
+
 use core::{convert::Infallible, time::Duration};
 use std::{
     io,

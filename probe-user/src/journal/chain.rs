@@ -107,6 +107,7 @@ impl Link {
 /// Records that are in the log only: the journal could not be written, or what was
 /// written has gone with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Gap {
     /// The first missing number.
     pub first_seq: u64,

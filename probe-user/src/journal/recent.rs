@@ -33,6 +33,7 @@ pub type Decisions = Arc<VecDeque<Arc<Decision>>>;
 
 /// A level change that was decided, or was due and held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Decision {
     /// Its number in the journal, for `lapwing explain`.
     pub seq: u64,
@@ -56,6 +57,7 @@ pub struct Decision {
 
 /// What was done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// It was decided.

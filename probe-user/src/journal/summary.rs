@@ -21,6 +21,7 @@ const OBSERVE: &str = "observe";
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     /// When the first and the last record of the span were written.
     pub from: Option<String>,
@@ -46,6 +47,7 @@ pub struct Summary {
 
 /// One lowering.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Lowering {
     /// The record that `lapwing explain` takes.
     pub seq: u64,

@@ -21,6 +21,7 @@ use super::{
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// The files, oldest first.
     pub files: Vec<PathBuf>,
@@ -48,15 +49,18 @@ pub struct Report {
 
 /// The last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Last {
     /// Its number.
     pub seq: u64,
-    /// Its hash.
+    /// Its hash, 64 hexadecimal digits.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub hash: Hash,
 }
 
 /// Something, and the record at which it shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Told<T> {
     /// The file.
     pub file: PathBuf,
@@ -70,6 +74,7 @@ pub struct Told<T> {
 
 /// How a link is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Break {
     /// The record before was changed.

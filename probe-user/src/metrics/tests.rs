@@ -2,6 +2,7 @@
 
 mod closed_loop;
 mod daemon;
+mod dashboards;
 mod document;
 mod prefixes;
 mod sample;

@@ -43,6 +43,8 @@ use link::Link;
 use look::Looker;
 use measurement::{Host, Kernel, LONGEST, Measurement, SHORTEST, specs};
 use progress::Progress;
+#[cfg(test)]
+pub use report::Summary;
 pub use report::{Packets, Report, ServiceReport};
 use services::{Service, tunnels};
 

@@ -27,6 +27,7 @@ pub struct Report {
 
 /// What became of the capture's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Packets {
     /// Read from the file.
     pub read: u64,
@@ -42,6 +43,7 @@ pub struct Packets {
 
 /// One service in the summary.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServiceReport {
     /// Address, port and protocol.
     pub service: String,
@@ -55,19 +57,30 @@ pub struct ServiceReport {
 
 /// The summary as JSON.
 #[derive(Serialize)]
-struct Summary<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Summary<'a> {
+    /// The file.
     capture: &'a str,
+    /// Which build measured: `kernel` or `host`.
     measured_by: &'static str,
+    /// From the first packet to the last.
     seconds: f64,
+    /// What became of its packets.
     packets: Packets,
+    /// The services.
     services: Vec<ServiceReport>,
+    /// Packets that could not be measured.
     skipped: Vec<Skipped>,
+    /// What the numbers cannot tell.
     warnings: &'a [String],
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Skipped {
+    /// Why.
     reason: &'static str,
+    /// How many.
     packets: u64,
 }
 

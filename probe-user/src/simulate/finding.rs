@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One scenario at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// The scenario's name, with the rate.
     pub name: String,
@@ -51,6 +52,7 @@ pub struct Finding {
 
 /// What a scenario is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
     /// Nothing may be withdrawn.

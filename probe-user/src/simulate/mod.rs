@@ -49,6 +49,8 @@ use finding::{Finding, Group};
 use host::{Host, MIDNIGHT};
 pub use illustrations::Illustrations;
 use passage::{Closeness, Passage};
+#[cfg(test)]
+pub use report::Document;
 pub use report::Report;
 use setup::{Probed, Profile, SERVICES};
 

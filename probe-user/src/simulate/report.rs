@@ -20,8 +20,11 @@ pub struct Report {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Document<'a> {
+    /// Where all chance came from.
     seed: u64,
+    /// One per scenario and rate.
     scenarios: &'a [Finding],
 }
 

@@ -9,6 +9,7 @@ use crate::follow::{AlertKind, BirdState, Followed, Picture, PrefixPicture};
 
 /// The routing daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BirdView {
     /// Whether it answers; none if it has no control socket, and none was named.
     pub up: Option<bool>,
@@ -22,6 +23,7 @@ pub struct BirdView {
 
 /// One BGP session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SessionView {
     /// Its name.
     pub name: String,
@@ -35,6 +37,7 @@ pub struct SessionView {
 
 /// What became of a prefix beyond the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExportView {
     /// Whether BIRD and its sessions are as the table says; none if nobody is asked.
     pub verified: Option<bool>,
@@ -48,6 +51,7 @@ pub struct ExportView {
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AlertView {
     /// What kind of thing.
     pub alert: AlertKind,
@@ -57,6 +61,7 @@ pub struct AlertView {
 
 /// A change that was followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FollowedView {
     /// To which level.
     pub level: Level,
@@ -72,6 +77,7 @@ pub struct FollowedView {
 
 /// One session's part in a change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SessionTime {
     /// Its name.
     pub session: String,
@@ -101,7 +107,7 @@ impl BirdView {
         }
     }
 
-    /// The line for people.
+    /// The line for people, where there is no trouble but sessions that are down.
     pub(super) fn line(&self) -> String {
         let sessions: Vec<String> = self
             .sessions
@@ -111,18 +117,11 @@ impl BirdView {
                 format!("{} {state}", session.name)
             })
             .collect();
-        match (&self.trouble, self.up) {
-            (Some(trouble), _) => format!("! bird: {trouble}"),
-            (None, None | Some(false)) => {
+        match self.up {
+            None | Some(false) => {
                 "bird: not asked (no control socket), so exports are not verified".to_owned()
             }
-            (None, Some(true)) if sessions.is_empty() => {
-                format!(
-                    "! bird: {}, no BGP session",
-                    self.version.as_deref().unwrap_or("-")
-                )
-            }
-            (None, Some(true)) => format!(
+            Some(true) => format!(
                 "{}bird: {}, sessions {}",
                 if self.sessions.iter().all(|session| session.established) {
                     ""

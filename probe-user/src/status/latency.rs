@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// Of one service and kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LatencyView {
     /// Half of the answers came sooner.
     pub p50_seconds: f64,

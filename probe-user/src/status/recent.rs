@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Trials of the last seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Recent {
     /// Judged trials per second.
     pub trials_per_second: f64,

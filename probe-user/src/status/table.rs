@@ -1,16 +1,15 @@
-//! The document for people: a head with everything that is wrong with the daemon itself,
-//! then a row for each prefix and each service.
+//! The document for people: a head with everything that is wrong and shows in no row, in
+//! the words of [`troubles`], then a row for each prefix and each service.
 
 use std::time::Duration;
 
-use probe_core::{
-    Level,
-    config::{LastSite, Mode},
-    uplinks,
-    witness::{Other, Refuge},
-};
+use probe_core::{Level, config::Mode, witness::Other};
 
-use super::{Document, PrefixView, ServiceView};
+use super::{
+    Document, PrefixView, SensorView, ServiceView,
+    troubles::{Subject, Trouble, troubles},
+};
+use crate::follow::AlertKind;
 
 impl Document {
     /// The document for people.
@@ -47,70 +46,85 @@ impl Document {
         parts.join("\n")
     }
 
-    /// Who this is, and everything that is wrong with the daemon itself.
+    /// Who this is, what is wrong beside the rows, worst first, and what is seen.
     fn head(&self) -> String {
+        let troubles = troubles(self);
+        let mut lines = vec![format!(
+            "lapwing {}   site {}   host {}   mode {}   up {}",
+            self.version,
+            self.site,
+            self.host,
+            mode_words(self.mode),
+            seconds(self.uptime_seconds)
+        )];
+        lines.extend(troubles.iter().filter_map(|trouble| {
+            let label = label(trouble)?;
+            Some(format!("! {label}: {}", trouble.sentence))
+        }));
+        let is_told = |wanted: &str| {
+            troubles
+                .iter()
+                .any(|trouble| label(trouble) == Some(wanted))
+        };
+        if !is_told("sensor") {
+            lines.push(self.sensor.line());
+        }
+        if !self.prefixes.is_empty() && !is_told("bird") {
+            lines.push(self.bird.line());
+        }
+        for prefix in self
+            .prefixes
+            .iter()
+            .filter(|prefix| !prefix.others.is_empty())
+        {
+            let is_alone = troubles.iter().any(|trouble| {
+                trouble.name == prefix.prefix
+                    && ["last_site", "witness_stale"].contains(&&*trouble.kind)
+            });
+            lines.push(format!(
+                "{}{}",
+                if is_alone { "! " } else { "" },
+                prefix.others_words()
+            ));
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// What a trouble is about, for the head; none if a row shows it, or the line of the
+/// sessions.
+fn label(trouble: &Trouble) -> Option<&'static str> {
+    match (trouble.subject, &*trouble.kind) {
+        (Subject::Sensor, _) => Some("sensor"),
+        (Subject::Route, _) => Some("route"),
+        (Subject::Uplink, _) => Some("uplink"),
+        (Subject::Daemon, "frozen") => Some("frozen"),
+        (Subject::Daemon, "refused") => Some("configuration"),
+        (Subject::Daemon, _) => Some("journal"),
+        (Subject::Bird, "session_down") => None,
+        (Subject::Bird, _) => Some("bird"),
+        (Subject::Prefix, "unwitnessed") => Some("last site"),
+        (Subject::Prefix, kind) => AlertKind::ALL
+            .iter()
+            .any(|alert| alert.name() == kind)
+            .then_some("export"),
+        (Subject::Service, _) => None,
+    }
+}
+
+impl SensorView {
+    /// The hooks, for people.
+    fn line(&self) -> String {
         let hooks: Vec<String> = self
-            .sensor
             .attachments
             .iter()
             .map(|hook| format!("{} {} ({})", hook.interface, hook.hook, hook.mode))
             .collect();
-        let mut lines = vec![
-            format!(
-                "lapwing {}   site {}   host {}   mode {}   up {}",
-                self.version,
-                self.site,
-                self.host,
-                mode_words(self.mode),
-                seconds(self.uptime_seconds)
-            ),
-            match &self.sensor.trouble {
-                None if hooks.is_empty() => "sensor: no hooks".to_owned(),
-                None => format!("sensor: {}", hooks.join(", ")),
-                Some(why) => format!("! sensor: BLIND, {why}"),
-            },
-        ];
-        if let Some(directive) = &self.frozen {
-            lines.push(format!(
-                "! frozen by {}: no level changes{}",
-                directive.by,
-                match &*directive.why {
-                    "" => String::new(),
-                    why => format!(" ({why})"),
-                }
-            ));
+        if hooks.is_empty() {
+            "sensor: no hooks".to_owned()
+        } else {
+            format!("sensor: {}", hooks.join(", "))
         }
-        if let Some(why) = &self.journal_trouble {
-            lines.push(format!("! journal: records go to the log only, {why}"));
-        }
-        if let Some(refused) = &self.configuration.refused {
-            lines.push(format!(
-                "! configuration: the file was refused {} ago ({}), what was read {} ago is in force: {}",
-                seconds(refused.seconds_ago),
-                refused.by,
-                seconds(self.configuration.read_seconds_ago),
-                refused.summary()
-            ));
-        }
-        if !self.prefixes.is_empty() {
-            lines.push(self.bird.line());
-        }
-        if self.mode == Mode::Enforce {
-            lines.extend(self.prefixes.iter().filter_map(PrefixView::unwitnessed));
-        }
-        lines.extend(self.prefixes.iter().filter_map(PrefixView::others_words));
-        let lossy = self.lossy_uplinks();
-        let clauses = uplinks::clauses(&lossy).into_iter();
-        lines.extend(clauses.map(|(_, clause)| format!("! uplink: {clause}")));
-        for conflict in &self.conflicts {
-            lines.push(format!("! route: {conflict}"));
-        }
-        let alerts = self
-            .prefixes
-            .iter()
-            .flat_map(|prefix| &prefix.export.alerts);
-        lines.extend(alerts.map(|alert| format!("! export: {}", alert.sentence)));
-        lines.join("\n") + "\n"
     }
 }
 
@@ -140,31 +154,10 @@ impl PrefixView {
 }
 
 impl PrefixView {
-    /// That nobody guards the last site, if nobody does and it was not asked for.
-    fn unwitnessed(&self) -> Option<String> {
-        (self.last_site == LastSite::Unwitnessed).then(|| {
-            format!(
-                "! last site: {} may be withdrawn where nobody else announces it: configure a [[witness]], or say last_site = \"allow\"",
-                self.prefix
-            )
-        })
-    }
-
     /// Who else announces it.
-    fn others_words(&self) -> Option<String> {
-        if self.others.is_empty() {
-            return None;
-        }
-        let mark = match (Refuge::among(&self.others), self.last_site) {
-            (Refuge::Nowhere | Refuge::Unknown, LastSite::Hold(_)) => "! ",
-            (_, LastSite::Hold(_) | LastSite::Allow | LastSite::Unwitnessed) => "",
-        };
+    fn others_words(&self) -> String {
         let others: Vec<String> = self.others.iter().map(Other::sentence).collect();
-        Some(format!(
-            "{mark}others with {}: {}",
-            self.prefix,
-            others.join(", ")
-        ))
+        format!("others with {}: {}", self.prefix, others.join(", "))
     }
 
     /// Why it stands where it does; an order says more than what it led to.

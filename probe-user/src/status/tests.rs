@@ -170,10 +170,10 @@ fn trouble_is_shown_above_the_tables() {
     document.prefixes[0].last_site = LastSite::Unwitnessed;
     let table = document.table();
     for line in [
-        "! sensor: BLIND, eth0 has no egress hook",
-        "! frozen by root: no level changes (maintenance)",
-        "! journal: records go to the log only, no space left",
-        "! configuration: the file was refused 12s ago (SIGHUP), what was read 1h 30m ago is in force: error: unknown key `colour`\n",
+        "! sensor: Lapwing is blind, and lowers no level meanwhile: eth0 has no egress hook",
+        "! frozen: root froze this host (maintenance): no level changes until `lapwing thaw`",
+        "! journal: The journal cannot be written, its records go to the log only: no space left",
+        "! configuration: The file was refused 12s ago (SIGHUP), what was read 1h 30m ago is in force: error: unknown key `colour`\n",
         "! route: 192.0.2.0/24 metric 0",
         "! bird: nobody listens",
         "! export: 192.0.0.0/16 is exported",

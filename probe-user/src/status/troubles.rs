@@ -14,6 +14,7 @@ use super::{Document, PrefixView, ServiceView, seconds, waiting};
 
 /// How bad it is, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Clients, a route or the sensor are affected now.
@@ -26,6 +27,7 @@ pub enum Severity {
 
 /// What it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// The hooks.
@@ -46,6 +48,7 @@ pub enum Subject {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Trouble {
     /// How bad.
     pub severity: Severity,
@@ -133,8 +136,10 @@ fn of_daemon(document: &Document) -> Vec<Trouble> {
             daemon,
             "refused",
             format!(
-                "A new configuration was refused {} ago, the one before is in force: {}",
+                "The file was refused {} ago ({}), what was read {} ago is in force: {}",
                 seconds(refused.seconds_ago),
+                refused.by,
+                seconds(document.configuration.read_seconds_ago),
                 refused.summary()
             ),
         ));

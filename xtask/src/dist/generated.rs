@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-const MAN_PAGES: &str = "usr/share/man/man1";
+const MAN_PAGES: &str = "usr/share/man";
 
 /// Each shell, and where it looks for what packages bring.
 const COMPLETIONS: [(&str, &str); 3] = [
@@ -41,10 +41,12 @@ pub fn all(binary: &Path, root: &Path) -> Result<()> {
 
 fn pages(directory: &Path) -> Result<Vec<PathBuf>> {
     let listed = || format!("cannot list {}", directory.display());
-    let entries = fs::read_dir(directory).with_context(listed)?;
     let mut pages = Vec::new();
-    for entry in entries {
-        pages.push(entry.with_context(listed)?.path());
+    for section in fs::read_dir(directory).with_context(listed)? {
+        let section = section.with_context(listed)?.path();
+        for entry in fs::read_dir(section).with_context(listed)? {
+            pages.push(entry.with_context(listed)?.path());
+        }
     }
     pages.sort();
     Ok(pages)

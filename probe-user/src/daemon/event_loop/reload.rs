@@ -16,7 +16,7 @@ use super::{Daemon, Pace};
 use crate::{
     announce::witness::News,
     config::{Difference, Settings},
-    control::{Answer, Asker},
+    control::{Answer, Asker, Reloaded},
     daemon::{
         heard::Hearsay,
         reload::{Read, Ready},
@@ -35,7 +35,7 @@ impl Daemon {
         };
         match read {
             Err(why) => self.refuse(asker, why),
-            Ok(ready) if asker.check => asker.answer(Answer::Done(told(&ready.difference, true))),
+            Ok(ready) if asker.check => asker.answer(told(false, ready.difference)),
             Ok(ready) => self.reloader.keep(asker, ready),
         }
     }
@@ -136,7 +136,7 @@ impl Daemon {
             .set_pace(Pace::new(services, &self.settings.measure.deadlines));
         // What was undecided when rings changed is told by nobody.
         self.reader.rung();
-        let text = told(&difference, false);
+        let answer = told(true, difference.clone());
         let record = Record::Reloaded {
             by: asker.by.clone(),
             mode: self.settings.core.mode,
@@ -145,7 +145,7 @@ impl Daemon {
         };
         self.actor.record(now, record);
         self.save();
-        asker.answer(Answer::Done(text));
+        asker.answer(answer);
     }
 
     /// Listens to other witnesses. What the old ones said is not believed any more.
@@ -216,14 +216,10 @@ impl Daemon {
 }
 
 /// The answer to a request.
-fn told(difference: &Difference, check: bool) -> String {
-    let what = match (difference.lines.is_empty(), check) {
-        (true, true) => "the file is good and would change nothing",
-        (true, false) => "reloaded: nothing has changed",
-        (false, true) => "the file is good and would change this:",
-        (false, false) => "reloaded:",
-    };
-    let mut lines = vec![what.to_owned()];
-    lines.extend(difference.lines.iter().cloned());
-    lines.join("\n")
+fn told(applied: bool, difference: Difference) -> Answer {
+    Answer::Reloaded(Reloaded {
+        applied,
+        changes: difference.lines,
+        refused: None,
+    })
 }

@@ -105,7 +105,7 @@ fn families(group: usize) -> Vec<Family> {
 }
 
 /// What stands in each label: the configuration's names, or names of our own enums.
-fn labels() -> BTreeMap<&'static str, String> {
+pub fn labels() -> BTreeMap<&'static str, String> {
     fn any<const N: usize>(names: [&'static str; N]) -> String {
         names.map(|name| format!("`{name}`")).join(", ")
     }
@@ -257,7 +257,7 @@ fn the_page_is_what_the_families_say() {
 }
 
 /// The files below a directory of the checkout that end so.
-fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+pub fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(checkout().join(directory));
     let paths = entries
         .into_iter()

@@ -79,7 +79,7 @@ fn an_interface_is_named_while_the_way_to_clients_is_suspected() {
     let mut document = well();
     lossy(&mut document, 1.0);
     let table = document.table();
-    let line = format!("! uplink: c{}", &sentence[1..]);
+    let line = format!("! uplink: {sentence}");
     assert!(table.lines().any(|shown| shown == line), "{table}");
     // Spoofed SYNs that come by it: nobody suspects the way.
     lossy(&mut document, 0.3);
@@ -146,7 +146,7 @@ fn what_is_wrong_with_the_daemon_and_bird_has_its_sentence() {
             },
             Warning,
             "refused",
-            "A new configuration was refused 1m 1s ago, the one before is in force: error: unknown key",
+            "The file was refused 1m 1s ago (SIGHUP), what was read 0s ago is in force: error: unknown key",
         ),
         (
             |d| d.bird.trouble = Some("BIRD does not answer".into()),
