@@ -114,7 +114,7 @@ fn position(hash: u64) -> usize {
 /// Two bits, now and then one, from parts of the hash that do not tell the position.
 #[inline(always)]
 fn name(hash: u64) -> u32 {
-    let bit = |part: u64| 1u32 << ((part & 0xff) * u64::from(NAME_BITS) >> 8);
+    let bit = |part: u64| 1u32 << (((part & 0xff) * u64::from(NAME_BITS)) >> 8);
     bit(hash >> 39) | bit(hash >> 31)
 }
 

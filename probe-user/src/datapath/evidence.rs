@@ -31,7 +31,7 @@ impl Object {
     /// cannot be read.
     pub fn evidence(&self, service: ServiceId, kind: Kind, now: Timestamp) -> Option<Sample> {
         let place = self.places.get(service.0 as usize)?;
-        let ring = u32::try_from(place.ring(kind)).ok()?;
+        let ring = place.ring(kind);
         let name = if Kind::TCP.contains(&kind) {
             "HANDSHAKES"
         } else {
