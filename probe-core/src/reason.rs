@@ -313,6 +313,7 @@ mod tests {
             assert_eq!(reason.sentence(), sentence);
         }
     }
+
     #[test]
     fn the_way_to_clients_is_told_with_the_interfaces_that_stand_out() {
         let lossy = |interface: &str, way, normal, elsewhere| LossyUplink {
