@@ -354,8 +354,8 @@ mod tests {
     use super::*;
     use crate::input::HandshakeCounts;
 
-    /// An interface with its handshakes of one second, and what of them is lost.
-    type Second = (&'static str, u64, f64);
+    /// An interface with its handshakes of one second, and what of them is lost, in percent.
+    type Second = (&'static str, u64, u64);
 
     /// Readings of so many seconds of the same; SYNs come in by `came` and SYN-ACKs leave
     /// by the same interface.
@@ -387,7 +387,7 @@ mod tests {
                         .iter_mut()
                         .find(|of| of.interface == *interface)
                         .expect("one of the host's");
-                    let completed = (*handshakes as f64 * (1.0 - lost)).round() as u64;
+                    let completed = handshakes * (100 - lost) / 100;
                     for way in [&mut of.came, &mut of.left] {
                         way.answered += handshakes;
                         way.completed += completed;
@@ -405,38 +405,38 @@ mod tests {
 
     #[test]
     fn an_interface_is_named_only_where_it_stands_out() {
-        let well: &[Second] = &[("eth0", 100, 0.01), ("eth1", 100, 0.01)];
+        let well: &[Second] = &[("eth0", 100, 1), ("eth1", 100, 1)];
         let both = ["eth1 came", "eth1 left"];
         let cases: [(&str, &[Second], &[&str]); 7] = [
             ("all is well", well, &[]),
             (
                 "one loses all",
-                &[("eth0", 100, 0.01), ("eth1", 100, 1.0)],
+                &[("eth0", 100, 1), ("eth1", 100, 100)],
                 &both,
             ),
             (
                 "one loses a third",
-                &[("eth0", 100, 0.01), ("eth1", 100, 0.33)],
+                &[("eth0", 100, 1), ("eth1", 100, 33)],
                 &both,
             ),
             (
                 "a little more is nothing",
-                &[("eth0", 100, 0.01), ("eth1", 100, 0.1)],
+                &[("eth0", 100, 1), ("eth1", 100, 10)],
                 &[],
             ),
             (
                 "all lose alike",
-                &[("eth0", 100, 0.5), ("eth1", 100, 0.5)],
+                &[("eth0", 100, 50), ("eth1", 100, 50)],
                 &[],
             ),
             (
                 "nobody comes elsewhere: its own past tells",
-                &[("eth0", 0, 0.0), ("eth1", 100, 0.5)],
+                &[("eth0", 0, 0), ("eth1", 100, 50)],
                 &both,
             ),
             (
                 "too few to tell",
-                &[("eth0", 100, 0.01), ("eth1", 1, 1.0)],
+                &[("eth0", 100, 1), ("eth1", 1, 100)],
                 &[],
             ),
         ];
@@ -451,25 +451,25 @@ mod tests {
     #[test]
     fn what_was_always_so_is_normal() {
         let mut host = Host::new(&["eth0", "eth1"]);
-        host.seconds(60, true, &[("eth0", 100, 0.01), ("eth1", 100, 0.6)]);
+        host.seconds(60, true, &[("eth0", 100, 1), ("eth1", 100, 60)]);
         assert_eq!(host.lossy(), [""; 0]);
     }
 
     #[test]
     fn without_a_past_the_others_tell_and_one_alone_tells_nothing() {
         let mut host = Host::new(&["eth0", "eth1"]);
-        host.seconds(5, true, &[("eth0", 100, 0.01), ("eth1", 100, 0.9)]);
+        host.seconds(5, true, &[("eth0", 100, 1), ("eth1", 100, 90)]);
         assert_eq!(host.lossy(), ["eth1 came", "eth1 left"]);
         let mut alone = Host::new(&["eth0"]);
-        alone.seconds(5, true, &[("eth0", 100, 0.9)]);
+        alone.seconds(5, true, &[("eth0", 100, 90)]);
         assert_eq!(alone.lossy(), [""; 0]);
     }
 
     #[test]
     fn a_fault_is_not_learned_as_normal() {
         let mut host = Host::new(&["eth0", "eth1"]);
-        host.seconds(60, true, &[("eth0", 100, 0.01), ("eth1", 100, 0.01)]);
-        host.seconds(600, false, &[("eth0", 100, 0.01), ("eth1", 100, 0.9)]);
+        host.seconds(60, true, &[("eth0", 100, 1), ("eth1", 100, 1)]);
+        host.seconds(600, false, &[("eth0", 100, 1), ("eth1", 100, 90)]);
         assert_eq!(host.lossy(), ["eth1 came", "eth1 left"]);
         let status = host.uplinks.status();
         let way = status[1].ways[0];
@@ -501,7 +501,7 @@ mod tests {
     #[test]
     fn an_interface_that_was_made_anew_begins_anew() {
         let mut host = Host::new(&["eth0", "eth1"]);
-        host.seconds(20, true, &[("eth0", 100, 0.0), ("eth1", 100, 0.9)]);
+        host.seconds(20, true, &[("eth0", 100, 0), ("eth1", 100, 90)]);
         host.counts[1] = UplinkReading {
             interface: "eth1".to_owned(),
             index: 7,

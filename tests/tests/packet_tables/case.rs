@@ -73,8 +73,6 @@ pub struct Seen {
     pub verified: u64,
     /// SERVFAILs, and in how many name buckets.
     pub servfails: (u32, usize),
-    /// By interface and by network.
-    pub also: Also,
     pub skips: [u64; Skip::COUNT],
 }
 

@@ -96,14 +96,14 @@ impl Reading {
     }
 
     /// What was counted since `before`.
-    pub fn since(&self, before: &Self) -> Seen {
+    pub fn since(&self, before: &Self) -> (Seen, Also) {
         let words: Vec<u8> = words(&self.counters)
             .zip(words(&before.counters))
             .flat_map(|(now, then)| (now - then).to_ne_bytes())
             .collect();
         let names = self.names.iter().zip(&before.names);
         let names: Vec<u32> = names.map(|(now, then)| now - then).collect();
-        Seen {
+        let seen = Seen {
             counters: Counters::read_from_bytes(&words).unwrap(),
             trials: std::array::from_fn(|kind| {
                 let (now, then) = (self.trials[kind], before.trials[kind]);
@@ -120,9 +120,9 @@ impl Reading {
                 names.iter().sum(),
                 names.iter().filter(|count| **count != 0).count(),
             ),
-            also: self.also.since(&before.also),
             skips: std::array::from_fn(|reason| self.skips[reason] - before.skips[reason]),
-        }
+        };
+        (seen, self.also.since(&before.also))
     }
 }
 
