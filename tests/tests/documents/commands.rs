@@ -35,7 +35,7 @@ fn ours(page: &Page) -> Vec<String> {
 
 /// A line without what goes elsewhere: `> file`, `| grep x`.
 fn words(line: &str) -> Vec<&str> {
-    let line = line.split([">", "|"]).next().unwrap_or_default();
+    let line = line.split(['>', '|']).next().unwrap_or_default();
     let words = line.split_whitespace().map(|word| {
         let known = PLACEHOLDERS.iter().find(|(name, _)| *name == word);
         known.map_or(word, |(_, value)| value)
