@@ -413,14 +413,4 @@ sessions = { ipv4 = "ams1_4" }
         assert_eq!(mistake.line, None);
         assert!(mistake.remedy.is_some() && !mistake.what.contains("help"));
     }
-
-    #[test]
-    fn the_documented_example_is_good() {
-        let manual = include_str!("../../docs/configuration.md");
-        let start = manual.find("```toml\n").unwrap() + "```toml\n".len();
-        let example = &manual[start..start + manual[start..].find("```").unwrap()];
-        let settings = Settings::parse(Path::new("docs"), example, &|_| true)
-            .unwrap_or_else(|report| panic!("{report}"));
-        assert_eq!(settings.core.prefixes.len(), 2);
-    }
 }

@@ -79,7 +79,7 @@ impl Page {
                 Event::Start(Tag::CodeBlock(kind)) => {
                     open = Some(Block {
                         page: self.name.clone(),
-                        line: self.text[..place.start].lines().count() + 1,
+                        line: self.text[..place.start].matches('\n').count() + 1,
                         language: match kind {
                             CodeBlockKind::Fenced(language) => language.into_string(),
                             CodeBlockKind::Indented => String::new(),

@@ -72,10 +72,10 @@ struct DecisionList {
 pub enum Answer {
     /// It was carried out; in words.
     Done(String),
-    /// The configuration was read, and applied unless it was only to be checked.
-    Reloaded(Reloaded),
     /// It was not; why, and what to do.
     Error(String),
+    /// The configuration was read, and applied unless it was only to be checked.
+    Reloaded(Reloaded),
     /// The configuration is not what can be applied: the whole report.
     Mistake(String),
 }

@@ -18,15 +18,49 @@ pub struct Row {
 pub fn rows(schema: &Value) -> Vec<Row> {
     let mut walk = Walk {
         definitions: schema.get("$defs").cloned().unwrap_or_default(),
-        rows: Vec::new(),
+        fields: Vec::new(),
     };
     walk.fields("", &walk.resolved(schema));
-    walk.rows
+    walk.fields.into_iter().map(Field::row).collect()
+}
+
+/// A field, and what it means in which of its object's variants.
+struct Field {
+    path: String,
+    kind: String,
+    meanings: Vec<(Vec<Condition>, String)>,
+}
+
+/// What tells a variant from its neighbours: a field and its value.
+#[derive(Clone, PartialEq)]
+struct Condition {
+    field: String,
+    value: String,
+}
+
+impl Field {
+    fn row(self) -> Row {
+        let meanings = self.meanings.into_iter().map(|(conditions, meaning)| {
+            let values: Vec<String> = conditions
+                .iter()
+                .map(|condition| format!("`{}`", condition.value))
+                .collect();
+            match conditions.first() {
+                Some(first) => format!("If `{}` is {}: {meaning}", first.field, values.join(", ")),
+                None => meaning,
+            }
+        });
+        Row {
+            path: self.path,
+            kind: self.kind.replace('|', "\\|"),
+            meaning: meanings.collect::<Vec<_>>().join(" ").replace('|', "\\|"),
+        }
+    }
 }
 
 struct Walk {
     definitions: Value,
-    rows: Vec<Row>,
+    fields: Vec<Field>,
 }
 
 impl Walk {
@@ -70,19 +104,11 @@ impl Walk {
         (found, nullable)
     }
 
-    /// Adds the row of a field and those below it.
-    fn field(&mut self, path: &str, schema: &Value, required: bool, condition: &str) {
+    /// Adds a field and those below it; one that another variant has, too, once.
+    fn field(&mut self, path: &str, schema: &Value, required: bool, condition: Option<&Condition>) {
         let schema = self.resolved(schema);
         let (alternatives, nullable) = self.alternatives(&schema);
-        let mut kinds: Vec<String> = Vec::new();
-        for alternative in &alternatives {
-            for kind in self.kinds(alternative) {
-                if !kinds.contains(&kind) {
-                    kinds.push(kind);
-                }
-            }
-        }
-        let mut kind = kinds.join(", ");
+        let mut kind = self.kinds_of(&alternatives);
         if nullable {
             kind += " or null";
         }
@@ -91,14 +117,40 @@ impl Walk {
         }
         let meaning = schema["description"].as_str().unwrap_or_default();
         let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.rows.push(Row {
+        let conditions = condition.cloned().into_iter().collect();
+        if let Some(known) = self.fields.iter_mut().find(|field| field.path == path) {
+            let same = known
+                .meanings
+                .iter_mut()
+                .find(|(_, words)| *words == meaning);
+            match same {
+                Some((known, _)) => known.extend(conditions),
+                None => known.meanings.push((conditions, meaning)),
+            }
+            return;
+        }
+        self.fields.push(Field {
             path: path.to_owned(),
-            kind: kind.replace('|', "\\|"),
-            meaning: format!("{condition}{meaning}").replace('|', "\\|"),
+            kind,
+            meanings: vec![(conditions, meaning)],
         });
         for alternative in &alternatives {
             self.below(path, alternative);
         }
+    }
+
+    /// The names of what these alternatives are, each once.
+    fn kinds_of(&self, alternatives: &[Value]) -> String {
+        let mut kinds: Vec<String> = Vec::new();
+        for kind in alternatives
+            .iter()
+            .flat_map(|alternative| self.kinds(alternative))
+        {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds.join(", ")
     }
 
     /// The names of what may stand there.
@@ -119,8 +171,7 @@ impl Walk {
             .map(|name| match name {
                 "array" => {
                     let (items, _) = self.alternatives(&self.resolved(&schema["items"]));
-                    let items = items.iter().flat_map(|item| self.kinds(item));
-                    format!("list of {}", items.collect::<Vec<_>>().join(", "))
+                    format!("list of {}", self.kinds_of(&items))
                 }
                 "object" if is_duration(schema) => "duration".to_owned(),
                 "object" if schema["properties"].is_null() => "map".to_owned(),
@@ -154,10 +205,11 @@ impl Walk {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        // What tells this alternative from its neighbours.
         let condition = properties.iter().find_map(|(name, value)| {
-            let only = value["const"].as_str()?;
-            Some(format!("If `{name}` is `\"{only}\"`: "))
+            Some(Condition {
+                field: name.clone(),
+                value: value.get("const")?.to_string(),
+            })
         });
         for (name, value) in properties {
             let path = if path.is_empty() {
@@ -165,20 +217,24 @@ impl Walk {
             } else {
                 format!("{path}.{name}")
             };
-            if value.get("const").is_some() {
-                // One row for all alternatives.
-                let what = format!("`{}`", value["const"]);
-                match self.rows.iter_mut().find(|row| row.path == path) {
-                    Some(row) => row.kind = format!("{}, {what}", row.kind),
-                    None => self.rows.push(Row {
+            if let Some(Condition { value, .. }) = condition
+                .as_ref()
+                .filter(|condition| condition.field == *name)
+            {
+                let value = format!("`{value}`");
+                match self.fields.iter_mut().find(|field| field.path == path) {
+                    Some(field) => field.kind = format!("{}, {value}", field.kind),
+                    None => self.fields.push(Field {
                         path,
-                        kind: what,
-                        meaning: "What it is; the other fields follow from it.".to_owned(),
+                        kind: value,
+                        meanings: vec![(
+                            Vec::new(),
+                            "What it is; the other fields follow from it.".to_owned(),
+                        )],
                     }),
                 }
                 continue;
             }
-            let condition = condition.as_deref().unwrap_or_default();
             let mut value = value.clone();
             // A variant that is named by its only field is described as a whole.
             if let (1, Some(words)) = (properties.len(), schema.get("description"))
@@ -187,7 +243,8 @@ impl Walk {
             {
                 value.insert("description".to_owned(), words.clone());
             }
-            self.field(&path, &value, required.contains(&&**name), condition);
+            let required = required.contains(&&**name);
+            self.field(&path, &value, required, condition.as_ref());
         }
     }
 }
@@ -207,6 +264,40 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_field_of_several_variants_is_one_row() {
+        let variant = |kind: &str, words: &str| {
+            json!({
+                "type": "object",
+                "properties": {
+                    "kind": { "const": kind },
+                    "seq": { "type": "integer", "description": words },
+                },
+                "required": ["kind", "seq"],
+            })
+        };
+        let schema = json!({
+            "properties": {
+                "end": {
+                    "description": "How.",
+                    "oneOf": [variant("a", "One."), variant("b", "One."), variant("c", "Other.")],
+                },
+            },
+            "required": ["end"],
+        });
+        let found = rows(&schema);
+        let meanings: Vec<&str> = found.iter().map(|row| &*row.meaning).collect();
+        assert_eq!(
+            meanings,
+            [
+                "How.",
+                "What it is; the other fields follow from it.",
+                "If `kind` is `\"a\"`, `\"b\"`: One. If `kind` is `\"c\"`: Other.",
+            ]
+        );
+        assert_eq!(found[1].kind, "`\"a\"`, `\"b\"`, `\"c\"`");
+    }
 
     #[test]
     fn fields_are_listed_with_all_that_may_stand_there() {

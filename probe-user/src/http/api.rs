@@ -104,7 +104,8 @@ struct Refused<'a> {
     seconds_ago: f64,
     /// Who asked for it.
     by: &'a str,
-    /// Why: the first line: the others may show parts of a file that not everybody may read.
+    /// Why; the first line, since the others may show parts of a file that not everybody
+    /// may read.
     why: &'a str,
 }
 
@@ -154,6 +155,7 @@ impl<'a> Status<'a> {
     }
 }
 
+/// The newest decisions and holds.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DecisionList<'a> {

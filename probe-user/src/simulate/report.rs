@@ -19,6 +19,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
+/// The results, for programs.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Document<'a> {

@@ -153,12 +153,16 @@ fn words_and_bounds_are_those_of_the_readers() {
             }
             Values::Boolean => ["true", "false"].into_iter().for_each(taken),
             Values::Number(least, most) => {
-                [least, most].map(|bound| taken(&bound.to_string()));
+                for bound in [least, most] {
+                    taken(&bound.to_string());
+                }
                 refused(&(i64::from(least) - 1).to_string());
                 refused(&(i64::from(most) + 1).to_string());
             }
             Values::Duration(least, most) => {
-                [least, most].map(|bound| taken(&format!("\"{bound}\"")));
+                for bound in [least, most] {
+                    taken(&format!("\"{bound}\""));
+                }
                 let nanosecond = Duration::from_nanos(1);
                 let time = |text: &str| humantime::parse_duration(text).unwrap();
                 let around = [
