@@ -23,6 +23,7 @@ use super::{
     closed_loop::ClosedLoop,
     conflicts::Conflicts,
     heard::Hearsay,
+    inbox::{Delivery, Inbox},
     launch::Launcher,
     lock::Lock,
     log,
@@ -59,10 +60,8 @@ const DONE: usize = 1024;
 /// What wakes the loop.
 enum Occurrence {
     Alarm,
-    Asked(Demand),
     Bell,
-    Done(Done),
-    Observed(Observation),
+    Came(Delivery),
     Conflicts,
     Found(Finding),
     Heard,
@@ -73,7 +72,7 @@ enum Occurrence {
 pub struct Daemon {
     settings: Settings,
     datapath: Datapath,
-    observations: Option<mpsc::Receiver<Observation>>,
+    inbox: Inbox,
     conflicts: Conflicts,
     closed_loop: ClosedLoop,
     hearsay: Hearsay,
@@ -81,8 +80,6 @@ pub struct Daemon {
     engine: Engine,
     actor: Actor,
     launcher: Launcher,
-    done: mpsc::Receiver<Done>,
-    asked: mpsc::Receiver<Demand>,
     reloader: Reloader,
     keeper: Keeper,
     view: View,
@@ -165,7 +162,7 @@ impl Daemon {
         Self {
             settings,
             datapath,
-            observations,
+            inbox: Inbox::new(done, asked, observations),
             conflicts,
             closed_loop,
             hearsay: Hearsay::new(news),
@@ -173,8 +170,6 @@ impl Daemon {
             engine,
             actor,
             launcher,
-            done,
-            asked,
             reloader,
             keeper: Keeper::new(memory, now),
             view,
@@ -205,12 +200,11 @@ impl Daemon {
         );
         loop {
             let wake_at = self.wake_at();
+            // Not biased: whoever has always something to say would silence the others.
+            // What the time asks for is done in every turn, whatever woke the loop.
             let occurrence = tokio::select! {
-                biased;
                 signal = signals.next() => Occurrence::Signal(signal),
-                Some(done) = self.done.recv() => Occurrence::Done(done),
-                Some(asked) = self.asked.recv() => Occurrence::Asked(asked),
-                Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
+                delivery = self.inbox.next() => Occurrence::Came(delivery),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
                 Some(finding) = self.closed_loop.next() => Occurrence::Found(finding),
                 () = self.hearsay.changed() => Occurrence::Heard,
@@ -225,12 +219,11 @@ impl Daemon {
             };
             match occurrence {
                 Occurrence::Alarm => {}
-                Occurrence::Asked(Demand::Order(asked)) => self.ordered(asked),
-                Occurrence::Asked(Demand::Reload(asker)) => self.reloader.ask(asker),
+                Occurrence::Came(Delivery::Asked(demand)) => self.asked(demand),
+                Occurrence::Came(Delivery::Done(done)) => self.finish(done),
+                Occurrence::Came(Delivery::Observed(observed)) => self.observe(observed),
                 Occurrence::Bell => self.reader.rung(),
                 Occurrence::Heard => self.hear(),
-                Occurrence::Done(done) => self.finish(done),
-                Occurrence::Observed(observation) => self.observe(observation),
                 Occurrence::Conflicts => {
                     for change in self.conflicts.take_changes() {
                         self.actor.note_conflict(change, &mut self.view);
@@ -326,54 +319,73 @@ impl Daemon {
         }
     }
 
-    fn finish(&mut self, done: Done) {
-        match done {
-            Done::Probe(result) => {
-                if let Some(result) = self.launcher.by_present_number(result) {
-                    self.engine.handle(Input::Probe(result), datapath::now());
+    fn asked(&mut self, demand: Demand) {
+        match demand {
+            Demand::Order(asked) => self.ordered(asked),
+            Demand::Reload(asker) => self.reloader.ask(asker),
+        }
+    }
+
+    fn finish(&mut self, ends: Vec<Done>) {
+        let mut results = Vec::new();
+        for done in ends {
+            match done {
+                Done::Probe(result) => {
+                    results.extend(self.launcher.by_present_number(result).map(Input::Probe));
+                }
+                Done::Read(read) => self.has_read(*read),
+                Done::Set(done) => {
+                    if let Some(change) = done.change() {
+                        let news = self.closed_loop.ordered(change);
+                        self.actor.note_traffic(news, &mut self.view);
+                    }
+                    self.actor.finish_set(done, &mut self.view);
+                    self.keeper.hurry(datapath::now());
                 }
             }
-            Done::Read(read) => self.has_read(*read),
-            Done::Set(done) => {
-                if let Some(change) = done.change() {
-                    let news = self.closed_loop.ordered(change);
-                    self.actor.note_traffic(news, &mut self.view);
-                }
-                self.actor.finish_set(done, &mut self.view);
-                self.keeper.hurry(datapath::now());
-            }
+        }
+        if !results.is_empty() {
+            self.engine.handle_all(results, datapath::now());
         }
     }
 
     /// Tells the core who else announces, where that is new.
     fn hear(&mut self) {
         let now = datapath::now();
-        for input in self.hearsay.inputs(now) {
-            self.engine.handle(input, now);
+        let inputs = self.hearsay.inputs(now);
+        if !inputs.is_empty() {
+            self.engine.handle_all(inputs, now);
         }
     }
 
-    fn observe(&mut self, observation: Observation) {
-        let Observation {
+    fn observe(&mut self, observations: Vec<Observation>) {
+        let mut inputs = Vec::with_capacity(observations.len());
+        let mut prefixes = Vec::with_capacity(observations.len());
+        for Observation {
             prefix,
             observed,
             at,
-        } = observation;
-        let Some(prefix) = self.actor.routes().inner(prefix) else {
-            return;
-        };
-        self.actor.record(
-            at,
-            Record::RouteObserved {
-                prefix: self.actor.names().prefix(prefix),
-                level: observed,
-            },
-        );
-        self.closed_loop.stands(prefix, observed);
-        self.engine
-            .handle(Input::Route { prefix, observed }, datapath::now());
-        if let Some(level) = self.engine.kept(prefix) {
-            self.actor.keep_level(prefix, level);
+        } in observations
+        {
+            let Some(prefix) = self.actor.routes().inner(prefix) else {
+                continue;
+            };
+            self.actor.record(
+                at,
+                Record::RouteObserved {
+                    prefix: self.actor.names().prefix(prefix),
+                    level: observed,
+                },
+            );
+            self.closed_loop.stands(prefix, observed);
+            inputs.push(Input::Route { prefix, observed });
+            prefixes.push(prefix);
+        }
+        self.engine.handle_all(inputs, datapath::now());
+        for prefix in prefixes {
+            if let Some(level) = self.engine.kept(prefix) {
+                self.actor.keep_level(prefix, level);
+            }
         }
     }
 
@@ -467,15 +479,5 @@ fn attached_record(attachment: &datapath::Attachment) -> Record {
         interface: attachment.interface.clone(),
         hook: attachment.hook.name(),
         mode: attachment.mode.name(),
-    }
-}
-
-/// Never ready without a table to watch.
-async fn next_observation(
-    observations: &mut Option<mpsc::Receiver<Observation>>,
-) -> Option<Observation> {
-    match observations {
-        Some(observations) => observations.recv().await,
-        None => std::future::pending().await,
     }
 }
