@@ -343,17 +343,29 @@ impl Announcement {
         }
     }
 
-    /// Whether there is nothing to decide: announced, nothing wrong with any service, and
-    /// no order. Of ten thousand prefixes nearly all are so, at every input.
+    /// Whether there is nothing to decide: nothing stands against any service, and the level
+    /// is what that asks for, or what was ordered. Of ten thousand prefixes nearly all are
+    /// so, at every input.
     fn rests(&self, host: &Host<'_>) -> bool {
-        let has_nothing_against = |service: &ServiceId| {
+        let unblemished = |service: &ServiceId| {
             let index = usize::try_from(service.0).unwrap_or(usize::MAX);
             host.unblemished.get(index).copied().unwrap_or(false)
         };
-        matches!(self.phase, Phase::Announced { .. })
+        let as_ordered = match (host.orders.pin(self.id), host.orders.drain(self.id)) {
+            (Some((level, _)), _) => self.mode == Mode::Enforce && self.wanted == Some(*level),
+            (None, Some(_)) => matches!(
+                self.phase,
+                Phase::Drained {
+                    level: Level::Withdrawn,
+                    ..
+                }
+            ),
+            (None, None) => matches!(self.phase, Phase::Announced { .. }),
+        };
+        as_ordered
+            && !matches!(self.phase, Phase::Unread)
             && self.recorded.is_empty()
-            && !host.orders.has(self.id)
-            && self.config.services.iter().all(has_nothing_against)
+            && self.config.services.iter().all(unblemished)
     }
 
     /// Commands a level, unless that is what is wanted already.
