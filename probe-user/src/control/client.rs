@@ -9,8 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT,
-    reload::Reload,
+    ATTACH_TIMEOUT, Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request,
+    TIMEOUT, hooks::Hooks, reload::Reload,
 };
 use crate::{journal::recent::Decision, status::Document};
 
@@ -74,6 +74,14 @@ pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
 pub fn reload(path: &Path, check: bool) -> Result<String, Error> {
     let request = Request::Reload(Reload::Reload { check });
     let reply = ask(path, &request, RELOAD_TIMEOUT + TIMEOUT)?;
+    read(path, &reply)
+}
+
+/// Has the daemon at `path` put native XDP on its interfaces; with `force` even while it
+/// announces something. Where the hooks are then, in words.
+pub fn attach_native(path: &Path, force: bool) -> Result<String, Error> {
+    let request = Request::Hooks(Hooks::AttachNative { force });
+    let reply = ask(path, &request, ATTACH_TIMEOUT + TIMEOUT)?;
     read(path, &reply)
 }
 

@@ -2,6 +2,7 @@
 //! the core's commands carried out.
 
 mod deadlines;
+mod hooks;
 mod orders;
 mod reload;
 mod stop;
@@ -49,6 +50,10 @@ use crate::{
 
 /// Between two looks at everything that is not on the way of a decision.
 const SECOND: Duration = Duration::from_secs(1);
+/// The picture for status and metrics may take one part in so many of the time.
+const VIEW_LOAD: u32 = 50;
+/// No picture is older.
+const OLDEST_VIEW: Duration = Duration::from_secs(5);
 /// The kernel may add this much to a sleep of the main thread; by default it is
 /// 50 µs, which is much beside a decision of a few milliseconds.
 const TIMER_SLACK_NS: u64 = 1_000;
@@ -87,6 +92,7 @@ pub struct Daemon {
     sensor: Sensor,
     reader: Reader,
     next_second: Timestamp,
+    view_due: Timestamp,
     latencies_due: Timestamp,
     _socket: SocketFile,
     _answering: Workshop,
@@ -177,6 +183,7 @@ impl Daemon {
             sensor,
             reader: Reader::new(pace, now),
             next_second: now,
+            view_due: now,
             latencies_due: now,
             _socket: socket,
             _answering: answering,
@@ -274,7 +281,8 @@ impl Daemon {
     }
 
     /// Carries out what the core decided. Level changes go out first; what is to be
-    /// written down waits until the tasks that carry them have run.
+    /// written down waits until the tasks that carry them have run. So have those that
+    /// answer operators: a loop that always has something to do must not silence them.
     async fn act(&mut self) {
         while let Some(command) = self.engine.next_command() {
             match command {
@@ -310,12 +318,10 @@ impl Daemon {
                 Command::Record(event) => self.actor.note(&event, &mut self.view),
             }
         }
-        if self.actor.has_records() {
-            tokio::task::yield_now().await;
-            for (at, record) in self.actor.take_records() {
-                log::log(&record);
-                self.journal.append(at, &record);
-            }
+        tokio::task::yield_now().await;
+        for (at, record) in self.actor.take_records() {
+            log::log(&record);
+            self.journal.append(at, &record);
         }
     }
 
@@ -323,6 +329,7 @@ impl Daemon {
         match demand {
             Demand::Order(asked) => self.ordered(asked),
             Demand::Reload(asker) => self.reloader.ask(asker),
+            Demand::Native(asked) => self.attach_native(asked),
         }
     }
 
@@ -402,49 +409,23 @@ impl Daemon {
         for news in self.closed_loop.every_second(now, services, &counters) {
             self.actor.note_traffic(news, &mut self.view);
         }
-        self.view.publish(
-            now,
-            Sources {
-                engine: &self.engine,
-                sensor: &self.sensor,
-                datapath: &self.datapath,
-                counters: &counters,
-                journal_trouble: self.journal.trouble(),
-                bird: self.closed_loop.picture(),
-            },
-        );
+        if now >= self.view_due {
+            self.view.publish(
+                now,
+                Sources {
+                    engine: &self.engine,
+                    sensor: &self.sensor,
+                    datapath: &self.datapath,
+                    counters: &counters,
+                    journal_trouble: self.journal.trouble(),
+                    bird: self.closed_loop.picture(),
+                },
+            );
+            // That of ten thousand prefixes takes its time.
+            let rest = datapath::now().since(now).saturating_mul(VIEW_LOAD);
+            self.view_due = now.after(rest.min(OLDEST_VIEW));
+        }
         self.beat();
-    }
-
-    /// Hooks that were taken away are put back.
-    fn look_after_hooks(&mut self) {
-        let mut sensor = self.datapath.sensor();
-        if let Sensor::Detached(_) = &sensor {
-            let before = self.datapath.attachments();
-            let result = self.datapath.attach();
-            if self.sensor == Sensor::Attached {
-                // The core learns of the gap even if it is closed at once: what was
-                // read meanwhile is not to be believed.
-                self.engine
-                    .handle(Input::Sensor(sensor.clone()), datapath::now());
-                self.sensor = sensor.clone();
-                if let Err(error) = &result {
-                    tracing::error!("cannot attach again: {error}; trying every second");
-                }
-            }
-            for attachment in self.datapath.attachments() {
-                if !before.contains(&attachment) {
-                    self.actor
-                        .record(datapath::now(), attached_record(&attachment));
-                }
-            }
-            sensor = self.datapath.sensor();
-        }
-        if sensor != self.sensor {
-            self.engine
-                .handle(Input::Sensor(sensor.clone()), datapath::now());
-            self.sensor = sensor;
-        }
     }
 
     fn journal_start(&mut self) {
@@ -468,16 +449,6 @@ impl Daemon {
                     .collect(),
             },
         );
-        for attachment in self.datapath.attachments() {
-            self.actor.record(now, attached_record(&attachment));
-        }
-    }
-}
-
-fn attached_record(attachment: &datapath::Attachment) -> Record {
-    Record::Attached {
-        interface: attachment.interface.clone(),
-        hook: attachment.hook.name(),
-        mode: attachment.mode.name(),
+        self.tell_of_hooks(&[]);
     }
 }

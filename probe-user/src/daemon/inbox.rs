@@ -166,7 +166,7 @@ mod tests {
         let (table, observed) = mpsc::channel(1024);
         let mut inbox = Inbox::new(done, asked, Some(observed));
         let at = |number: usize| Timestamp::from_nanos(number as u64);
-        for number in 0..BATCH + 1 {
+        for number in 0..=BATCH {
             let observation = Observation {
                 at: at(number),
                 ..observation()
