@@ -116,7 +116,21 @@ impl Engine {
     /// Takes one input that happened at `now`, and decides. Time that goes back is
     /// taken as time that stands still.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
+        self.handle_all([input], now);
+    }
+
+    /// Takes all that has happened until `now`, and decides once: a decision looks at
+    /// every service and prefix, so that one for each of thousands of inputs would take
+    /// the time in which more of them come.
+    pub fn handle_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Timestamp) {
         self.now = now.max(self.now);
+        for input in inputs {
+            self.take(input);
+        }
+        self.decide();
+    }
+
+    fn take(&mut self, input: Input) {
         match input {
             Input::Reading(reading) => self.read(&reading),
             Input::Latencies(latencies) => self.learn_deadlines(&latencies),
@@ -134,7 +148,6 @@ impl Engine {
             Input::Configuration(config) => self.reconfigure(*config),
             Input::Wake => {}
         }
-        self.decide();
     }
 
     /// The next time at which something is due that no input brings.
@@ -354,9 +367,11 @@ impl Engine {
             self.watches[index].judge(moment, &mut self.out);
         }
         let blind = self.is_blind();
+        let unblemished: Vec<bool> = self.watches.iter().map(Watch::is_unblemished).collect();
         for announcement in &mut self.announcements {
             let mut host = Host {
                 watches: &self.watches,
+                unblemished: &unblemished,
                 orders: &self.orders,
                 budget: &mut self.budget,
                 blind,

@@ -94,6 +94,11 @@ impl Orders {
         self.freeze.as_ref()
     }
 
+    /// Whether there is an order for a prefix.
+    pub fn has(&self, prefix: PrefixId) -> bool {
+        self.pins.contains_key(&prefix) || self.drains.contains_key(&prefix)
+    }
+
     /// The orders for a prefix, as they could be given again.
     pub fn of(&self, prefix: PrefixId) -> Vec<Order> {
         let pin = self.pin(prefix).map(|(level, directive)| Order::Pin {

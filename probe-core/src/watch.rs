@@ -513,6 +513,14 @@ impl Watch {
         self.has_failed() || self.suspect_since().is_some()
     }
 
+    /// Whether nothing stands against it, not even what is held or tolerated.
+    pub fn is_unblemished(&self) -> bool {
+        let mut alarms = self.judges.iter().flat_map(|judge| &judge.alarms);
+        self.probe_fault.is_none()
+            && self.probe_held.is_none()
+            && alarms.all(|alarm| alarm.fault.is_none() && alarm.suspicion.is_none())
+    }
+
     /// Whether any suspicion stands.
     fn is_suspect(&self) -> bool {
         self.judges

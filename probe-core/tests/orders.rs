@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use common::{Answer, ProbeAnswer, SECOND, World, config};
 use probe_core::{
-    Engine, Input, Level, Memory,
-    command::{Cause, Event, Guard},
-    config::PrefixId,
+    Engine, Input, Level, Memory, Timestamp,
+    command::{Cause, Command, Event, Guard},
+    config::{Prefix, PrefixId},
     input::{Directive, Order, Sensor},
     status::{ServiceState, Standing},
 };
@@ -257,4 +257,59 @@ fn what_is_remembered_of_another_service_is_not_believed() {
         .map(|service| service.detector.armed)
         .collect();
     assert_eq!(states, [false, true]);
+}
+
+#[test]
+fn what_comes_at_once_is_decided_as_if_it_came_one_by_one() {
+    let mut config = config(1);
+    let first = config.prefixes[0].clone();
+    config.prefixes.extend((1..200).map(|third| Prefix {
+        prefix: format!("10.0.{third}.0/24").parse().unwrap(),
+        ..first.clone()
+    }));
+    let now = Timestamp::from_nanos(7);
+    let ids = (0..).map(PrefixId).take(config.prefixes.len());
+    let routes: Vec<Input> = ids
+        .clone()
+        .map(|prefix| Input::Route {
+            prefix,
+            observed: Level::Full,
+        })
+        .collect();
+    let orders: Vec<Input> = ids
+        .map(|prefix| {
+            Input::Operator(Order::Pin {
+                prefix,
+                level: Level::Withdrawn,
+                directive: Directive {
+                    by: "root".into(),
+                    why: String::new(),
+                    until: None,
+                    force: false,
+                },
+            })
+        })
+        .collect();
+    let decided = |at_once: bool| {
+        let mut engine = Engine::new(config.clone(), now);
+        for inputs in [&routes, &orders] {
+            if at_once {
+                engine.handle_all(inputs.iter().cloned(), now);
+            } else {
+                for input in inputs {
+                    engine.handle(input.clone(), now);
+                }
+            }
+        }
+        let mut levels = Vec::new();
+        while let Some(command) = engine.next_command() {
+            if let Command::SetLevel { prefix, level, .. } = command {
+                levels.push((prefix, level));
+            }
+        }
+        levels
+    };
+    let together = decided(true);
+    assert_eq!(together.len(), 200);
+    assert_eq!(together, decided(false));
 }

@@ -160,11 +160,19 @@ enum Command {
     /// and how quick it is.
     #[command(after_help = simulation::HELP)]
     Simulate(simulation::Simulate),
-    /// Attach the hooks and pin them, without running the daemon.
+    /// Attach the hooks and pin them, without running the daemon; or have a running one
+    /// take native XDP.
     #[command(after_help = EXIT_CODES)]
     Attach {
         #[command(flatten)]
         setup: Setup,
+        /// Native XDP, which may make the link drop for a moment; refused while a prefix is
+        /// announced.
+        #[arg(long)]
+        native: bool,
+        /// Even while a prefix is announced.
+        #[arg(long, requires = "native")]
+        force: bool,
     },
     /// Remove the pinned hooks and maps that a daemon left. Changes no route.
     #[command(after_help = EXIT_CODES)]
@@ -352,14 +360,19 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Explain(asked) => explain::explain(&asked),
         Command::Replay(asked) => replay(&asked),
         Command::Simulate(asked) => simulation::simulate(&asked),
-        Command::Attach { setup } => {
+        Command::Attach {
+            setup,
+            native,
+            force,
+        } => {
             let _logs = logging::start(false);
-            let attached = daemon::hooks::attach(&RunOptions {
+            let options = RunOptions {
                 config: setup.config,
                 interfaces: setup.interfaces,
                 trace: false,
-            })?;
-            print(&attached)
+            };
+            let native = native.then_some(daemon::hooks::Native { force });
+            print(&daemon::hooks::attach(&options, native)?)
         }
         Command::Detach { config, pin_dir } => {
             print(&daemon::hooks::detach(config.as_deref(), pin_dir)?)

@@ -11,6 +11,7 @@ pub mod captures;
 pub mod demo;
 pub mod lab;
 pub mod manual;
+pub mod many;
 pub mod packets;
 pub mod soak;
 pub mod tshark;

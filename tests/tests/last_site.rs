@@ -6,22 +6,23 @@
 //!          └──▶ table 4242 ──▶ BIRD ──▶ upstream
 //! ```
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use lapwing_tests::lab::{
-    bgp::Change,
-    bird::{Form, WITNESS_TABLE},
-    clock,
-    faults::nft,
-    lapwing::{CONTROL, Lapwing, Record, Settings},
-    load::Plan,
-    routes::{RouteEvent, RouteWatch},
-    topology::{Edge, Family, Lab, Site},
-    wait_until,
+use lapwing_tests::{
+    lab::{
+        bgp::Change,
+        bird::{Form, WITNESS_TABLE},
+        clock,
+        faults::nft,
+        lapwing::{CONTROL, Lapwing, Record, Settings},
+        routes::RouteWatch,
+        topology::{Family, Lab, Site},
+        wait_until,
+        witness::{self, is_stale, level, wait_heard},
+    },
+    soak::race,
 };
-use probe_core::Timestamp;
-use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(10);
 /// As long as `witness_round` by default.
@@ -37,47 +38,6 @@ fn settings() -> Settings {
     }
 }
 
-/// A field of the status of a family's prefix.
-fn field(daemon: &Lapwing, edge: &Edge, family: Family, field: &str) -> Result<Value> {
-    let status = daemon.status(&edge.node)?;
-    let prefixes = status["prefixes"].as_array().context("no prefixes")?;
-    let prefix = prefixes
-        .iter()
-        .find(|prefix| prefix["prefix"] == family.prefix())
-        .context("no such prefix")?;
-    Ok(prefix[field].clone())
-}
-
-/// Waits until the daemon hears this of the other site, in both families.
-fn wait_heard(daemon: &Lapwing, edge: &Edge, heard: impl Fn(&Value) -> bool) -> Result<()> {
-    for family in Family::ALL {
-        wait_until("the other site is heard as expected", SOON, || {
-            let others = field(daemon, edge, family, "others")?;
-            Ok(heard(&others[0]["heard"]))
-        })
-        .with_context(|| format!("{:?}", field(daemon, edge, family, "others")))?;
-    }
-    Ok(())
-}
-
-fn level(expected: &str) -> impl Fn(&Value) -> bool {
-    move |heard| heard["level"] == expected
-}
-
-fn is_stale(heard: &Value) -> bool {
-    heard["stale"].is_string()
-}
-
-fn wait_level(daemon: &Lapwing, edge: &Edge, level: &str) -> Result<()> {
-    for family in Family::ALL {
-        wait_until(&format!("{family} is {level}"), SOON, || {
-            Ok(field(daemon, edge, family, "observed")? == level)
-        })
-        .with_context(|| daemon.log_tail())?;
-    }
-    Ok(())
-}
-
 /// The daemon at fra1, announcing, and the other site announcing without one.
 fn two_sites() -> Result<(Lab, Lapwing)> {
     let lab = Lab::start_witnessed(Form::Standalone)?;
@@ -90,12 +50,12 @@ fn two_sites() -> Result<(Lab, Lapwing)> {
 
 /// Waits until both prefixes are degraded, and held there by this guard.
 fn wait_held(lab: &Lab, daemon: &Lapwing, guard: &str) -> Result<()> {
-    wait_level(daemon, &lab.fra1, "degraded")?;
+    witness::wait_level(daemon, &lab.fra1, "degraded")?;
     thread::sleep(ROUND * 2);
     for family in Family::ALL {
-        let held = field(daemon, &lab.fra1, family, "held_by")?;
+        let held = witness::field(daemon, &lab.fra1, family, "held_by")?;
         ensure!(held == guard, "{family} is held by {held}");
-        let observed = field(daemon, &lab.fra1, family, "observed")?;
+        let observed = witness::field(daemon, &lab.fra1, family, "observed")?;
         ensure!(observed == "degraded", "{family} is {observed}");
     }
     Ok(())
@@ -286,124 +246,19 @@ fn the_last_site_is_drained_only_by_force() -> Result<()> {
         ensure!(why.contains(part), "{part} in {why}");
     }
     for family in Family::ALL {
-        ensure!(field(&daemon, &lab.fra1, family, "observed")? == "full");
+        ensure!(witness::field(&daemon, &lab.fra1, family, "observed")? == "full");
     }
     let forced = drain(&["--force"])?;
     ensure!(forced.status.success(), "{forced:?}");
-    wait_level(&daemon, &lab.fra1, "withdrawn")
+    witness::wait_level(&daemon, &lab.fra1, "withdrawn")
 }
 
-/// For how long a family was out at both sites at once, by the kernels' own events.
-fn longest_dark(events: &BTreeMap<Site, Vec<RouteEvent>>) -> Duration {
-    let mut all: Vec<(Timestamp, Site, RouteEvent)> = events
-        .iter()
-        .flat_map(|(site, events)| events.iter().map(|event| (event.at, *site, *event)))
-        .collect();
-    all.sort_by_key(|(at, ..)| *at);
-    let mut longest = Duration::ZERO;
-    for family in Family::ALL {
-        let mut out: BTreeMap<Site, Timestamp> = BTreeMap::new();
-        for (at, site, event) in &all {
-            if event.prefix != family.network() {
-                continue;
-            }
-            if !event.present {
-                out.insert(*site, *at);
-            } else if out.len() == Site::ALL.len() {
-                let since = out.values().max().copied().unwrap_or(*at);
-                longest = longest.max(at.since(since));
-                out.remove(site);
-            } else {
-                out.remove(site);
-            }
-        }
-        if out.len() == Site::ALL.len() {
-            return Duration::MAX;
-        }
-    }
-    longest
-}
-
-/// `LAPWING_RACES` sets how often; ten times otherwise. In half of them one goes first.
+/// A hundred times by `cargo xtask soak race`. What is judged stands in
+/// `tests/src/soak/race.rs`.
 #[test]
 fn sites_that_fail_at_the_same_instant_are_never_both_out() -> Result<()> {
-    let races: usize = std::env::var("LAPWING_RACES").map_or(Ok(10), |races| races.parse())?;
-    race(races.div_ceil(2), None)?;
-    race(races / 2, Some(Site::Fra1))
-}
-
-fn race(races: usize, goes_first: Option<Site>) -> Result<()> {
-    let mut lab = Lab::start_witnessed(Form::Standalone)?;
-    let settings = Settings {
-        hold: ROUND,
-        hold_max: ROUND,
-        lowerings_per_hour: 1_000_000,
-        goes_first,
-        ..settings()
-    };
-    let mut daemons = BTreeMap::new();
-    for site in Site::ALL {
-        daemons.insert(site, lab.edge(site).lapwing(&settings)?);
+    for goes_first in [None, Some(Site::Fra1)] {
+        println!("{}", race::soak(5, goes_first, |_| ())?);
     }
-    let _load = lab.load(Plan::steady(1000))?;
-    let mut withdrawn = 0;
-    let mut apart = Vec::new();
-    for race in 1..=races {
-        for site in Site::ALL {
-            let edge = lab.edge(site);
-            wait_level(&daemons[&site], edge, "full")?;
-            daemons[&site].wait_armed(&edge.node, Duration::from_mins(1))?;
-            wait_heard(&daemons[&site], edge, level("full"))?;
-        }
-        let watches = Site::ALL.map(|site| (site, lab.edge(site).watch_routes()));
-        let first = lab.fra1.nginx.kill()?;
-        lab.ams1.nginx.kill()?;
-        for (site, daemon) in &mut daemons {
-            daemon
-                .journal()
-                .wait(SOON, |record| {
-                    Ok(record.is_some_and(|record| {
-                        record.event() == "decision" && record.text("level") != "full"
-                    }))
-                })
-                .with_context(|| format!("{site} does nothing"))?;
-        }
-        thread::sleep(ROUND * 5 / 2);
-        let mut events = BTreeMap::new();
-        for (site, watch) in watches {
-            events.insert(site, watch?.drain());
-        }
-        let firsts: Vec<Timestamp> = events
-            .values()
-            .filter_map(|events| events.first().map(|event| event.at))
-            .collect();
-        let [fra1, ams1] = firsts[..] else {
-            anyhow::bail!("a site did nothing: {events:?}");
-        };
-        apart.push(fra1.since(ams1).max(ams1.since(fra1)).as_secs_f64() * 1e3);
-        let dark = longest_dark(&events);
-        ensure!(
-            dark == Duration::ZERO,
-            "race {race}, {:.1} ms after the fault: both out for {dark:?}: {events:?}",
-            clock::millis_between(first, clock::now())
-        );
-        withdrawn += events
-            .values()
-            .flatten()
-            .filter(|event| !event.present)
-            .count();
-        lab.fra1.nginx.start_again(&lab.fra1.node)?;
-        lab.ams1.nginx.start_again(&lab.ams1.node)?;
-    }
-    apart.sort_by(f64::total_cmp);
-    println!(
-        "{races} races, {}; the sites' first changes {:.1} ms apart in the median, {:.1} at most: never both out; {withdrawn} withdraws of one of the two",
-        match goes_first {
-            Some(site) => format!("{site} goes first"),
-            None => "both wait".to_owned(),
-        },
-        apart.get(apart.len() / 2).copied().unwrap_or_default(),
-        apart.last().copied().unwrap_or_default(),
-    );
     Ok(())
 }

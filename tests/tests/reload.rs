@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::lab::{
     bgp::Change,
-    lapwing::{CONFIG, CONTROL, Lapwing, Settings, service_name, web},
+    lapwing::{CONFIG, CONTROL, Lapwing, Settings, service_name, web, web_with},
     load::Plan,
     topology::{Edge, Family, Lab, Site},
     wait_until,
@@ -393,5 +393,90 @@ fn fifty_reloads_in_a_row_lose_nothing() -> Result<()> {
     thread::sleep(Duration::from_secs(1));
     lab.fra1.nginx.kill()?;
     heard.wait_for_all(&Family::withdraws(), Duration::from_secs(5))?;
+    Ok(())
+}
+
+/// A bare TCP probe: while live trials can judge, they decide, and patience counts.
+fn only_live_trials_decide(family: Family) -> String {
+    let endpoint = std::net::SocketAddr::new(family.service(), 80);
+    web_with(
+        family,
+        &format!(r#"{{ tcp = "{endpoint}", interval = "500ms" }}"#),
+    )
+}
+
+#[test]
+fn what_waits_goes_on_waiting_through_a_reload() -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(4);
+    const HOLD: Duration = Duration::from_secs(8);
+    let settings = Settings {
+        hold: HOLD,
+        hold_max: HOLD,
+        services: only_live_trials_decide,
+        ..Settings::fast()
+    };
+    let file = whole(&settings)
+        .replace(
+            "profile = \"fast\"",
+            "profile = \"fast\"\npatience = \"4s\"",
+        )
+        .replace("drain = \"2s\"", "drain = \"4s\"");
+    // Something that is nobody's business.
+    let mut budget = 100;
+    let mut another = || {
+        budget += 1;
+        let wanted = format!("lowerings_per_hour = {budget}");
+        file.replace("lowerings_per_hour = 10", &wanted)
+    };
+    let mut lab = Lab::start()?;
+    lab.announce(Site::Ams1)?;
+    let _load = lab.load(Plan::steady(300))?;
+    lab.fra1.node.write(CONFIG, &another())?;
+    let mut daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
+    lab.wait_announced(Site::Fra1)?;
+    daemon.wait_ready(&lab.fra1.node, Duration::from_mins(1))?;
+    let heard = lab.capture(Site::Fra1)?;
+
+    // Patience: a suspicion stands, and is acted on when it has stood for so long.
+    daemon.journal().read()?;
+    lab.fra1.nginx.kill()?;
+    let suspected = daemon.journal().wait(Duration::from_secs(10), |record| {
+        Ok(record.is_some_and(|record| record.event() == "suspected"))
+    })?;
+    let said = apply(&lab.fra1, &another())?;
+    ensure!(said.contains("lowerings_per_hour"), "{said}");
+    let early = heard.drain();
+    ensure!(early.is_empty(), "without patience: {early:?}");
+    let withdrawn = daemon
+        .journal()
+        .wait_decisions("withdrawn", Duration::from_secs(20))?;
+    for decision in &withdrawn {
+        let waited = decision.at().since(suspected.at());
+        ensure!(waited > PATIENCE * 9 / 10, "{waited:?}: {decision:?}");
+    }
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(5))?;
+
+    // The hold: neither cut short nor begun again.
+    lab.fra1.nginx.start_again(&lab.fra1.node)?;
+    let healed = Instant::now();
+    thread::sleep(HOLD * 5 / 8);
+    apply(&lab.fra1, &another())?;
+    let announced = Family::ALL.map(|family| Change::Announce(family.network()));
+    heard.wait_for_all(&announced, Duration::from_mins(1))?;
+    let waited = healed.elapsed();
+    ensure!(waited >= HOLD && waited < HOLD * 25 / 16, "{waited:?}");
+
+    // A drain: degraded, and then withdrawn.
+    let output = lab
+        .fra1
+        .lapwing_command(&["drain", "all", "--control", CONTROL])?;
+    ensure!(output.status.success(), "{output:?}");
+    heard.wait_for_all(&announced, Duration::from_secs(5))?;
+    apply(&lab.fra1, &another())?;
+    for family in Family::ALL {
+        let routes = lab.fra1.routes(family)?;
+        ensure!(routes.contains("proto 202"), "{family}: {routes:?}");
+    }
+    heard.wait_for_all(&Family::withdraws(), Duration::from_secs(20))?;
     Ok(())
 }

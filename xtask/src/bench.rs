@@ -23,6 +23,23 @@ pub struct Args {
 enum What {
     /// Nanoseconds a packet, program sizes, and packets per second over a veth
     Dataplane(Dataplane),
+    /// Thousands of prefixes: how soon all are withdrawn, and what they cost at rest
+    Routes(Routes),
+}
+
+/// Withdraws and announces all prefixes of a host, by the daemon and by `ip -batch`, in
+/// the lab.
+#[derive(clap::Args)]
+struct Routes {
+    /// How many prefixes
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    prefixes: u32,
+    /// How often each is measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Over how many seconds the cost at rest is taken
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    idle: u32,
 }
 
 /// Runs packets through the programs in the kernel, without attaching them
@@ -46,7 +63,22 @@ struct Dataplane {
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     match &args.what {
         What::Dataplane(args) => dataplane(workspace, args),
+        What::Routes(args) => routes(workspace, args),
     }
+}
+
+fn routes(workspace: &Workspace, args: &Routes) -> Result<()> {
+    privilege::require_root(
+        "cargo xtask bench routes",
+        "it makes network namespaces and loads eBPF programs into them",
+    )?;
+    let mut benchmark = lab::program_with_daemon(workspace, "bench-routes")?;
+    benchmark.args([args.prefixes, args.rounds, args.idle].map(|number| number.to_string()));
+    Err(command::replace(
+        &mut benchmark,
+        "starting the benchmark",
+        "run `cargo xtask bench routes` again",
+    ))
 }
 
 fn dataplane(workspace: &Workspace, args: &Dataplane) -> Result<()> {

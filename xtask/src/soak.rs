@@ -8,8 +8,8 @@ use crate::lab;
 use crate::privilege;
 use crate::workspace::Workspace;
 
-/// Ends and starts the daemon many times, in network namespaces of its own, and
-/// checks after each time that nothing was lost, left or announced without need.
+/// Plays one short scene many times, in network namespaces of its own, and checks after
+/// each time that nothing was lost, left, announced or withdrawn without need.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,6 +26,12 @@ enum What {
         /// Chooses the points; a failure names its seed
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Two sites whose services die at the same instant, one of which has to stay
+    Race {
+        /// How many races; in half of them one site goes first
+        #[arg(long, default_value_t = 100)]
+        rounds: u32,
     },
     /// Stop and start under traffic
     Restart {
@@ -44,6 +50,9 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     match args.what {
         What::Crash { points, seed } => {
             soak.args(["crash", &points.to_string(), &seed.to_string()]);
+        }
+        What::Race { rounds } => {
+            soak.args(["race", &rounds.to_string()]);
         }
         What::Restart { cycles } => {
             soak.args(["restart", &cycles.to_string()]);

@@ -129,6 +129,8 @@ pub enum Observed {
 pub struct Host<'a> {
     /// All services by id.
     pub watches: &'a [Watch],
+    /// Of each whether it gives no prefix a reason to be lowered.
+    pub unblemished: &'a [bool],
     /// What the operator has ordered.
     pub orders: &'a Orders,
     /// How often prefixes may be lowered.
@@ -292,6 +294,9 @@ impl Announcement {
     pub fn decide(&mut self, host: &mut Host<'_>, out: &mut Outbox) -> Option<Change> {
         self.held_by = None;
         self.due = None;
+        if self.rests(host) {
+            return None;
+        }
         let watches = host.watches;
         let services: Vec<&Watch> = self
             .config
@@ -338,6 +343,31 @@ impl Announcement {
         }
     }
 
+    /// Whether there is nothing to decide: nothing stands against any service, and the level
+    /// is what that asks for, or what was ordered. Of ten thousand prefixes nearly all are
+    /// so, at every input.
+    fn rests(&self, host: &Host<'_>) -> bool {
+        let unblemished = |service: &ServiceId| {
+            let index = usize::try_from(service.0).unwrap_or(usize::MAX);
+            host.unblemished.get(index).copied().unwrap_or(false)
+        };
+        let as_ordered = match (host.orders.pin(self.id), host.orders.drain(self.id)) {
+            (Some((level, _)), _) => self.mode == Mode::Enforce && self.wanted == Some(*level),
+            (None, Some(_)) => matches!(
+                self.phase,
+                Phase::Drained {
+                    level: Level::Withdrawn,
+                    ..
+                }
+            ),
+            (None, None) => matches!(self.phase, Phase::Announced { .. }),
+        };
+        as_ordered
+            && !matches!(self.phase, Phase::Unread)
+            && self.recorded.is_empty()
+            && self.config.services.iter().all(unblemished)
+    }
+
     /// Commands a level, unless that is what is wanted already.
     fn change(
         &mut self,
@@ -380,7 +410,7 @@ impl Announcement {
         let watch = |id: ServiceId| services.iter().find(move |watch| watch.id() == id);
         let absent = !self.is_live() || matches!(self.phase, Phase::Waiting(_));
         let frozen = orders.freeze().is_some();
-        let ordered = !orders.of(self.id).is_empty();
+        let ordered = orders.has(self.id);
         self.recorded.retain(|held| match *held {
             Held::Raise(Guard::Frozen) => frozen,
             Held::Raise(_) => absent,

@@ -26,13 +26,14 @@ impl Announcement {
         out: &mut Outbox,
     ) -> Option<Change> {
         let now = host.now;
-        let reason = ordered(services, Cause::Pin, Some(directive))?;
         if self.mode == Mode::Observe {
+            let reason = ordered(services, Cause::Pin, Some(directive))?;
             let held = Held::Order(Guard::Observe);
             self.hold(held, Guard::Observe, level, reason, out);
             return None;
         }
         if self.wanted != Some(level) {
+            let reason = ordered(services, Cause::Pin, Some(directive))?;
             let phase = match level {
                 Level::Full => Phase::Announced { since: now },
                 Level::Degraded => Phase::Impaired {
@@ -61,13 +62,22 @@ impl Announcement {
     ) -> Option<Change> {
         let now = host.now;
         let order = host.orders.drain(self.id);
+        let rests = match &self.phase {
+            Phase::Drained { level, .. } => order.is_some() && *level == Level::Withdrawn,
+            Phase::Unread
+            | Phase::Waiting(_)
+            | Phase::Announced { .. }
+            | Phase::Impaired { .. }
+            | Phase::Canary { .. }
+            | Phase::Withdrawn(_) => order.is_none(),
+        };
+        if rests {
+            return None;
+        }
         let reason = ordered(services, Cause::Drain, order)?;
         match (self.phase.clone(), order) {
-            (Phase::Drained { since, level }, Some(_)) => {
+            (Phase::Drained { since, .. }, Some(_)) => {
                 let ends = since.after(self.config.drain);
-                if level == Level::Withdrawn {
-                    return None;
-                }
                 if ends > now {
                     self.due = Some(ends);
                     return None;

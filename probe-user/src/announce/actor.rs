@@ -49,7 +49,7 @@ impl Actor {
     /// Runs until the last sender of wishes is gone.
     pub async fn run(
         mut self,
-        mut requests: mpsc::Receiver<Request>,
+        mut requests: mpsc::UnboundedReceiver<Request>,
         mut instructed: mpsc::UnboundedReceiver<Instruction>,
         served: &AtomicU64,
     ) {

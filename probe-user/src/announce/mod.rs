@@ -50,8 +50,6 @@ use self::{actor::Actor, conflict::Conflict, herald::Herald};
 /// A [`set`](Announcer::set) gives up if the actor serves no wish at all for this
 /// time; the actor goes on trying.
 const SET_TIMEOUT: Duration = Duration::from_secs(3);
-/// Wishes that wait for the actor.
-const REQUESTS: usize = 1024;
 /// The metric of our routes: low, since BIRD takes the lowest before it filters, and
 /// not 0, which IPv6 turns into 1024.
 pub const METRIC: u32 = 32;
@@ -115,7 +113,7 @@ enum Instruction {
 /// The handle of the actor.
 #[derive(Debug)]
 pub struct Announcer {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
     instructions: mpsc::UnboundedSender<Instruction>,
     /// Wishes that the actor has answered.
     served: Arc<AtomicU64>,
@@ -130,7 +128,7 @@ impl Announcer {
     /// changes before the first [`set`](Self::set) or [`keep`](Self::keep) of a
     /// prefix. One observation per prefix comes at once.
     pub async fn start(options: Options) -> Result<(Self, mpsc::Receiver<Observation>), Error> {
-        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let (requests, inbox) = mpsc::unbounded_channel();
         let (observed, observations) = mpsc::channel(OBSERVATIONS.max(4 * options.prefixes.len()));
         let (conflicts_sender, conflicts) = watch::channel(Arc::default());
         let (ready, started) = oneshot::channel();
@@ -175,40 +173,47 @@ impl Announcer {
         Ok((announcer, observations))
     }
 
-    /// From now on `prefix` is to be at `level`. Returns when the kernel has
-    /// acknowledged it, at once if the table is so already. After an error the
-    /// level is still wanted, and tried again.
-    pub async fn set(&self, prefix: PrefixId, level: Level) -> Result<(), Error> {
+    /// From now on `prefix` is to be at `level`. The wish is on its way when this returns,
+    /// so that thousands of them wait for nobody but the kernel; what is returned ends
+    /// when the kernel has acknowledged it, at once if the table is so already. After an
+    /// error the level is still wanted, and tried again.
+    pub fn set(
+        &self,
+        prefix: PrefixId,
+        level: Level,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let net = usize::try_from(prefix.0)
             .ok()
             .and_then(|index| self.known().get(index).copied())
-            .ok_or(Error::UnknownPrefix(prefix))?;
+            .ok_or(Error::UnknownPrefix(prefix));
         let (reply, answer) = oneshot::channel();
         let request = Request {
             prefix,
             level,
             reply,
         };
-        let mut exchange = pin!(async {
-            self.requests
-                .send(request)
-                .await
-                .map_err(|_| Error::Stopped)?;
-            answer.await.map_err(|_| Error::Stopped)?
+        let sent = net.and_then(|net| {
+            let sent = self.requests.send(request);
+            sent.map(|()| net).map_err(|_| Error::Stopped)
         });
-        // Behind thousands of others a wish waits longer, but not for nothing.
-        let mut served = self.served.load(Ordering::Relaxed);
-        loop {
-            if let Ok(result) = tokio::time::timeout(SET_TIMEOUT, &mut exchange).await {
-                return result;
-            }
-            let before = core::mem::replace(&mut served, self.served.load(Ordering::Relaxed));
-            if served == before {
-                return Err(Error::Timeout {
-                    prefix: net,
-                    table: self.table,
-                    level,
-                });
+        let (served, table) = (Arc::clone(&self.served), self.table);
+        async move {
+            let net = sent?;
+            let mut answer = pin!(answer);
+            // Behind thousands of others a wish waits longer, but not for nothing.
+            let mut known = served.load(Ordering::Relaxed);
+            loop {
+                if let Ok(result) = tokio::time::timeout(SET_TIMEOUT, &mut answer).await {
+                    return result.map_err(|_| Error::Stopped)?;
+                }
+                let before = core::mem::replace(&mut known, served.load(Ordering::Relaxed));
+                if known == before {
+                    return Err(Error::Timeout {
+                        prefix: net,
+                        table,
+                        level,
+                    });
+                }
             }
         }
     }

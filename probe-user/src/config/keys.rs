@@ -121,7 +121,7 @@ pub static DAEMON: Table = Table {
             "attach",
             Words(&["auto", "native", "generic", "tc"]),
             Value("\"auto\""),
-            "How the ingress hook is attached: `\"native\"` (XDP in the driver), `\"generic\"` (XDP in the stack), `\"tc\"` (no XDP), or `\"auto\"`: native where attaching is known not to disturb the link, else the next best.",
+            "How the ingress hook is attached: `\"native\"` (XDP in the driver), `\"generic\"` (XDP in the stack), `\"tc\"` (no XDP), or `\"auto\"`: native where attaching is known not to disturb the link (veth, virtio) or nothing is announced yet, else tc, until [`lapwing attach --native`](accidents.md#the-hooks).",
         ),
         key(
             "interfaces",
@@ -505,10 +505,16 @@ pub static PREFIX: Table = Table {
             "How long `lapwing drain` degrades it before it withdraws it.",
         ),
         key(
+            "services",
+            Values::Other("list of names"),
+            Value("[]"),
+            "Names of services of other prefixes that stand behind this one, too: `[\"web\", \"dns\"]`. So one service may decide about thousands of prefixes, and is probed once.",
+        ),
+        key(
             "service",
             Values::Other("`[[prefix.service]]`"),
-            Required,
-            "Its services, at least one.",
+            Unwritten::Other("required without `services`"),
+            "Its services.",
         ),
     ],
     shared: &[],

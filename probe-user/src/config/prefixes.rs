@@ -42,6 +42,8 @@ pub struct Host<'a> {
     names: BTreeMap<String, Range<usize>>,
     endpoints: BTreeMap<Endpoint, Range<usize>>,
     networks: BTreeMap<IpNet, Range<usize>>,
+    /// Which prefixes, by their position, name services of others.
+    shares: Vec<(usize, Spanned<Vec<String>>)>,
     findings: &'a Findings,
 }
 
@@ -57,6 +59,7 @@ impl<'a> Host<'a> {
             names: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             networks: BTreeMap::new(),
+            shares: Vec::new(),
             findings,
         }
     }
@@ -99,31 +102,33 @@ impl<'a> Host<'a> {
         for service in &sections {
             self.read_service(service, network.as_ref());
         }
-        if sections.is_empty() {
+        let shared = section.read_spanned("services", value::names);
+        let count = sections.len() + shared.as_ref().map_or(0, |names| names.get_ref().len());
+        if sections.is_empty() && !section.has("services") {
             self.findings.push(Finding::new(
                 section.own_place(),
                 "a prefix without services",
                 "nothing would ever announce it",
-                "add a [[prefix.service]] with name, address and port",
+                "add a [[prefix.service]] with name, address and port, or name those of other \
+                 prefixes with `services`",
             ));
         }
         if let Some(rule) = &withdraw_when
-            && let WithdrawWhen::AtLeast(count) = *rule.get_ref()
-            && count as usize > sections.len()
-            && !sections.is_empty()
+            && let WithdrawWhen::AtLeast(dead) = *rule.get_ref()
+            && dead as usize > count
+            && count > 0
         {
             self.findings.push(Finding::new(
                 rule.span(),
-                format!(
-                    "`withdraw_when` waits for {count} dead services of {}",
-                    sections.len()
-                ),
+                format!("`withdraw_when` waits for {dead} dead services of {count}"),
                 "can never happen",
-                format!("choose from 1 to {}", sections.len()),
+                format!("choose from 1 to {count}"),
             ));
         }
         if let Some(network) = network {
             let network = network.into_inner();
+            let position = self.prefixes.len();
+            self.shares.extend(shared.map(|names| (position, names)));
             self.prefixes.push(Prefix {
                 prefix: network,
                 withdraw_when: withdraw_when.map(Spanned::into_inner).unwrap_or_default(),
@@ -131,6 +136,36 @@ impl<'a> Host<'a> {
                 drain,
                 last_site: self.rules.of(network, last_site),
             });
+        }
+    }
+
+    /// Once all are read: gives the prefixes the services of others that they name.
+    pub fn share_services(&mut self) {
+        let names = self.services.iter().map(|service| service.name.as_str());
+        let ids: BTreeMap<&str, ServiceId> = names.zip((0..).map(service_id)).collect();
+        for (prefix, names) in &self.shares {
+            let prefix = &mut self.prefixes[*prefix];
+            for name in names.get_ref() {
+                let mistake = match ids.get(name.as_str()) {
+                    None => (
+                        format!("no service is named `{name}`"),
+                        "unknown",
+                        "write the `name` of a [[prefix.service]] of another prefix",
+                    ),
+                    Some(id) if prefix.services.contains(id) => (
+                        format!("service `{name}` stands behind this prefix already"),
+                        "named twice, or its own",
+                        "remove it here",
+                    ),
+                    Some(id) => {
+                        prefix.services.push(*id);
+                        continue;
+                    }
+                };
+                let (title, label, help) = mistake;
+                let finding = Finding::new(names.span(), title, label, help);
+                self.findings.push(finding);
+            }
         }
     }
 

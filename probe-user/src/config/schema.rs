@@ -136,6 +136,7 @@ fn read_root(
     for section in root.tables("prefix", &keys::PREFIX) {
         host.read_prefix(&section);
     }
+    host.share_services();
     if mode == Mode::Enforce && !root.has("prefix") {
         findings.push(Finding::new(
             daemon_section.place("mode"),

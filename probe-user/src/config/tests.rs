@@ -343,6 +343,45 @@ fn empty_prefix() {
 }
 
 #[test]
+fn services_of_another_prefix_stand_behind_this_one_too() {
+    let sharing = |names: &str| {
+        format!("{GOOD}[[prefix]]\nprefix = \"198.51.100.0/24\"\nservices = [{names}]\n")
+    };
+    let settings = parse(&sharing("\"web6\", \"web\"")).unwrap();
+    assert_eq!(settings.core.services.len(), 2);
+    assert_eq!(
+        settings.core.prefixes[2].services,
+        [ServiceId(1), ServiceId(0)]
+    );
+    assert_mistake(
+        &sharing("\"mail\""),
+        "no service is named `mail`",
+        "21:12",
+        "write the `name` of a [[prefix.service]]",
+    );
+    let own = with(
+        "prefix = \"192.0.2.0/24\"",
+        "prefix = \"192.0.2.0/24\"\nservices = [\"web\"]",
+    );
+    for text in [sharing("\"web\", \"web\""), own] {
+        let report = parse(&text).unwrap_err().to_string();
+        assert!(
+            report.contains("stands behind this prefix already"),
+            "{report}"
+        );
+    }
+    assert_mistake(
+        &sharing("").replace(
+            "services = []",
+            "services = []\nwithdraw_when = { at_least = 3 }",
+        ),
+        "`services` must not be empty",
+        "21:12",
+        "write it like",
+    );
+}
+
+#[test]
 fn missing_interface() {
     assert_mistake(
         &with("[\"eth0\"]", "[\"eth0\", \"eth7\"]"),

@@ -108,6 +108,12 @@ pub fn text(value: Value<'_>) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
+/// A list of names of services.
+pub fn names(value: Value<'_>) -> Result<Vec<String>, Fault> {
+    let names = value.texts("[\"web\"]")?;
+    Ok(names.into_iter().map(ToOwned::to_owned).collect())
+}
+
 /// A name for people, journals and metrics labels.
 pub fn name(value: Value<'_>) -> Result<String, Fault> {
     let name = text(value)?;

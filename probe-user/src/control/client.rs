@@ -9,8 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Reloaded, Request,
-    TIMEOUT, reload::Reload,
+    ATTACH_TIMEOUT, Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Reloaded,
+    Request, TIMEOUT, hooks::Hooks, reload::Reload,
 };
 use crate::{journal::recent::Decision, status::Document};
 
@@ -66,12 +66,7 @@ fn question<T: DeserializeOwned>(path: &Path, question: Question) -> Result<(Str
 /// Gives the daemon at `path` an order; what it did, in words.
 pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
     let reply = ask(path, &Request::Order(order.clone()), TIMEOUT)?;
-    match read(path, &reply)? {
-        Answer::Done(done) => Ok(done),
-        other @ (Answer::Reloaded(_) | Answer::Error(_) | Answer::Mistake(_)) => {
-            Err(unexpected(path, other))
-        }
-    }
+    read_done(path, &reply)
 }
 
 /// Has the daemon at `path` read its configuration again, and apply it unless it is only
@@ -83,6 +78,24 @@ pub fn reload(path: &Path, check: bool) -> Result<Reloaded, Error> {
         Answer::Reloaded(reloaded) => Ok(reloaded),
         Answer::Mistake(report) => Err(Error::Mistake(report)),
         other @ (Answer::Done(_) | Answer::Error(_)) => Err(unexpected(path, other)),
+    }
+}
+
+/// Has the daemon at `path` put native XDP on its interfaces; with `force` even while it
+/// announces something. Where the hooks are then, in words.
+pub fn attach_native(path: &Path, force: bool) -> Result<String, Error> {
+    let request = Request::Hooks(Hooks::AttachNative { force });
+    let reply = ask(path, &request, ATTACH_TIMEOUT + TIMEOUT)?;
+    read_done(path, &reply)
+}
+
+/// What was done, in words.
+fn read_done(path: &Path, reply: &str) -> Result<String, Error> {
+    match read(path, reply)? {
+        Answer::Done(done) => Ok(done),
+        other @ (Answer::Reloaded(_) | Answer::Error(_) | Answer::Mistake(_)) => {
+            Err(unexpected(path, other))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! {"cmd":"status"}\n                                  ─▶  the status document\n
 //! {"cmd":"decisions","limit":20}\n                    ─▶  {"decisions":[...]}\n, newest last
 //! {"cmd":"pin","prefix":"192.0.2.0/24","level":"full"}\n ─▶  {"done":"..."}\n
+//! {"cmd":"attach_native","force":false}\n             ─▶  {"done":"..."}\n
 //! {"cmd":"reload","check":true}\n                     ─▶  {"reloaded":{...}}\n, {"mistake":"..."}\n
 //! anything else\n                                     ─▶  {"error":"..."}\n
 //! ```
@@ -12,6 +13,7 @@
 //! with the user who gave it, as the kernel knows him.
 
 mod client;
+mod hooks;
 mod order;
 mod reload;
 mod server;
@@ -23,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::journal::recent::Decision;
 
 pub use self::{
-    client::{decisions, order, reload, status},
+    client::{attach_native, decisions, order, reload, status},
+    hooks::NativeAsked,
     order::{OrderRequest, Verb},
     reload::{Asker, Reloaded},
     server::{Asked, Control, Demand, SocketFile, Sources},
@@ -33,6 +36,8 @@ pub use self::{
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a reload may: it reads files, and waits for level changes that are under way.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long attaching may: it waits for the kernel's RTNL lock, interface by interface.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +49,8 @@ enum Request {
     Order(OrderRequest),
     /// Another configuration to apply.
     Reload(reload::Reload),
+    /// Other hooks to take.
+    Hooks(hooks::Hooks),
 }
 
 /// What can be read.

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    Answer, Asker, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Request, TIMEOUT,
-    reload::Reload,
+    ATTACH_TIMEOUT, Answer, Asker, DecisionList, Error, NativeAsked, OrderRequest, Question,
+    RELOAD_TIMEOUT, Request, TIMEOUT, hooks::Hooks, reload::Reload,
 };
 use crate::{journal::recent::Decisions, status::Document};
 
@@ -32,6 +32,8 @@ pub enum Demand {
     Order(Asked),
     /// Another configuration.
     Reload(Asker),
+    /// Native XDP.
+    Native(NativeAsked),
 }
 
 /// An order that waits for the loop.
@@ -185,6 +187,10 @@ async fn answer(
                 Demand::Reload(Asker { by, check, answer })
             };
             serde_json::to_vec(&hand_over(demand, RELOAD_TIMEOUT, orders).await)?
+        }
+        Ok(Request::Hooks(Hooks::AttachNative { force })) => {
+            let demand = |answer| Demand::Native(NativeAsked { force, by, answer });
+            serde_json::to_vec(&hand_over(demand, ATTACH_TIMEOUT, orders).await)?
         }
         Err(_) => serde_json::to_vec(&Answer::Error("not a known request".to_owned()))?,
     };

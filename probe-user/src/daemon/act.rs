@@ -93,11 +93,6 @@ impl Actor {
         self.records.push((at, record));
     }
 
-    /// Whether there is something to write down.
-    pub fn has_records(&self) -> bool {
-        !self.records.is_empty()
-    }
-
     /// What is to be written down, oldest first.
     pub fn take_records(&mut self) -> Vec<(Timestamp, Record)> {
         std::mem::take(&mut self.records)

@@ -7,7 +7,7 @@ use anyhow::Context;
 use probe_common::counters::Counters;
 use probe_core::{
     Level, Timestamp,
-    config::{Application, PrefixId, Protocol, Service, ServiceId},
+    config::{Application, Prefix, PrefixId, Protocol, Service, ServiceId},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -27,7 +27,7 @@ pub struct ClosedLoop {
     /// What the follower had no room for: the newest of each prefix.
     late: BTreeMap<PrefixId, Told>,
     traffic: Vec<Traffic>,
-    /// The services of each prefix.
+    /// The services within each prefix.
     services: Vec<Vec<ServiceId>>,
     /// What it was started with.
     asked: Options,
@@ -132,6 +132,7 @@ impl ClosedLoop {
         self.traffic
             .iter_mut()
             .zip(&self.services)
+            .filter(|(_, ids)| !ids.is_empty())
             .map(|(traffic, ids)| {
                 let arrived = ids.iter().map(|id| {
                     let index = id.0 as usize;
@@ -188,9 +189,20 @@ fn asked(settings: &Settings) -> Options {
     }
 }
 
+/// Only those that lie within the prefix: to one that is shared with another, clients come
+/// by that one.
 fn services_of(settings: &Settings) -> Vec<Vec<ServiceId>> {
-    let prefixes = settings.core.prefixes.iter();
-    prefixes.map(|prefix| prefix.services.clone()).collect()
+    let services = &settings.core.services;
+    let within = |prefix: &Prefix| {
+        let network = prefix.prefix;
+        let ids = prefix.services.iter().copied();
+        ids.filter(|id| {
+            let service = services.get(id.0 as usize);
+            service.is_some_and(|service| network.contains(&service.endpoint.address))
+        })
+        .collect()
+    };
+    settings.core.prefixes.iter().map(within).collect()
 }
 
 /// What clients began, as far as the service's protocol shows it.
@@ -224,6 +236,23 @@ port = 443
         );
         Settings::parse(Path::new("x"), &text, &|_| true)
             .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    #[test]
+    fn clients_of_a_shared_service_come_by_its_own_prefix() {
+        let mut text = r#"
+[[prefix]]
+prefix = "192.0.2.0/24"
+[[prefix.service]]
+name = "web"
+address = "192.0.2.10"
+port = 443
+"#
+        .to_owned();
+        text += "[[prefix]]\nprefix = \"198.51.100.0/24\"\nservices = [\"web\"]\n";
+        let settings = Settings::parse(Path::new("x"), &text, &|_| true)
+            .unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(services_of(&settings), [vec![ServiceId(0)], vec![]]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! the core's commands carried out.
 
 mod deadlines;
+mod hooks;
 mod orders;
 mod reload;
 mod stop;
@@ -23,6 +24,7 @@ use super::{
     closed_loop::ClosedLoop,
     conflicts::Conflicts,
     heard::Hearsay,
+    inbox::{Delivery, Inbox},
     launch::Launcher,
     lock::Lock,
     log,
@@ -48,6 +50,10 @@ use crate::{
 
 /// Between two looks at everything that is not on the way of a decision.
 const SECOND: Duration = Duration::from_secs(1);
+/// The picture for status and metrics may take one part in so many of the time.
+const VIEW_LOAD: u32 = 50;
+/// No picture is older.
+const OLDEST_VIEW: Duration = Duration::from_secs(5);
 /// The kernel may add this much to a sleep of the main thread; by default it is
 /// 50 µs, which is much beside a decision of a few milliseconds.
 const TIMER_SLACK_NS: u64 = 1_000;
@@ -59,10 +65,8 @@ const DONE: usize = 1024;
 /// What wakes the loop.
 enum Occurrence {
     Alarm,
-    Asked(Demand),
     Bell,
-    Done(Done),
-    Observed(Observation),
+    Came(Delivery),
     Conflicts,
     Found(Finding),
     Heard,
@@ -73,7 +77,7 @@ enum Occurrence {
 pub struct Daemon {
     settings: Settings,
     datapath: Datapath,
-    observations: Option<mpsc::Receiver<Observation>>,
+    inbox: Inbox,
     conflicts: Conflicts,
     closed_loop: ClosedLoop,
     hearsay: Hearsay,
@@ -81,8 +85,6 @@ pub struct Daemon {
     engine: Engine,
     actor: Actor,
     launcher: Launcher,
-    done: mpsc::Receiver<Done>,
-    asked: mpsc::Receiver<Demand>,
     reloader: Reloader,
     keeper: Keeper,
     view: View,
@@ -90,6 +92,7 @@ pub struct Daemon {
     sensor: Sensor,
     reader: Reader,
     next_second: Timestamp,
+    view_due: Timestamp,
     latencies_due: Timestamp,
     _socket: SocketFile,
     _answering: Workshop,
@@ -165,7 +168,7 @@ impl Daemon {
         Self {
             settings,
             datapath,
-            observations,
+            inbox: Inbox::new(done, asked, observations),
             conflicts,
             closed_loop,
             hearsay: Hearsay::new(news),
@@ -173,8 +176,6 @@ impl Daemon {
             engine,
             actor,
             launcher,
-            done,
-            asked,
             reloader,
             keeper: Keeper::new(memory, now),
             view,
@@ -182,6 +183,7 @@ impl Daemon {
             sensor,
             reader: Reader::new(pace, now),
             next_second: now,
+            view_due: now,
             latencies_due: now,
             _socket: socket,
             _answering: answering,
@@ -205,12 +207,11 @@ impl Daemon {
         );
         loop {
             let wake_at = self.wake_at();
+            // Not biased: whoever has always something to say would silence the others.
+            // What the time asks for is done in every turn, whatever woke the loop.
             let occurrence = tokio::select! {
-                biased;
                 signal = signals.next() => Occurrence::Signal(signal),
-                Some(done) = self.done.recv() => Occurrence::Done(done),
-                Some(asked) = self.asked.recv() => Occurrence::Asked(asked),
-                Some(observation) = next_observation(&mut self.observations) => Occurrence::Observed(observation),
+                delivery = self.inbox.next() => Occurrence::Came(delivery),
                 () = self.conflicts.changed() => Occurrence::Conflicts,
                 Some(finding) = self.closed_loop.next() => Occurrence::Found(finding),
                 () = self.hearsay.changed() => Occurrence::Heard,
@@ -225,12 +226,11 @@ impl Daemon {
             };
             match occurrence {
                 Occurrence::Alarm => {}
-                Occurrence::Asked(Demand::Order(asked)) => self.ordered(asked),
-                Occurrence::Asked(Demand::Reload(asker)) => self.reloader.ask(asker),
+                Occurrence::Came(Delivery::Asked(demand)) => self.asked(demand),
+                Occurrence::Came(Delivery::Done(done)) => self.finish(done),
+                Occurrence::Came(Delivery::Observed(observed)) => self.observe(observed),
                 Occurrence::Bell => self.reader.rung(),
                 Occurrence::Heard => self.hear(),
-                Occurrence::Done(done) => self.finish(done),
-                Occurrence::Observed(observation) => self.observe(observation),
                 Occurrence::Conflicts => {
                     for change in self.conflicts.take_changes() {
                         self.actor.note_conflict(change, &mut self.view);
@@ -281,7 +281,8 @@ impl Daemon {
     }
 
     /// Carries out what the core decided. Level changes go out first; what is to be
-    /// written down waits until the tasks that carry them have run.
+    /// written down waits until the tasks that carry them have run. So have those that
+    /// answer operators: a loop that always has something to do must not silence them.
     async fn act(&mut self) {
         while let Some(command) = self.engine.next_command() {
             match command {
@@ -317,63 +318,81 @@ impl Daemon {
                 Command::Record(event) => self.actor.note(&event, &mut self.view),
             }
         }
-        if self.actor.has_records() {
-            tokio::task::yield_now().await;
-            for (at, record) in self.actor.take_records() {
-                log::log(&record);
-                self.journal.append(at, &record);
-            }
+        tokio::task::yield_now().await;
+        for (at, record) in self.actor.take_records() {
+            log::log(&record);
+            self.journal.append(at, &record);
         }
     }
 
-    fn finish(&mut self, done: Done) {
-        match done {
-            Done::Probe(result) => {
-                if let Some(result) = self.launcher.by_present_number(result) {
-                    self.engine.handle(Input::Probe(result), datapath::now());
+    fn asked(&mut self, demand: Demand) {
+        match demand {
+            Demand::Order(asked) => self.ordered(asked),
+            Demand::Reload(asker) => self.reloader.ask(asker),
+            Demand::Native(asked) => self.attach_native(asked),
+        }
+    }
+
+    fn finish(&mut self, ends: Vec<Done>) {
+        let mut results = Vec::new();
+        for done in ends {
+            match done {
+                Done::Probe(result) => {
+                    results.extend(self.launcher.by_present_number(result).map(Input::Probe));
+                }
+                Done::Read(read) => self.has_read(*read),
+                Done::Set(done) => {
+                    if let Some(change) = done.change() {
+                        let news = self.closed_loop.ordered(change);
+                        self.actor.note_traffic(news, &mut self.view);
+                    }
+                    self.actor.finish_set(done, &mut self.view);
+                    self.keeper.hurry(datapath::now());
                 }
             }
-            Done::Read(read) => self.has_read(*read),
-            Done::Set(done) => {
-                if let Some(change) = done.change() {
-                    let news = self.closed_loop.ordered(change);
-                    self.actor.note_traffic(news, &mut self.view);
-                }
-                self.actor.finish_set(done, &mut self.view);
-                self.keeper.hurry(datapath::now());
-            }
+        }
+        if !results.is_empty() {
+            self.engine.handle_all(results, datapath::now());
         }
     }
 
     /// Tells the core who else announces, where that is new.
     fn hear(&mut self) {
         let now = datapath::now();
-        for input in self.hearsay.inputs(now) {
-            self.engine.handle(input, now);
+        let inputs = self.hearsay.inputs(now);
+        if !inputs.is_empty() {
+            self.engine.handle_all(inputs, now);
         }
     }
 
-    fn observe(&mut self, observation: Observation) {
-        let Observation {
+    fn observe(&mut self, observations: Vec<Observation>) {
+        let mut inputs = Vec::with_capacity(observations.len());
+        let mut prefixes = Vec::with_capacity(observations.len());
+        for Observation {
             prefix,
             observed,
             at,
-        } = observation;
-        let Some(prefix) = self.actor.routes().inner(prefix) else {
-            return;
-        };
-        self.actor.record(
-            at,
-            Record::RouteObserved {
-                prefix: self.actor.names().prefix(prefix),
-                level: observed,
-            },
-        );
-        self.closed_loop.stands(prefix, observed);
-        self.engine
-            .handle(Input::Route { prefix, observed }, datapath::now());
-        if let Some(level) = self.engine.kept(prefix) {
-            self.actor.keep_level(prefix, level);
+        } in observations
+        {
+            let Some(prefix) = self.actor.routes().inner(prefix) else {
+                continue;
+            };
+            self.actor.record(
+                at,
+                Record::RouteObserved {
+                    prefix: self.actor.names().prefix(prefix),
+                    level: observed,
+                },
+            );
+            self.closed_loop.stands(prefix, observed);
+            inputs.push(Input::Route { prefix, observed });
+            prefixes.push(prefix);
+        }
+        self.engine.handle_all(inputs, datapath::now());
+        for prefix in prefixes {
+            if let Some(level) = self.engine.kept(prefix) {
+                self.actor.keep_level(prefix, level);
+            }
         }
     }
 
@@ -392,49 +411,23 @@ impl Daemon {
         for news in self.closed_loop.every_second(now, services, &counters) {
             self.actor.note_traffic(news, &mut self.view);
         }
-        self.view.publish(
-            now,
-            Sources {
-                engine: &self.engine,
-                sensor: &self.sensor,
-                datapath: &self.datapath,
-                counters: &counters,
-                journal_trouble: self.journal.trouble(),
-                bird: self.closed_loop.picture(),
-            },
-        );
+        if now >= self.view_due {
+            self.view.publish(
+                now,
+                Sources {
+                    engine: &self.engine,
+                    sensor: &self.sensor,
+                    datapath: &self.datapath,
+                    counters: &counters,
+                    journal_trouble: self.journal.trouble(),
+                    bird: self.closed_loop.picture(),
+                },
+            );
+            // That of ten thousand prefixes takes its time.
+            let rest = datapath::now().since(now).saturating_mul(VIEW_LOAD);
+            self.view_due = now.after(rest.min(OLDEST_VIEW));
+        }
         self.beat();
-    }
-
-    /// Hooks that were taken away are put back.
-    fn look_after_hooks(&mut self) {
-        let mut sensor = self.datapath.sensor();
-        if let Sensor::Detached(_) = &sensor {
-            let before = self.datapath.attachments();
-            let result = self.datapath.attach();
-            if self.sensor == Sensor::Attached {
-                // The core learns of the gap even if it is closed at once: what was
-                // read meanwhile is not to be believed.
-                self.engine
-                    .handle(Input::Sensor(sensor.clone()), datapath::now());
-                self.sensor = sensor.clone();
-                if let Err(error) = &result {
-                    tracing::error!("cannot attach again: {error}; trying every second");
-                }
-            }
-            for attachment in self.datapath.attachments() {
-                if !before.contains(&attachment) {
-                    self.actor
-                        .record(datapath::now(), attached_record(&attachment));
-                }
-            }
-            sensor = self.datapath.sensor();
-        }
-        if sensor != self.sensor {
-            self.engine
-                .handle(Input::Sensor(sensor.clone()), datapath::now());
-            self.sensor = sensor;
-        }
     }
 
     fn journal_start(&mut self) {
@@ -458,26 +451,6 @@ impl Daemon {
                     .collect(),
             },
         );
-        for attachment in self.datapath.attachments() {
-            self.actor.record(now, attached_record(&attachment));
-        }
-    }
-}
-
-fn attached_record(attachment: &datapath::Attachment) -> Record {
-    Record::Attached {
-        interface: attachment.interface.clone(),
-        hook: attachment.hook.name(),
-        mode: attachment.mode.name(),
-    }
-}
-
-/// Never ready without a table to watch.
-async fn next_observation(
-    observations: &mut Option<mpsc::Receiver<Observation>>,
-) -> Option<Observation> {
-    match observations {
-        Some(observations) => observations.recv().await,
-        None => std::future::pending().await,
+        self.tell_of_hooks(&[]);
     }
 }

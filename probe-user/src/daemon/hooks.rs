@@ -4,27 +4,51 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, RunOptions, lock::Lock, runtime, setup};
 use crate::{
-    config::{Daemon, Settings},
+    config::{Attach, Daemon, Settings},
     control,
-    datapath::{self, Datapath},
+    datapath::{self, Attachment, Datapath},
 };
 
+/// How native XDP is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Native {
+    /// Even where a prefix is announced.
+    pub force: bool,
+}
+
 /// Attaches and pins the hooks and says where. Counting begins; a daemon that is
-/// started later takes them over.
-pub fn attach(options: &RunOptions) -> Result<String, Failure> {
+/// started later takes them over. A daemon that runs is asked for native XDP.
+pub fn attach(options: &RunOptions, native: Option<Native>) -> Result<String, Failure> {
     let mut settings = setup::settings(options)?;
+    if let Some(Native { force }) = native {
+        match control::attach_native(&settings.daemon.control, force) {
+            Err(control::Error::NotRunning(_)) => settings.daemon.attach = Attach::Native,
+            Ok(done) => return Ok(done + "\n"),
+            Err(error) => return Err(anyhow::Error::from(error).into()),
+        }
+    }
     // A running daemon has its hooks and its services in the same maps.
     let _lock = Lock::take(&settings.daemon.state_dir).map_err(anyhow::Error::from)?;
     let attachments = runtime()?.block_on(async {
         let interfaces = setup::look_around(&mut settings).await?;
+        let announced = setup::announced(&settings).await;
+        if native == Some(Native { force: false }) {
+            ensure_calm(announced.as_ref().map(Option::as_deref))?;
+        }
         let mut datapath = Datapath::load(&setup::datapath_options(
             &settings,
             interfaces,
+            matches!(announced, Ok(None)),
             options.trace,
         ))?;
         datapath.attach()?;
         anyhow::Ok(datapath.attachments())
     })?;
+    Ok(told(&attachments) + "\n")
+}
+
+/// Where hooks are, in words.
+pub fn told(attachments: &[Attachment]) -> String {
     let lines: Vec<String> = attachments
         .iter()
         .map(|attachment| {
@@ -36,7 +60,23 @@ pub fn attach(options: &RunOptions) -> Result<String, Failure> {
             )
         })
         .collect();
-    Ok(lines.join("\n") + "\n")
+    lines.join("\n")
+}
+
+/// Native XDP may make a link drop for a moment, and the BGP session with it.
+///
+/// # Errors
+/// While a prefix is announced, or while nobody knows.
+pub fn ensure_calm(announced: Result<Option<&str>, &anyhow::Error>) -> anyhow::Result<()> {
+    let why = match announced {
+        Ok(None) => return Ok(()),
+        Ok(Some(prefix)) => format!("{prefix} is announced from here"),
+        Err(error) => format!("{error:#}"),
+    };
+    anyhow::bail!(
+        "{why}, and attaching native XDP may make a link drop for a moment\nhelp: drain it first \
+         (`lapwing drain all`, until `lapwing status` says withdrawn), or say --force"
+    )
 }
 
 /// Removes pinned hooks and maps and says which.

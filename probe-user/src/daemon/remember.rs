@@ -81,6 +81,10 @@ impl MemoryFile {
 
     /// Writes it: whole, or not at all.
     pub fn write(&self, remembered: &Remembered) -> io::Result<()> {
+        // Somebody may have removed the directory.
+        if let Some(directory) = self.0.parent() {
+            fs::create_dir_all(directory)?;
+        }
         let new = self.0.with_extension("json.new");
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(remembered)?)?;

@@ -73,8 +73,7 @@ impl Routes {
         level: Level,
     ) -> Option<impl Future<Output = Result<(), Error>> + Send + use<>> {
         let (announcer, prefix) = self.outer(prefix)?;
-        let announcer = Arc::clone(announcer);
-        Some(async move { announcer.set(prefix, level).await })
+        Some(announcer.set(prefix, level))
     }
 
     /// See [`Announcer::keep`].

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use ipnet::IpNet;
 use probe_core::config::Mode;
 use tokio::{
     net::TcpListener,
@@ -132,17 +133,43 @@ pub fn service_specs(settings: &Settings) -> Vec<ServiceSpec> {
         .collect()
 }
 
-/// What the data plane is to do.
+/// A prefix of ours that stands in the table, if one does: a link that drops for a moment
+/// would cost clients. In mode `observe` others announce, where is not known.
+///
+/// # Errors
+/// When nobody can say.
+pub async fn announced(settings: &Settings) -> anyhow::Result<Option<String>> {
+    match settings.core.mode {
+        Mode::Observe => {
+            anyhow::bail!("in mode observe it is not known what is announced from here")
+        }
+        Mode::Enforce => {}
+    }
+    let table = settings.route.table;
+    let standing = announce::read_table(table)
+        .await
+        .with_context(|| format!("cannot read routing table {table}"))?;
+    let ours = |prefix: &IpNet| {
+        let mut prefixes = settings.core.prefixes.iter();
+        prefixes.any(|own| own.prefix.trunc() == *prefix)
+    };
+    let announced = standing.into_iter().find(|(prefix, _)| ours(prefix));
+    Ok(announced.map(|(prefix, _)| prefix.to_string()))
+}
+
+/// What the data plane is to do; `may_disturb` tells whether a link may drop for a moment.
 pub fn datapath_options(
     settings: &Settings,
     interfaces: Vec<String>,
+    may_disturb: bool,
     trace: bool,
 ) -> datapath::Options {
     datapath::Options {
         pin_dir: settings.daemon.pin_dir.clone(),
         interfaces,
         attach: match settings.daemon.attach {
-            Attach::Auto => datapath::AttachMode::Auto,
+            Attach::Auto if may_disturb => datapath::AttachMode::Auto,
+            Attach::Auto => datapath::AttachMode::Gentle,
             Attach::Native => datapath::AttachMode::Native,
             Attach::Generic => datapath::AttachMode::Generic,
             Attach::Tc => datapath::AttachMode::Tc,
@@ -179,7 +206,9 @@ pub async fn start(mut settings: Settings, prober: Prober, trace: bool) -> anyho
     };
     let closed_loop = ClosedLoop::start(&settings)?;
     let news = start_witness(&settings)?;
-    let mut datapath = Datapath::load(&datapath_options(&settings, interfaces, trace))?;
+    let may_disturb = matches!(announced(&settings).await, Ok(None));
+    let options = datapath_options(&settings, interfaces, may_disturb, trace);
+    let mut datapath = Datapath::load(&options)?;
     if trace {
         start_trace(&mut datapath)?;
     }

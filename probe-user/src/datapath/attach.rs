@@ -16,7 +16,7 @@ use nix::net::if_::if_nametoindex;
 use probe_core::input::Sensor;
 
 use super::{
-    AttachMode, Attachment, Error, Hook, InterfaceTunnels, Mode, clsact,
+    AttachMode, Attachment, Error, Hook, InterfaceTunnels, Mode, clsact, driver,
     links::{LinkKind, linked_interfaces},
     object::{Object, program_error},
     os_error::os_error,
@@ -90,8 +90,55 @@ impl Hooks {
         } else {
             self.pins.remove_others();
             self.let_go();
+            // Whatever is to be attached from here on, clients may have come.
+            if self.attach == AttachMode::Auto {
+                self.attach = AttachMode::Gentle;
+            }
         }
         result
+    }
+
+    fn let_go_of(&mut self, interface: &str, hook: Hook) {
+        self.held
+            .retain(|held| held.attachment.interface != interface || held.attachment.hook != hook);
+    }
+
+    /// Puts native XDP on every interface that has another program on its way in, although
+    /// that may disturb the link. Where it is refused, what was there stays.
+    pub fn attach_native(&mut self, object: &mut Object) -> Result<(), Error> {
+        let mut first_error = None;
+        for interface in self.interfaces.clone() {
+            let mut held = self.held.iter().map(|held| &held.attachment);
+            let before = held
+                .find(|held| held.interface == interface && held.hook == Hook::Ingress)
+                .map(|held| held.mode);
+            match before {
+                Some(Mode::Native) => continue,
+                // A link takes one of them at a time.
+                Some(Mode::Generic) => {
+                    self.unpin_others(&interface, Hook::Ingress, Mode::Native);
+                    self.let_go_of(&interface, Hook::Ingress);
+                }
+                Some(Mode::Tcx | Mode::Clsact) | None => {}
+            }
+            match self.attach_by(object, &interface, Hook::Ingress, &[Mode::Native]) {
+                Ok(held) => {
+                    if before == Some(Mode::Clsact) {
+                        clsact::detach(&interface, Hook::Ingress);
+                    }
+                    self.let_go_of(&interface, Hook::Ingress);
+                    self.held.push(held);
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        match first_error {
+            None => Ok(()),
+            Some(error) => {
+                self.attach_missing(object)?;
+                Err(error)
+            }
+        }
     }
 
     fn pinned_links(&self) -> BTreeSet<PathBuf> {
@@ -168,12 +215,22 @@ impl Hooks {
     }
 
     fn attach_hook(&self, object: &mut Object, interface: &str, hook: Hook) -> Result<Held, Error> {
+        self.attach_by(object, interface, hook, &self.modes(interface, hook))
+    }
+
+    /// Attaches in the first of these ways that is possible.
+    fn attach_by(
+        &self,
+        object: &mut Object,
+        interface: &str,
+        hook: Hook,
+        modes: &[Mode],
+    ) -> Result<Held, Error> {
         let if_index = if_nametoindex(interface).map_err(|_| Error::NoInterface {
             interface: interface.to_owned(),
         })?;
         object.set_tunnels(if_index, self.tunnels.of(interface));
         let mut tried = Tried::new();
-        let modes = self.modes(hook);
         for mode in modes {
             let path = self.pins.link(interface, hook, *mode);
             let attachment = Attachment {
@@ -202,7 +259,7 @@ impl Hooks {
                 Err(AttachError::Hook(error)) => tried.push((*mode, error)),
                 // A kernel that does not take the XDP program may take the one for tc.
                 Err(AttachError::Program(_, error))
-                    if self.attach == AttachMode::Auto && Some(mode) != modes.last() =>
+                    if self.may_fall_back() && Some(mode) != modes.last() =>
                 {
                     tried.push((*mode, error));
                 }
@@ -217,15 +274,30 @@ impl Hooks {
         })
     }
 
-    fn modes(&self, hook: Hook) -> &'static [Mode] {
+    fn may_fall_back(&self) -> bool {
+        matches!(self.attach, AttachMode::Auto | AttachMode::Gentle)
+    }
+
+    fn modes(&self, interface: &str, hook: Hook) -> Vec<Mode> {
+        const TC: [Mode; 2] = [Mode::Tcx, Mode::Clsact];
+        const XDP: [Mode; 2] = [Mode::Native, Mode::Generic];
         match (hook, self.attach) {
-            (Hook::Ingress, AttachMode::Auto) => {
-                &[Mode::Native, Mode::Generic, Mode::Tcx, Mode::Clsact]
+            (Hook::Ingress, AttachMode::Native) => vec![Mode::Native],
+            (Hook::Ingress, AttachMode::Generic) => vec![Mode::Generic],
+            (_, AttachMode::Clsact) => vec![Mode::Clsact],
+            (Hook::Ingress, AttachMode::Tc) | (Hook::Egress, _) => TC.to_vec(),
+            (Hook::Ingress, AttachMode::Auto) => [XDP, TC].concat(),
+            (Hook::Ingress, AttachMode::Gentle)
+                if driver::is_quiet(driver::name(interface).as_deref()) =>
+            {
+                [XDP, TC].concat()
             }
-            (Hook::Ingress, AttachMode::Native) => &[Mode::Native],
-            (Hook::Ingress, AttachMode::Generic) => &[Mode::Generic],
-            (_, AttachMode::Clsact) => &[Mode::Clsact],
-            (Hook::Ingress, AttachMode::Tc) | (Hook::Egress, _) => &[Mode::Tcx, Mode::Clsact],
+            // Another program behind a link that is there disturbs nobody.
+            (Hook::Ingress, AttachMode::Gentle) => XDP
+                .into_iter()
+                .filter(|mode| self.pins.link(interface, hook, *mode).exists())
+                .chain(TC)
+                .collect(),
         }
     }
 

@@ -27,12 +27,7 @@ pub fn attach(
     {
         return Err(error.into());
     }
-    if let Ok(old) =
-        SchedClassifierLink::attached(interface, hook.tc(), CLSACT_PRIORITY, CLSACT_HANDLE, None)
-    {
-        // Dropping a netlink link removes its filter, if there is one.
-        drop(old);
-    }
+    detach(interface, hook);
     let id = program.attach_with_options(
         interface,
         hook.tc(),
@@ -45,6 +40,14 @@ pub fn attach(
     // The filter must stay when the daemon ends; a dropped link would remove it.
     std::mem::forget(program.take_link(id)?);
     Ok(())
+}
+
+/// Removes our filter from one hook, if it is there.
+pub fn detach(interface: &str, hook: Hook) {
+    let link =
+        SchedClassifierLink::attached(interface, hook.tc(), CLSACT_PRIORITY, CLSACT_HANDLE, None);
+    // Dropping a netlink link removes its filter.
+    drop(link);
 }
 
 /// Removes our filters from the clsact qdiscs of all interfaces.

@@ -94,6 +94,12 @@ fn ask(interface: &str, question: &mut impl Question) -> Option<()> {
     Some(())
 }
 
+/// Whether native XDP is known not to disturb the link: others drop it for a moment
+/// (ixgbe) or lose packets (mlx5), which may cost a BGP session.
+pub fn is_quiet(driver: Option<&str>) -> bool {
+    matches!(driver, Some("veth" | "virtio_net"))
+}
+
 /// Whether packets may come from this link without ever having had a full checksum.
 pub fn is_virtual(interface: &str) -> bool {
     matches!(

@@ -83,6 +83,14 @@ impl Datapath {
         self.hooks.attachments()
     }
 
+    /// Puts native XDP on every interface, although that may disturb its link.
+    ///
+    /// # Errors
+    /// When an interface refuses it. What was there stays.
+    pub fn attach_native(&mut self) -> Result<(), Error> {
+        self.hooks.attach_native(&mut self.object)
+    }
+
     /// Whether all hooks are still in place.
     pub fn sensor(&mut self) -> Sensor {
         self.hooks.sensor()

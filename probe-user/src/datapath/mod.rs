@@ -118,9 +118,12 @@ impl ServiceSpec {
 /// Which ingress hook to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AttachMode {
-    /// Native XDP, else generic XDP, else tc.
+    /// Native XDP, else generic XDP, else tc. The link may drop for a moment.
     #[default]
     Auto,
+    /// As `Auto` where that is known not to disturb the link, or where the program is
+    /// there already; else tc. What a host gets that announces something.
+    Gentle,
     /// Native XDP or nothing.
     Native,
     /// Generic XDP or nothing.

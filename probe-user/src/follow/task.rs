@@ -28,8 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const PROTOCOLS_LAST: Duration = Duration::from_secs(1);
 /// Prefixes that are looked at before anything else is.
 const ROUND: usize = 64;
-/// When nothing is wrong, at most one part in so many of the time is spent on looking.
-const REST: u32 = 20;
+/// When nothing is wrong, at most one part in so many of the time is spent on looking, by
+/// us and by BIRD: ten thousand prefixes are looked at once in a minute or two.
+const REST: u32 = 100;
 /// Between two pictures.
 const PICTURES: Duration = Duration::from_millis(100);
 

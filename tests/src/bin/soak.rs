@@ -3,12 +3,16 @@
 //! ```text
 //! soak crash POINTS SEED
 //! soak restart CYCLES
+//! soak race ROUNDS
 //! ```
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use lapwing_tests::soak::{crash, restart};
+use lapwing_tests::{
+    lab::topology::Site,
+    soak::{crash, race, restart},
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,7 +42,15 @@ fn soak(arguments: &[String]) -> Result<()> {
             let result = restart::soak(cycles, |done| println!("{done:>5} cycles"))?;
             println!("{result}");
         }
-        _ => bail!("soak crash POINTS SEED, or soak restart CYCLES"),
+        [what, rounds] if what == "race" => {
+            let rounds: usize = rounds.parse().context("ROUNDS is a number")?;
+            for (goes_first, rounds) in [(None, rounds.div_ceil(2)), (Some(Site::Fra1), rounds / 2)]
+            {
+                let tell = |done| println!("{done:>5} races");
+                println!("{}", race::soak(rounds, goes_first, tell)?);
+            }
+        }
+        _ => bail!("soak crash POINTS SEED, soak restart CYCLES, or soak race ROUNDS"),
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader, Write as _},
+    net::IpAddr,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
@@ -95,6 +96,16 @@ impl Bird {
         }
     }
 
+    /// How many routes these tables hold together.
+    pub fn routes_in(&self, tables: [&str; 2]) -> Result<usize> {
+        let mut count = 0;
+        for table in tables {
+            let shown = self.ask(&format!("show route table {table} count"))?;
+            count += counted(&shown).with_context(|| format!("a count in {shown:?}"))?;
+        }
+        Ok(count)
+    }
+
     /// Stops it from doing anything, for a while.
     pub fn freeze(&self) -> Result<()> {
         self.process.signal(Signal::SIGSTOP)
@@ -120,6 +131,12 @@ impl Bird {
         node.write(CONFIG, config)?;
         self.ask("configure").map(drop)
     }
+}
+
+/// The first number of `3 of 4 routes for 4 networks in table x`.
+fn counted(shown: &str) -> Option<usize> {
+    let line = shown.lines().find(|line| line.contains(" of "))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// One answer: lines `NNNN-text` or ` text` go on, `NNNN text` ends it.
@@ -218,22 +235,26 @@ impl Form {
     }
 }
 
-/// An edge: the users' fragments, their allow-list, and one session per family.
-pub fn edge_config(site: Site, form: Form) -> String {
-    let mut config = vec![format!(
+/// What every edge has: the users' fragments and their allow-list.
+pub fn fragments_config(router_id: IpAddr, form: Form) -> String {
+    format!(
         "log stderr all;\n\
-         router id {};\n\
+         router id {router_id};\n\
          protocol device {{ }}\n\
          define LAPWING_PREFIXES_4 = [ {} ];\n\
          define LAPWING_PREFIXES_6 = [ {} ];\n\
          define LAPWING_AS = 64501;\n\
          {}{}",
-        site.edge_address(Family::V4),
         Family::V4.prefix(),
         Family::V6.prefix(),
         form.degraded(),
         form.parts(),
-    )];
+    )
+}
+
+/// An edge: the fragments, and one session per family.
+pub fn edge_config(site: Site, form: Form) -> String {
+    let mut config = vec![fragments_config(site.edge_address(Family::V4), form)];
     for (family, name, channel) in [(Family::V4, "up4", "ipv4"), (Family::V6, "up6", "ipv6")] {
         let (local, neighbor) = (site.edge_address(family), site.upstream_address(family));
         let table = form.table(family);
@@ -245,30 +266,66 @@ pub fn edge_config(site: Site, form: Form) -> String {
     config.concat()
 }
 
-/// What an edge needs to hear of the other site (`bird-config/lapwing-witness.conf`): a
-/// direct session with it, through the upstream, into the kernel table [`WITNESS_TABLE`].
+/// What an edge needs to hear of the other site: a direct session with it, through the
+/// upstream, into the kernel table [`WITNESS_TABLE`].
 pub fn witness_config(site: Site) -> String {
     let other = site.other();
-    let mut config = vec![format!(
+    let heard = Heard {
+        number: other.number(),
+        table: WITNESS_TABLE,
+        sessions: Family::ALL.map(|family| {
+            let (local, neighbor) = (site.edge_address(family), other.edge_address(family));
+            (witness_session(family), local, neighbor)
+        }),
+    };
+    witness_host_config(site.number()) + &heard.config()
+}
+
+/// What a host needs to be heard under this number (`bird-config/lapwing-witness.conf`).
+pub fn witness_host_config(number: u8) -> String {
+    format!(
         "define LAPWING_WITNESS_AS = 64501;\n\
-         define LAPWING_WITNESS_HOST = {};\n\
+         define LAPWING_WITNESS_HOST = {number};\n\
          include \"{}\";\n",
-        site.number(),
         fragments().join("lapwing-witness.conf").display(),
-    )];
-    for (family, digit) in [(Family::V4, 4), (Family::V6, 6)] {
-        let session = witness_session(family);
-        let number = other.number();
-        let (local, neighbor) = (site.edge_address(family), other.edge_address(family));
-        config.push(format!(
-            "ipv{digit} table lapwing_other_{digit};\n\
-             protocol pipe {{ table lapwing{digit}; peer table lapwing_other_{digit}; import none; export where lapwing_heard_from({number}); }}\n\
-             protocol kernel {{ kernel table {WITNESS_TABLE}; ipv{digit} {{ table lapwing_other_{digit}; import none; export all; }}; }}\n\
-             protocol bgp {session} from lapwing_witness {{ local {local} as 64501; neighbor {neighbor} as 64501;\n  \
-             ipv{digit} {{ table lapwing{digit}; import filter lapwing_witness_import; export filter lapwing_witness_export; next hop self; }};\n}}\n"
-        ));
+    )
+}
+
+/// Another host that is heard by sessions of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Its number.
+    pub number: u8,
+    /// The kernel table that holds what it says.
+    pub table: u32,
+    /// Of each family: name, own address, its address.
+    pub sessions: [(&'static str, IpAddr, IpAddr); 2],
+}
+
+impl Heard {
+    /// What belongs into the configuration of whoever hears it.
+    pub fn config(&self) -> String {
+        let Self {
+            number,
+            table,
+            sessions,
+        } = self;
+        let of_family = |(digit, (name, local, neighbor)): (u8, (&str, IpAddr, IpAddr))| {
+            format!(
+                "ipv{digit} table lapwing_other{number}_{digit};\n\
+                 protocol pipe {{ table lapwing{digit}; peer table lapwing_other{number}_{digit}; import none; export where lapwing_heard_from({number}); }}\n\
+                 protocol kernel {{ kernel table {table}; ipv{digit} {{ table lapwing_other{number}_{digit}; import none; export all; }}; }}\n\
+                 protocol bgp {name} from lapwing_witness {{ local {local} as 64501; neighbor {neighbor} as 64501;\n  \
+                 ipv{digit} {{ table lapwing{digit}; import filter lapwing_witness_import; export filter lapwing_witness_export; next hop self; }};\n}}\n"
+            )
+        };
+        [4, 6]
+            .into_iter()
+            .zip(*sessions)
+            .map(of_family)
+            .collect::<Vec<_>>()
+            .concat()
     }
-    config.concat()
 }
 
 /// The name of an edge's session with the other site.
@@ -279,15 +336,21 @@ pub fn witness_session(family: Family) -> &'static str {
     }
 }
 
-/// The upstream: takes the anycast prefixes from both sites, spreads over both.
-pub fn upstream_config() -> String {
+/// The upstream: takes the anycast prefixes from both sites, spreads over both. What lies
+/// in the `others` it takes, too, and keeps to itself.
+pub fn upstream_config(others: &[&str]) -> String {
+    let is_other = others
+        .iter()
+        .map(|network| format!(" || net ~ {network}"))
+        .collect::<Vec<_>>()
+        .concat();
     let mut config = vec![format!(
         "log stderr all;\nrouter id {};\nprotocol device {{ }}\n",
         Site::Fra1.upstream_address(Family::V4),
     )];
     for channel in ["ipv4", "ipv6"] {
         config.push(format!(
-            "protocol kernel {{ merge paths on limit 8; {channel} {{ import none; export all; }}; }}\n"
+            "protocol kernel {{ merge paths on limit 8; {channel} {{ import none; export where !(false{is_other}); }}; }}\n"
         ));
     }
     for site in Site::ALL {
@@ -297,7 +360,7 @@ pub fn upstream_config() -> String {
             let prefix = family.prefix();
             config.push(format!(
                 "protocol bgp {name} {{ local {local} as 64500; neighbor {neighbor} as 64501; {SESSION}\n  \
-                 {channel} {{ import where net = {prefix}; export none; }};\n}}\n"
+                 {channel} {{ import where net = {prefix}{is_other}; export none; }};\n}}\n"
             ));
         }
     }

@@ -31,6 +31,7 @@ pub mod sensor;
 pub mod tcp_info;
 pub mod topology;
 pub mod withdrawal;
+pub mod witness;
 
 use std::{
     thread,

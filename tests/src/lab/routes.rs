@@ -23,7 +23,8 @@ use netlink_packet_route::{
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv,
+        setsockopt, socket, sockopt,
     },
 };
 use probe_core::Timestamp;
@@ -105,6 +106,8 @@ fn open() -> Result<OwnedFd> {
         SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
         SockProtocol::NetlinkRoute,
     )?;
+    // Room for some 10,000 events: the kernel drops what does not fit.
+    setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20))?;
     let groups = u32::try_from(libc::RTMGRP_IPV4_ROUTE | libc::RTMGRP_IPV6_ROUTE)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
     Ok(socket)

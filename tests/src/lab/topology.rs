@@ -373,7 +373,7 @@ impl Lab {
             let bird = Bird::start(&node, &config)?;
             edges.push((site, node, bird));
         }
-        let upstream_bird = Bird::start(&upstream, &bird::upstream_config())?;
+        let upstream_bird = Bird::start(&upstream, &bird::upstream_config(&[]))?;
 
         progress("web servers (nginx) on the anycast addresses");
         let mut edges = edges
@@ -447,6 +447,21 @@ impl Lab {
             Form::Master.table(family),
         ))?;
         Ok(shown.contains(&bird::session(site, family)))
+    }
+
+    /// Has the upstream take what lies in these networks, too, and pass it on to nobody.
+    pub fn take_from_edges(&self, networks: &[&str]) -> Result<()> {
+        let config = bird::upstream_config(networks);
+        self.upstream_bird.configure(&self.upstream, &config)
+    }
+
+    /// How many routes the upstream has from a site.
+    pub fn upstream_routes(&self, site: Site) -> Result<usize> {
+        let [v4, v6] = Family::ALL.map(|family| {
+            let (table, session) = (Form::Master.table(family), bird::session(site, family));
+            format!("{table} protocol {session}")
+        });
+        self.upstream_bird.routes_in([&v4, &v6])
     }
 
     /// Makes the link between the upstream and a site anew, after its interface was

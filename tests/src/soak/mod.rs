@@ -3,13 +3,16 @@
 //!
 //! ```text
 //! crash     fault or return ─▶ SIGKILL at a random moment ─▶ start ─▶ route as the service is?
+//! race      both sites die at once ─▶ one of them announces at all times?
 //! restart   SIGTERM ─▶ start ─▶ nothing heard, nothing lost, nothing left?
 //! ```
-//! A few rounds run as tests (`tests/tests/crash.rs`, `tests/tests/restarts.rs`), many
+//! A few rounds run as tests (`tests/tests/crash.rs`, `tests/tests/restarts.rs`,
+//! `tests/tests/last_site.rs`), many
 //! by `cargo xtask soak`.
 
 pub mod crash;
 pub mod footprint;
+pub mod race;
 pub mod restart;
 
 use std::{fs, time::Duration};

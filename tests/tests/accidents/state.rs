@@ -97,6 +97,43 @@ fn lost_state_directory_is_made_again_and_nothing_is_withdrawn() -> Result<()> {
 }
 
 #[test]
+fn state_directory_removed_under_a_running_daemon_is_made_again_with_what_matters() -> Result<()> {
+    let mut watched = Watched::start(&Settings::fast())?;
+    let state = watched.lab.fra1.node.path(STATE);
+    fs::remove_dir_all(&state)?;
+    wait_until("the journal is there again", PATIENT, || {
+        Ok(watched.daemon.journal_path().exists())
+    })?;
+    watched.ensure_untouched()?;
+    watched.ensure_on_duty()?;
+    wait_until(
+        "decisions and what to remember are written",
+        PATIENT,
+        || {
+            let journal = fs::read_to_string(watched.daemon.journal_path())?;
+            let decided = |family: &Family| {
+                let mut lines = journal.lines();
+                lines.any(|line| line.contains("\"decision\"") && line.contains(family.prefix()))
+            };
+            Ok(Family::ALL.iter().all(decided) && state.join("memory.json").exists())
+        },
+    )?;
+    let verified = watched
+        .lab
+        .fra1
+        .lapwing_command(&["journal", "verify", "--config", CONFIG])?;
+    ensure!(verified.status.success(), "{verified:?}");
+    // The next life knows of the withdraw, and its service is still dead.
+    thread::sleep(Duration::from_secs(2));
+    let Watched {
+        heard, daemon, lab, ..
+    } = watched;
+    daemon.kill()?;
+    let _daemon = Lapwing::start_again(&lab.fra1.node, &Settings::fast())?;
+    heard.ensure_quiet("started with a dead service")
+}
+
+#[test]
 fn second_start_is_refused_and_the_first_daemon_works_on() -> Result<()> {
     let mut watched = Watched::start(&Settings::fast())?;
     let output = watched

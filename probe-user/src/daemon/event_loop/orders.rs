@@ -20,10 +20,7 @@ impl Daemon {
         let Asked { order, by, answer } = asked;
         let now = datapath::now();
         let prefixes = self.engine.prefixes();
-        let wanted = |id| {
-            let status = prefixes.iter().find(|status| status.prefix == id)?;
-            status.wanted
-        };
+        let wanted = |id: PrefixId| prefixes.get(id.0 as usize)?.wanted;
         let alone = |id| self.alone(&prefixes, id);
         let orders = match order.resolve(&by, &self.settings.core, &wanted, &alone, now) {
             Ok(orders) => orders,
@@ -33,9 +30,8 @@ impl Daemon {
                 return;
             }
         };
-        for order in orders {
-            self.engine.handle(Input::Operator(order), now);
-        }
+        let orders = orders.into_iter().map(Input::Operator);
+        self.engine.handle_all(orders, now);
         let done = order.sentence();
         let saved = self.keeper.save(&self.engine, &self.datapath);
         tokio::spawn(async move {
@@ -53,7 +49,7 @@ impl Daemon {
     /// Why nobody would announce a prefix without this host, if that matters.
     fn alone(&self, prefixes: &[PrefixStatus], id: PrefixId) -> Option<String> {
         let config = self.settings.core.prefixes.get(id.0 as usize)?;
-        let status = prefixes.iter().find(|status| status.prefix == id)?;
+        let status = prefixes.get(id.0 as usize)?;
         match config.last_site {
             LastSite::Allow | LastSite::Unwitnessed => return None,
             LastSite::Hold(_) => {}

@@ -96,7 +96,7 @@ impl Daemon {
         self.tell_of_routes_left(&mut difference);
         if let Some((announcer, observations)) = routes {
             let announcer = Arc::new(announcer);
-            self.observations = Some(observations);
+            self.inbox.observe(observations);
             self.conflicts.listen(announcer.conflicts());
             let routes = Routes::new(Some(announcer), settings.core.prefixes.len());
             self.actor.reconfigure(&written, Some(routes));
@@ -152,13 +152,12 @@ impl Daemon {
     fn listen_to(&mut self, news: Option<watch::Receiver<Arc<News>>>) {
         if news.is_none() {
             let now = datapath::now();
-            for status in self.engine.prefixes() {
-                let input = Input::Witness {
-                    prefix: status.prefix,
-                    others: Vec::new(),
-                };
-                self.engine.handle(input, now);
-            }
+            let prefixes = self.engine.prefixes().into_iter();
+            let inputs = prefixes.map(|status| Input::Witness {
+                prefix: status.prefix,
+                others: Vec::new(),
+            });
+            self.engine.handle_all(inputs, now);
         }
         self.hearsay = Hearsay::new(news);
         self.hear();

@@ -117,7 +117,7 @@ impl Daemon {
     async fn finish_sets(&mut self) {
         let finished = async {
             while self.actor.sets_under_way() > 0 {
-                match self.done.recv().await {
+                match self.inbox.next_done().await {
                     Some(Done::Set(done)) => self.actor.finish_set(done, &mut self.view),
                     Some(Done::Probe(_) | Done::Read(_)) => {}
                     None => return,

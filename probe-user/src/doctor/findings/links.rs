@@ -4,6 +4,7 @@
 use super::{Fail, Warn, bad, ok, since};
 use crate::{
     config::Attach,
+    datapath::driver,
     doctor::{
         Finding,
         facts::Facts,
@@ -15,8 +16,6 @@ use crate::{
 const FRAGS: (u32, u32) = (5, 18);
 /// A frame of more does not fit into one page beside XDP's headroom.
 const LARGEST_XDP_MTU: u32 = 3498;
-/// Drivers on which attaching native XDP was seen not to disturb the link.
-const QUIET: [&str; 3] = ["veth", "virtio_net", "tun"];
 
 /// Judges them.
 pub fn interfaces(facts: &Facts) -> Vec<Finding> {
@@ -73,17 +72,16 @@ fn interface(facts: &Facts, link: &Link) -> Vec<Finding> {
 
 /// What `attach` will come to.
 fn way(facts: &Facts, state: &State) -> &'static str {
-    let quiet = state
-        .driver
-        .as_deref()
-        .is_some_and(|driver| QUIET.contains(&driver));
+    let quiet = driver::is_quiet(state.driver.as_deref());
     match facts.attach {
         Attach::Native => "attached by native XDP as configured",
         Attach::Generic => "attached by generic XDP as configured",
         Attach::Tc => "attached by tc as configured",
         Attach::Auto if !since(facts, FRAGS) => "this kernel's XDP is too old: tc takes its place",
         Attach::Auto if quiet => "native XDP, which does not disturb this driver",
-        Attach::Auto => "the first of native XDP, generic XDP and tc that it takes",
+        Attach::Auto => {
+            "native XDP if nothing is announced when the daemon starts, else tc until `lapwing attach --native`"
+        }
     }
 }
 

@@ -147,7 +147,7 @@ fn program_of(hook: Hook, mode: Mode) -> &'static str {
 /// As the configuration calls it.
 fn name(attach: AttachMode) -> &'static str {
     match attach {
-        AttachMode::Auto => "auto",
+        AttachMode::Auto | AttachMode::Gentle => "auto",
         AttachMode::Native => "native",
         AttachMode::Generic => "generic",
         AttachMode::Tc => "tc",

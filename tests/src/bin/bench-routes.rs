@@ -1,0 +1,35 @@
+//! `cargo xtask bench routes`: thousands of prefixes at one host.
+//!
+//! ```text
+//! bench-routes PREFIXES ROUNDS SECONDS
+//! ```
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use lapwing_tests::many;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match bench(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the benchmark failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: &[String]) -> Result<()> {
+    let [prefixes, rounds, seconds] = arguments else {
+        bail!("bench-routes PREFIXES ROUNDS SECONDS");
+    };
+    let prefixes = prefixes.parse().context("PREFIXES is a number")?;
+    let rounds = rounds.parse().context("ROUNDS is a number")?;
+    let seconds = seconds.parse().context("SECONDS is a number")?;
+    print!(
+        "{}",
+        many::measure(prefixes, rounds, Duration::from_secs(seconds))?
+    );
+    Ok(())
+}
