@@ -23,6 +23,7 @@ mod conflicts;
 mod event_loop;
 mod heard;
 pub mod hooks;
+pub mod last_resort;
 mod launch;
 mod lock;
 mod log;

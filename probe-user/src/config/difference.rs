@@ -68,6 +68,7 @@ impl Difference {
             state_dir,
             pin_dir,
             on_exit: _,
+            on_watchdog: _,
             goes_first: _,
         } = &before.daemon;
         let Route {
@@ -150,6 +151,11 @@ impl Difference {
                     "on_exit",
                     on_exit(before.daemon.on_exit),
                     on_exit(after.daemon.on_exit),
+                )
+                .of(
+                    "on_watchdog",
+                    before.daemon.on_watchdog.name(),
+                    after.daemon.on_watchdog.name(),
                 ),
         );
         section(

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use crate::datapath::Measure;
 
 use super::{
-    Attach, Daemon, Interfaces, OnExit, Route, Settings,
+    Attach, Daemon, Interfaces, OnExit, OnWatchdog, Route, Settings,
     journal::{self, JOURNAL},
     measure::{self, INTERFACE, MEASURE},
     network,
@@ -54,7 +54,7 @@ const ROOT: [&str; 12] = [
     "prefix",
     "witness",
 ];
-const DAEMON: [&str; 11] = [
+const DAEMON: [&str; 12] = [
     "site",
     "host",
     "mode",
@@ -65,6 +65,7 @@ const DAEMON: [&str; 11] = [
     "state_dir",
     "pin_dir",
     "on_exit",
+    "on_watchdog",
     "goes_first",
 ];
 const ROUTE: [&str; 4] = ["table", "protocols", "bird_socket", "witness_round"];
@@ -250,6 +251,12 @@ fn read_daemon(
                 value::word(&[("keep", OnExit::Keep), ("withdraw", OnExit::Withdraw)]),
             )
             .unwrap_or(default.on_exit),
+        on_watchdog: section
+            .read(
+                "on_watchdog",
+                value::word(&[("keep", OnWatchdog::Keep), ("probe", OnWatchdog::Probe)]),
+            )
+            .unwrap_or(default.on_watchdog),
         goes_first: section
             .read("goes_first", value::boolean)
             .unwrap_or(default.goes_first),
