@@ -10,6 +10,7 @@ pub mod bench;
 pub mod captures;
 pub mod demo;
 pub mod lab;
+pub mod package;
 pub mod packets;
 pub mod soak;
 pub mod tshark;

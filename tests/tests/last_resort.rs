@@ -6,13 +6,16 @@
 //!      └───────────────── ams1
 //! ```
 
-use std::{fs, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
-    capture::Capture,
+    bgp::Change,
+    bird::{Form, WITNESS_TABLE},
+    capture::{Capture, Heard},
     lapwing::{CONFIG, CONTROL, JOURNAL, Lapwing, STATE, Settings, service_name},
     topology::{Edge, Family, Lab, Site},
+    wait_until,
 };
 
 /// A machine with other work may need so long for what takes a moment.
@@ -131,6 +134,57 @@ fn only_a_dead_site_is_withdrawn_when_no_daemon_starts() -> Result<()> {
     lab.fra1.nginx.start_again(&lab.fra1.node)?;
     let _daemon = Lapwing::start_again(&lab.fra1.node, &settings("probe"))?;
     lab.wait_announced(Site::Fra1)
+}
+
+#[test]
+fn the_last_site_is_degraded_and_a_site_that_is_not_waits_and_goes() -> Result<()> {
+    let mut lab = Lab::start_witnessed(Form::Standalone)?;
+    let settings = Settings {
+        witnessed: true,
+        ..settings("probe")
+    };
+    let config = settings.config(Site::Fra1);
+    lab.fra1.node.write(CONFIG, &config)?;
+    lab.announce(Site::Fra1)?;
+    let heard = lab.capture(Site::Fra1)?;
+    lab.fra1.nginx.kill()?;
+
+    let alone = last_resort(&lab.fra1)?;
+    ensure!(alone.code == Some(0), "{}{}", alone.out, alone.err);
+    ensure!(alone.err.contains("held by last_site"), "{}", alone.err);
+    for family in Family::ALL {
+        let line = format!("{}: full -> degraded: ", family.prefix());
+        ensure!(alone.out.contains(&line), "no {line:?} in\n{}", alone.out);
+    }
+    let announced = Family::ALL.map(|family| Change::Announce(family.network()));
+    heard.wait_for_all(&announced, SOON)?;
+    thread::sleep(Duration::from_secs(2));
+    // The sites' own sessions pass here, too, and say the same.
+    let events = heard.drain();
+    let withdraws = |heard: &Heard| matches!(heard.change, Change::Withdraw(_));
+    ensure!(!events.iter().any(withdraws), "withdrawn: {events:?}");
+
+    for family in Family::ALL {
+        lab.fra1.replace_route(family, 201)?;
+    }
+    lab.announce(Site::Ams1)?;
+    for family in Family::ALL {
+        wait_until("the other site is heard", SOON, || {
+            let table = WITNESS_TABLE.to_string();
+            let show = [family.flag(), "route", "show", "table", &table];
+            let routes = lab.fra1.node.run("ip", show).unwrap_or_default();
+            Ok(routes.contains(family.prefix()))
+        })?;
+    }
+    heard.drain();
+    let other = last_resort(&lab.fra1)?;
+    ensure!(other.code == Some(0), "{}{}", other.out, other.err);
+    for family in Family::ALL {
+        let line = format!("{}: full -> withdrawn: ", family.prefix());
+        ensure!(other.out.contains(&line), "no {line:?} in\n{}", other.out);
+    }
+    heard.wait_for_all(&[announced, Family::withdraws()].concat(), SOON)?;
+    Ok(())
 }
 
 /// Every decision stands in the daemon's own journal, and its chain is whole.

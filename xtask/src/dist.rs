@@ -75,9 +75,7 @@ fn stage(workspace: &Workspace, binary: &Path, root: &Path, epoch: &str) -> Resu
     let program = root.join("usr/bin/lapwing");
     copy(binary, &program, PROGRAM)?;
     command::run(
-        command::clean("strip")
-            .args(["--strip-debug"])
-            .arg(&program),
+        command::clean("strip").arg("--strip-all").arg(&program),
         "stripping the binary",
         "install binutils",
     )?;

@@ -8,7 +8,7 @@
 //!            ├────▶ kernels
 //!            ├────▶ bench
 //!            ├────▶ soak
-//!            └────▶ dist
+//!            └────▶ dist ─▶ package-test
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
 //! precondition that a reader must know. Every external command goes through
@@ -27,6 +27,7 @@ mod kernels;
 mod lab;
 mod needs;
 mod object;
+mod package_test;
 mod privilege;
 mod run;
 mod setup;
@@ -72,6 +73,8 @@ enum Verb {
     Soak(soak::Args),
     /// Make the Debian package and the archive
     Dist(dist::Args),
+    /// Install, upgrade, break and purge the Debian package, in a container (as root)
+    PackageTest(package_test::Args),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&workspace, &args),
         Verb::Soak(args) => soak::main(&workspace, &args),
         Verb::Dist(args) => dist::main(&workspace, &args),
+        Verb::PackageTest(args) => package_test::main(&workspace, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

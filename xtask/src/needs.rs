@@ -23,6 +23,8 @@ pub enum Group {
     Captures,
     /// To build libFuzzer.
     Fuzz,
+    /// To install the package in a container.
+    Package,
     /// To boot other kernels; nothing else needs it.
     Kernels,
 }
@@ -35,6 +37,7 @@ impl Group {
             Self::Browser => "To look at the live page in a browser",
             Self::Captures => "To compare what is counted in real captures",
             Self::Fuzz => "To build libFuzzer",
+            Self::Package => "To install the package in a container",
             Self::Kernels => "To boot other kernels",
         }
     }
@@ -159,6 +162,21 @@ const CAPTURES: [(&str, &str, &str); 1] = [(
 /// As [`LAB`].
 const FUZZ: [(&str, &str, &str); 1] = [("g++", "c++", "compiles libFuzzer")];
 
+/// As [`LAB`].
+const PACKAGE: [(&str, &str, &str); 3] = [
+    (
+        "debootstrap",
+        "debootstrap",
+        "makes a Debian in a directory, for the package to be installed in",
+    ),
+    (
+        "systemd-container",
+        "systemd-nspawn",
+        "boots that Debian with systemd, in the lab",
+    ),
+    ("lintian", "lintian", "knows Debian's rules for packages"),
+];
+
 /// As [`LAB`]. The emulator is not among them: its package can be at odds with what a
 /// machine has, so it is only unpacked.
 const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
@@ -173,6 +191,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
             Group::Browser => needs.extend(program_needs(Group::Browser, &BROWSER)),
             Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
             Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
+            Group::Package => needs.extend(program_needs(Group::Package, &PACKAGE)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
         }
     }

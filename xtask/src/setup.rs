@@ -34,12 +34,13 @@ pub struct Args {
 }
 
 /// What building, testing and the demo need.
-const ALL: [Group; 5] = [
+const ALL: [Group; 6] = [
     Group::Build,
     Group::Lab,
     Group::Browser,
     Group::Captures,
     Group::Fuzz,
+    Group::Package,
 ];
 
 /// Rounds after which setup gives up: the package lists, the packages, what

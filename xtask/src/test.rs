@@ -2,7 +2,7 @@
 //! fails cheapest.
 //!
 //! ```text
-//! fmt ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary ─▶ e2e
+//! fmt ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary ─▶ e2e ─▶ package
 //! ```
 //! The object comes before the host's steps so that all of them compile the
 //! daemon's crate around the same object; without that, each turn from unit
@@ -20,6 +20,7 @@ use crate::command;
 use crate::fuzz;
 use crate::needs::Group;
 use crate::object;
+use crate::package_test;
 use crate::privilege;
 use crate::setup::{self, seconds};
 use crate::toolchain::Toolchain;
@@ -27,8 +28,8 @@ use crate::workspace::{Profile, Workspace};
 
 /// Runs every check and every test: format, lints for the host and for bpf,
 /// documentation, unit and property tests, the eBPF programs in the kernel,
-/// and the end-to-end tests in a lab of network namespaces. Stops at the first
-/// failure and says how to run just that step again. Sets up what it needs.
+/// the end-to-end tests in a lab of network namespaces, and the package in a
+/// container. Stops at the first failure and says how to run just that step again. Sets up what it needs.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run only this step (and what it cannot do without); may be repeated
@@ -61,10 +62,12 @@ enum Step {
     Binary,
     /// The eBPF programs in the kernel, and the lab
     E2e,
+    /// The package, from its installation to its purge: cargo xtask package-test
+    Package,
 }
 
 impl Step {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Fmt,
         Self::ClippyBpf,
         Self::Object,
@@ -74,6 +77,7 @@ impl Step {
         Self::Fuzz,
         Self::Binary,
         Self::E2e,
+        Self::Package,
     ];
 
     /// As it is given to `--only`.
@@ -88,6 +92,7 @@ impl Step {
             Self::Fuzz => "fuzz",
             Self::Binary => "binary",
             Self::E2e => "e2e",
+            Self::Package => "package",
         }
     }
 
@@ -103,6 +108,7 @@ impl Step {
             Self::Fuzz => "fuzzing",
             Self::Binary => "the daemon",
             Self::E2e => "eBPF programs in the kernel, and end-to-end tests",
+            Self::Package => "the package in a container",
         }
     }
 
@@ -116,7 +122,8 @@ impl Step {
             | Self::Unit
             | Self::Fuzz
             | Self::Binary
-            | Self::E2e => "",
+            | Self::E2e
+            | Self::Package => "",
         };
         format!(
             "{first}again with `cargo xtask test --only {}`",
@@ -129,7 +136,7 @@ impl Step {
         match self {
             Self::Fmt | Self::ClippyBpf | Self::Object | Self::Fuzz => &[],
             Self::Clippy | Self::Doc | Self::Unit | Self::Binary => &[Self::Object],
-            Self::E2e => &[Self::Object, Self::Binary],
+            Self::E2e | Self::Package => &[Self::Object, Self::Binary],
         }
     }
 
@@ -144,6 +151,7 @@ impl Step {
             | Self::Binary => &[Group::Build],
             Self::Fuzz => &[Group::Fuzz],
             Self::E2e => &[Group::Build, Group::Lab, Group::Browser, Group::Captures],
+            Self::Package => &[Group::Build, Group::Lab, Group::Package],
         }
     }
 }
@@ -159,7 +167,7 @@ const HOST_CRATES: [&str; 5] = [
 
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     let steps = plan(&args.only);
-    if steps.contains(&Step::E2e) {
+    if steps.contains(&Step::E2e) || steps.contains(&Step::Package) {
         // Now, not after five minutes of other steps.
         privilege::require_root(
             "cargo xtask test",
@@ -212,6 +220,7 @@ fn groups(steps: &[Step]) -> Vec<Group> {
         Group::Browser,
         Group::Captures,
         Group::Fuzz,
+        Group::Package,
     ]
     .into_iter()
     .filter(|group| steps.iter().any(|step| step.groups().contains(group)))
@@ -227,6 +236,10 @@ fn perform(
     let mut command = match step {
         Step::Object => return object::build(workspace, toolchain).map(drop),
         Step::Fuzz => return fuzz::all(workspace, fuzz::STEP_SECONDS),
+        Step::Package => {
+            let built = Built::of(workspace, Profile::Release);
+            return package_test::check(workspace, &built.binary);
+        }
         Step::ClippyBpf => object::clippy(workspace, toolchain),
         Step::Binary => build::daemon(workspace, Profile::Release),
         Step::Fmt | Step::Clippy | Step::Doc | Step::Unit | Step::E2e => {
@@ -251,7 +264,8 @@ fn perform(
                 | Step::Object
                 | Step::Clippy
                 | Step::Fuzz
-                | Step::Binary => {}
+                | Step::Binary
+                | Step::Package => {}
             }
             cargo
         }
@@ -289,7 +303,7 @@ fn host_arguments(step: Step) -> Vec<&'static str> {
             "--",
             "--test-threads=1",
         ],
-        Step::ClippyBpf | Step::Object | Step::Fuzz | Step::Binary => Vec::new(),
+        Step::ClippyBpf | Step::Object | Step::Fuzz | Step::Binary | Step::Package => Vec::new(),
     }
 }
 
@@ -354,7 +368,8 @@ mod tests {
                 Group::Lab,
                 Group::Browser,
                 Group::Captures,
-                Group::Fuzz
+                Group::Fuzz,
+                Group::Package
             ]
         );
     }

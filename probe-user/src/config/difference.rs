@@ -151,11 +151,6 @@ impl Difference {
                     "on_exit",
                     on_exit(before.daemon.on_exit),
                     on_exit(after.daemon.on_exit),
-                )
-                .of(
-                    "on_watchdog",
-                    before.daemon.on_watchdog.name(),
-                    after.daemon.on_watchdog.name(),
                 ),
         );
         section(
@@ -225,11 +220,17 @@ impl Difference {
             witnesses(&before.witnesses),
             witnesses(&after.witnesses),
         );
-        let daemon = Changes::default().of(
-            "goes_first",
-            before.daemon.goes_first,
-            after.daemon.goes_first,
-        );
+        let daemon = Changes::default()
+            .of(
+                "goes_first",
+                before.daemon.goes_first,
+                after.daemon.goes_first,
+            )
+            .of(
+                "on_watchdog",
+                before.daemon.on_watchdog.name(),
+                after.daemon.on_watchdog.name(),
+            );
         for (section, changes) in [("daemon", daemon), ("route", route), ("witness", witness)] {
             if let Some(text) = changes.text() {
                 self.lines.push(format!("~ [{section}] {text}"));
