@@ -147,6 +147,3 @@ fn is_proven(reason: &Reason) -> bool {
         | Cause::Pin => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

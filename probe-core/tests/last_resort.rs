@@ -1,75 +1,23 @@
-use super::*;
-use crate::{
-    command::Guard,
-    config::{
-        Action, Application, Classify, Detect, Endpoint, Guards, LastSite, Mode, Prefix, Probe,
-        ProbeKind, Protocol, Race, Recover, Service, ServiceId, WithdrawWhen,
-    },
+//! What is decided when no daemon starts any more: only what three of three probes prove,
+//! and only what a daemon might do, too.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{SECOND, config};
+use probe_core::{
+    Command, Engine, Input, LastResort, Level, Timestamp,
+    command::{Event, Guard},
+    config::{Action, LastSite, Mode, PrefixId, ProbeKind, Race, ServiceId, WithdrawWhen},
     input::{Directive, Order, ProbeFailure, ProbeResult},
     witness::{Heard, Other},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
 const PREFIX: PrefixId = PrefixId(0);
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_nanos((1_000 + seconds) * 1_000_000_000)
-}
-
-fn service(index: u8) -> Service {
-    let endpoint = Endpoint {
-        address: [192, 0, 2, 10 + index].into(),
-        port: 443,
-        protocol: Protocol::Tcp,
-    };
-    Service {
-        name: format!("web{index}"),
-        endpoint,
-        application: Application::Any,
-        detect: Detect {
-            broken: 0.5,
-            patience: SECOND,
-            grey_patience: SECOND,
-            deadline: SECOND,
-            learns_deadline: false,
-            arm_after: 200,
-            settle: SECOND,
-        },
-        // It decides alone only where live trials cannot: the hardest case.
-        probe: Probe {
-            kind: ProbeKind::Tcp {
-                target: (endpoint.address, endpoint.port).into(),
-            },
-            source: None,
-            interval: SECOND,
-            timeout: SECOND,
-            rise: 2,
-            fall: 5,
-        },
-    }
-}
-
-/// So many services behind one prefix, enforced.
-fn config(services: u8) -> Config {
-    Config {
-        mode: Mode::Enforce,
-        false_alarm_period: Duration::from_hours(10 * 8766),
-        classify: Classify::default(),
-        guards: Guards::for_prefixes(1),
-        recover: Recover {
-            hold: 60 * SECOND,
-            hold_max: 3600 * SECOND,
-            canary: false,
-        },
-        services: (0..services).map(service).collect(),
-        prefixes: vec![Prefix {
-            prefix: "192.0.2.0/24".parse().unwrap(),
-            withdraw_when: WithdrawWhen::Any,
-            services: (0..u32::from(services)).map(ServiceId).collect(),
-            drain: 30 * SECOND,
-            last_site: LastSite::Unwitnessed,
-        }],
-    }
 }
 
 /// What came of it: levels that were set, guards that held one.
@@ -101,13 +49,7 @@ fn take(resort: &mut LastResort, outcome: &mut Outcome) -> Vec<(ServiceId, u64, 
 /// ones of them.
 fn decide(resort: &mut LastResort, observed: Level, failures: &[u32]) -> Outcome {
     let mut outcome = Outcome::default();
-    resort.handle(
-        Input::Route {
-            prefix: PREFIX,
-            observed,
-        },
-        at(0),
-    );
+    find(resort, observed, at(0));
     assert_eq!(take(resort, &mut outcome), [], "not asked yet");
     resort.ask(at(0));
     let bursts = take(resort, &mut outcome);
@@ -273,28 +215,33 @@ fn orders_that_a_daemon_left_hold() {
     }
 }
 
-fn other(heard: Heard) -> Vec<Other> {
-    vec![Other {
+fn guarded(goes_first: bool) -> LastSite {
+    LastSite::Hold(Race {
+        goes_first,
+        round: SECOND,
+    })
+}
+
+fn hear(resort: &mut LastResort, heard: Heard, now: Timestamp) {
+    let other = Other {
         site: "ams1".into(),
         host: "edge1".into(),
         is_neighbour: false,
         heard,
-    }]
+    };
+    let (prefix, others) = (PREFIX, vec![other]);
+    resort.handle(Input::Witness { prefix, others }, now);
 }
 
-fn hear(resort: &mut LastResort, heard: Heard, now: Timestamp) {
-    let others = other(heard);
+fn find(resort: &mut LastResort, observed: Level, now: Timestamp) {
     let prefix = PREFIX;
-    resort.handle(Input::Witness { prefix, others }, now);
+    resort.handle(Input::Route { prefix, observed }, now);
 }
 
 #[test]
 fn the_last_site_is_not_withdrawn() {
     let mut config = config(1);
-    config.prefixes[0].last_site = LastSite::Hold(Race {
-        goes_first: true,
-        round: SECOND,
-    });
+    config.prefixes[0].last_site = guarded(true);
     let degraded = |guard| Outcome {
         levels: vec![Level::Degraded],
         holds: vec![guard],
@@ -325,21 +272,11 @@ fn the_last_site_is_not_withdrawn() {
 fn nobody_waits_an_hour_for_the_budget() {
     let mut config = config(1);
     config.guards.lowerings_per_hour = 1;
-    config.prefixes[0].last_site = LastSite::Hold(Race {
-        goes_first: false,
-        round: SECOND,
-    });
+    config.prefixes[0].last_site = guarded(false);
     let mut resort = LastResort::new(config, None, at(0));
     hear(&mut resort, Heard::Level(Level::Full), at(0));
     let mut outcome = decide(&mut resort, Level::Full, &[3]);
-    let observed = Level::Degraded;
-    resort.handle(
-        Input::Route {
-            prefix: PREFIX,
-            observed,
-        },
-        at(1),
-    );
+    find(&mut resort, Level::Degraded, at(1));
     resort.handle(Input::Wake, at(2));
     take(&mut resort, &mut outcome);
     assert_eq!(outcome.levels, [Level::Degraded]);
@@ -350,10 +287,7 @@ fn nobody_waits_an_hour_for_the_budget() {
 #[test]
 fn a_site_that_does_not_go_first_degrades_waits_a_round_and_looks_again() {
     let mut config = config(1);
-    config.prefixes[0].last_site = LastSite::Hold(Race {
-        goes_first: false,
-        round: SECOND,
-    });
+    config.prefixes[0].last_site = guarded(false);
     for (heard, levels) in [
         (Level::Full, vec![Level::Withdrawn]),
         (Level::Degraded, Vec::new()),
@@ -362,13 +296,7 @@ fn a_site_that_does_not_go_first_degrades_waits_a_round_and_looks_again() {
         hear(&mut resort, Heard::Level(Level::Full), at(0));
         let mut outcome = decide(&mut resort, Level::Full, &[3]);
         assert_eq!(outcome.levels, [Level::Degraded]);
-        resort.handle(
-            Input::Route {
-                prefix: PREFIX,
-                observed: Level::Degraded,
-            },
-            at(1),
-        );
+        find(&mut resort, Level::Degraded, at(1));
         assert_eq!(resort.waits_until(), Some(at(2)));
         hear(&mut resort, Heard::Level(heard), at(2));
         resort.handle(Input::Wake, at(2));
