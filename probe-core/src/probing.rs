@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Probes at once where an answer is wanted quickly and by majority of all.
-const BURST: u32 = 3;
+pub const BURST: u32 = 3;
 
 /// A burst whose answers did not come this long after its timeout never ran.
 const LOST_AFTER: Duration = Duration::from_secs(1);

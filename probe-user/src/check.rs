@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     announce::witness::Witness,
-    config::{Attach, Error, Interfaces, Mistake, OnExit, Settings},
+    config::{Attach, Error, Interfaces, Mistake, OnExit, OnWatchdog, Settings},
     datapath::Measure,
     discover::interface_exists,
     journal::{self, record},
@@ -182,13 +182,17 @@ pub fn summary(settings: &Settings) -> String {
         past.keep
     ));
     lines.push(format!(
-        "routes in table {}, protocol {} full, {} degraded; {} on exit",
+        "routes in table {}, protocol {} full, {} degraded; {} on exit, {} when no start succeeds",
         route.table,
         route.protocol_full,
         route.protocol_degraded,
         match daemon.on_exit {
             OnExit::Keep => "kept",
             OnExit::Withdraw => "withdrawn",
+        },
+        match daemon.on_watchdog {
+            OnWatchdog::Keep => "kept",
+            OnWatchdog::Probe => "withdrawn if the probes fail",
         }
     ));
     lines.push(format!("decides by {}", record::config_hash(core)));
@@ -339,7 +343,7 @@ probe = { http = "http://example.com/health", status = 200 }
             "192.0.2.0/24: withdrawn when any service is dead\n",
             "  web: 192.0.2.10:80/tcp, deadline auto, patience 1s, broken at 50 % failures; probe http://example.com/health at 192.0.2.10:80 expecting 200 every 1s, timeout 1s, rise 2, fall 3\n",
             "BIRD is asked at /run/bird/bird.ctl, if it is there\n",
-            "routes in table 4242, protocol 201 full, 202 degraded; kept on exit\n",
+            "routes in table 4242, protocol 201 full, 202 degraded; kept on exit, kept when no start succeeds\n",
         ] {
             assert!(summary.contains(line), "{line} in\n{summary}");
         }

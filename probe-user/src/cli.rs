@@ -160,6 +160,15 @@ enum Command {
     /// and how quick it is.
     #[command(after_help = simulation::HELP)]
     Simulate(simulation::Simulate),
+    /// What is left when the daemon does not start any more: asks every service by three
+    /// probes at once, and withdraws what they prove to be dead, if `on_watchdog` of
+    /// [daemon] is "probe". The package has systemd run it after three failed starts.
+    #[command(after_help = EXIT_CODES)]
+    LastResort {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Attach the hooks and pin them, without running the daemon; or have a running one
     /// take native XDP.
     #[command(after_help = EXIT_CODES)]
@@ -332,8 +341,7 @@ fn causes(error: &anyhow::Error) -> String {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { setup, trace } => {
-            daemon::privileges::confine()
-                .map_err(|errno| anyhow::Error::new(errno).context("cannot give up privileges"))?;
+            confine()?;
             let _logs = logging::start(trace);
             daemon::run(&RunOptions {
                 config: setup.config,
@@ -360,6 +368,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Explain(asked) => explain::explain(&asked),
         Command::Replay(asked) => replay(&asked),
         Command::Simulate(asked) => simulation::simulate(&asked),
+        Command::LastResort { config } => {
+            confine()?;
+            let _logs = logging::start(false);
+            print(&daemon::last_resort::run(&config)?)
+        }
         Command::Attach {
             setup,
             native,
@@ -380,6 +393,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::pages(&directory),
     }
+}
+
+/// What is started by an `exec` probe is to have no capability.
+fn confine() -> Result<(), Failure> {
+    let refused = |errno| anyhow::Error::new(errno).context("cannot give up privileges");
+    Ok(daemon::privileges::confine().map_err(refused)?)
 }
 
 impl From<Whom> for Directive {

@@ -85,6 +85,8 @@ pub struct Daemon {
     pub pin_dir: PathBuf,
     /// What happens to the routes when the daemon is asked to stop.
     pub on_exit: OnExit,
+    /// What happens to the routes when the daemon does not start any more.
+    pub on_watchdog: OnWatchdog,
     /// Whether this host, and no other of all, may withdraw without waiting for others.
     pub goes_first: bool,
 }
@@ -118,6 +120,26 @@ pub enum OnExit {
     Keep,
     /// They are withdrawn.
     Withdraw,
+}
+
+/// What happens to the routes when the daemon does not start any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnWatchdog {
+    /// They stay.
+    Keep,
+    /// Every service is asked once by its probe, and what that proves to be dead is
+    /// withdrawn.
+    Probe,
+}
+
+impl OnWatchdog {
+    /// The name used in the configuration and in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Probe => "probe",
+        }
+    }
 }
 
 /// Where routes are set, and who is asked what became of them.
@@ -230,6 +252,7 @@ impl Default for Daemon {
             state_dir: PathBuf::from("/var/lib/lapwing"),
             pin_dir: PathBuf::from("/sys/fs/bpf/lapwing"),
             on_exit: OnExit::Keep,
+            on_watchdog: OnWatchdog::Keep,
             goes_first: false,
         }
     }

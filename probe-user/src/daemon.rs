@@ -24,6 +24,7 @@ mod event_loop;
 mod heard;
 pub mod hooks;
 mod inbox;
+pub mod last_resort;
 mod launch;
 mod lock;
 mod log;

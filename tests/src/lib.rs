@@ -12,6 +12,7 @@ pub mod demo;
 pub mod lab;
 pub mod manual;
 pub mod many;
+pub mod package;
 pub mod packets;
 pub mod soak;
 pub mod tshark;

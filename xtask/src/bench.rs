@@ -10,7 +10,7 @@ use crate::object;
 use crate::privilege;
 use crate::setup;
 use crate::toolchain::Toolchain;
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 
 /// Measures what Lapwing costs, and compares it with its budgets.
 #[derive(clap::Args)]
@@ -92,7 +92,7 @@ fn dataplane(workspace: &Workspace, args: &Dataplane) -> Result<()> {
     setup::ensure(workspace, &toolchain, &[Group::Build, Group::Lab])?;
     let shipped = object::build(workspace, &toolchain)?;
     let bench = object::build_bench(workspace, &toolchain)?;
-    let mut benchmark = lab::program(workspace, "bench-dataplane", &shipped)?;
+    let mut benchmark = lab::program(workspace, Profile::Release, "bench-dataplane", &shipped)?;
     benchmark
         .env(object::VARIABLE, &shipped)
         .env(object::BENCH_VARIABLE, &bench)

@@ -37,14 +37,28 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
         Some(binary) => binary.clone(),
         None => build::all(workspace, Profile::Release)?.binary,
     };
+    let Packed { package, archive } = pack(workspace, &binary)?;
+    println!("package: {}", package.display());
+    println!("archive: {}", archive.display());
+    Ok(())
+}
+
+/// What is given to others.
+pub struct Packed {
+    pub package: PathBuf,
+    pub archive: PathBuf,
+}
+
+/// Packs this binary and all that belongs to it.
+pub fn pack(workspace: &Workspace, binary: &Path) -> Result<Packed> {
     let directory = workspace.target().join("dist");
     let name = format!("lapwing_{VERSION}_{}", architecture()?);
     let root = directory.join(&name);
     if root.exists() {
         fs::remove_dir_all(&root).context("cannot remove the last package's files")?;
     }
-    stage(workspace, &binary, &root)?;
     let epoch = epoch(workspace);
+    stage(workspace, binary, &root, &epoch)?;
     let archive = archive(&root, &directory.join(format!("{name}.tar.gz")), &epoch)?;
     let package = package(
         workspace,
@@ -53,23 +67,20 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
         &epoch,
     )?;
     fs::remove_dir_all(&root).context("cannot remove the package's files")?;
-    println!("package: {}", package.display());
-    println!("archive: {}", archive.display());
-    Ok(())
+    Ok(Packed { package, archive })
 }
 
 /// The files where they are to be on a host.
-fn stage(workspace: &Workspace, binary: &Path, root: &Path) -> Result<()> {
+fn stage(workspace: &Workspace, binary: &Path, root: &Path, epoch: &str) -> Result<()> {
     let program = root.join("usr/bin/lapwing");
     copy(binary, &program, PROGRAM)?;
     command::run(
-        command::clean("strip")
-            .args(["--strip-debug"])
-            .arg(&program),
+        command::clean("strip").arg("--strip-all").arg(&program),
         "stripping the binary",
         "install binutils",
     )?;
     generated::all(binary, root)?;
+    generated::changelog(&control(workspace)?, VERSION, epoch, root)?;
     for file in files::all(workspace.root())? {
         copy(
             &workspace.root().join(&file.from),
@@ -106,8 +117,7 @@ fn package(workspace: &Workspace, root: &Path, to: &Path, epoch: &str) -> Result
     for script in ["postinst", "prerm", "postrm"] {
         copy(&source.join(script), &debian.join(script), PROGRAM)?;
     }
-    let control = fs::read_to_string(source.join("control"))
-        .context("cannot read packaging/debian/control")?
+    let control = control(workspace)?
         .replace("@VERSION@", VERSION)
         .replace("@ARCHITECTURE@", &architecture()?);
     command::write_file(&debian.join("control"), control.as_bytes())?;
@@ -123,6 +133,11 @@ fn package(workspace: &Workspace, root: &Path, to: &Path, epoch: &str) -> Result
         "needs Debian's dpkg",
     )?;
     Ok(to.to_owned())
+}
+
+fn control(workspace: &Workspace) -> Result<String> {
+    fs::read_to_string(workspace.root().join("packaging/debian/control"))
+        .context("cannot read packaging/debian/control")
 }
 
 fn architecture() -> Result<String> {

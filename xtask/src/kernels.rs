@@ -13,7 +13,7 @@ mod archive;
 mod catalog;
 mod image;
 mod initramfs;
-mod mirror;
+pub mod mirror;
 mod payload;
 mod qemu;
 mod record;

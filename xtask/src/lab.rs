@@ -22,22 +22,27 @@ pub fn program_with_daemon(workspace: &Workspace, name: &str) -> Result<Command>
     setup::ensure(workspace, &toolchain, &[Group::Build, Group::Lab])?;
     let built = build::all(workspace, Profile::Release)?;
     println!("── {name}");
-    let mut program = program(workspace, name, &built.object)?;
+    let mut program = program(workspace, Profile::Release, name, &built.object)?;
     built.announce(&mut program);
     Ok(program)
 }
 
 /// Builds the program `name` around a finished eBPF object.
-pub fn program(workspace: &Workspace, name: &str, object: &Path) -> Result<Command> {
+pub fn program(
+    workspace: &Workspace,
+    profile: Profile,
+    name: &str,
+    object: &Path,
+) -> Result<Command> {
     let mut cargo = command::host_cargo(workspace);
     cargo
         .args(["build", "--package", "lapwing-tests", "--bin", name])
-        .args(Profile::Release.arguments())
+        .args(profile.arguments())
         .env(object::VARIABLE, object);
     command::run(
         &mut cargo,
         &format!("building {name}"),
         "the compiler's first error above tells",
     )?;
-    Ok(command::clean(workspace.binary(Profile::Release, name)))
+    Ok(command::clean(workspace.binary(profile, name)))
 }

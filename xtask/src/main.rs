@@ -9,7 +9,7 @@
 //!            ├────▶ bench
 //!            ├────▶ soak
 //!            ├────▶ grafana
-//!            └────▶ dist
+//!            └────▶ dist ─▶ package-test
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
 //! precondition that a reader must know. Every external command goes through
@@ -29,6 +29,7 @@ mod kernels;
 mod lab;
 mod needs;
 mod object;
+mod package_test;
 mod privilege;
 mod run;
 mod setup;
@@ -76,6 +77,8 @@ enum Verb {
     Grafana(grafana::Args),
     /// Make the Debian package and the archive
     Dist(dist::Args),
+    /// Install, upgrade, break and purge the Debian package, in a container (as root)
+    PackageTest(package_test::Args),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Soak(args) => soak::main(&workspace, &args),
         Verb::Grafana(args) => grafana::main(&workspace, &args),
         Verb::Dist(args) => dist::main(&workspace, &args),
+        Verb::PackageTest(args) => package_test::main(&workspace, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

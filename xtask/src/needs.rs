@@ -25,6 +25,8 @@ pub enum Group {
     Dashboards,
     /// To build libFuzzer.
     Fuzz,
+    /// To install the package in a container.
+    Package,
     /// To boot other kernels; nothing else needs it.
     Kernels,
 }
@@ -38,6 +40,7 @@ impl Group {
             Self::Captures => "To compare what is counted in real captures",
             Self::Dashboards => "To make the dashboards",
             Self::Fuzz => "To build libFuzzer",
+            Self::Package => "To install the package in a container",
             Self::Kernels => "To boot other kernels",
         }
     }
@@ -170,6 +173,21 @@ const DASHBOARDS: [(&str, &str, &str); 1] = [(
 /// As [`LAB`].
 const FUZZ: [(&str, &str, &str); 1] = [("g++", "c++", "compiles libFuzzer")];
 
+/// As [`LAB`].
+const PACKAGE: [(&str, &str, &str); 3] = [
+    (
+        "debootstrap",
+        "debootstrap",
+        "makes a Debian in a directory, for the package to be installed in",
+    ),
+    (
+        "systemd-container",
+        "systemd-nspawn",
+        "boots that Debian with systemd, in the lab",
+    ),
+    ("lintian", "lintian", "knows Debian's rules for packages"),
+];
+
 /// As [`LAB`]. The emulator is not among them: its package can be at odds with what a
 /// machine has, so it is only unpacked.
 const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
@@ -185,6 +203,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
             Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
             Group::Dashboards => needs.extend(program_needs(Group::Dashboards, &DASHBOARDS)),
             Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
+            Group::Package => needs.extend(program_needs(Group::Package, &PACKAGE)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
         }
     }

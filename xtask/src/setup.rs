@@ -41,6 +41,7 @@ const ALL: [Group; 6] = [
     Group::Captures,
     Group::Dashboards,
     Group::Fuzz,
+    Group::Package,
 ];
 
 /// Rounds after which setup gives up: the package lists, the packages, what

@@ -2,7 +2,8 @@
 //! fails cheapest.
 //!
 //! ```text
-//! fmt ─▶ dashboards ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary ─▶ e2e
+//! fmt ─▶ dashboards ─▶ clippy-bpf ─▶ object ─▶ clippy ─▶ doc ─▶ unit ─▶ fuzz ─▶ binary
+//!     ─▶ e2e ─▶ package
 //! ```
 //! The object comes before the host's steps so that all of them compile the
 //! daemon's crate around the same object; without that, each turn from unit
@@ -21,6 +22,7 @@ use crate::fuzz;
 use crate::grafana;
 use crate::needs::Group;
 use crate::object;
+use crate::package_test;
 use crate::privilege;
 use crate::setup::{self, seconds};
 use crate::toolchain::Toolchain;
@@ -28,8 +30,8 @@ use crate::workspace::{Profile, Workspace};
 
 /// Runs every check and every test: format, lints for the host and for bpf,
 /// documentation, unit and property tests, the eBPF programs in the kernel,
-/// and the end-to-end tests in a lab of network namespaces. Stops at the first
-/// failure and says how to run just that step again. Sets up what it needs.
+/// the end-to-end tests in a lab of network namespaces, and the package in a
+/// container. Stops at the first failure and says how to run just that step again. Sets up what it needs.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run only this step (and what it cannot do without); may be repeated
@@ -64,6 +66,8 @@ enum Step {
     Binary,
     /// The eBPF programs in the kernel, and the lab
     E2e,
+    /// The package, from its installation to its purge: cargo xtask package-test
+    Package,
 }
 
 impl Step {
@@ -78,6 +82,7 @@ impl Step {
         Self::Fuzz,
         Self::Binary,
         Self::E2e,
+        Self::Package,
     ];
 
     /// As it is given to `--only`.
@@ -93,6 +98,7 @@ impl Step {
             Self::Fuzz => "fuzz",
             Self::Binary => "binary",
             Self::E2e => "e2e",
+            Self::Package => "package",
         }
     }
 
@@ -109,6 +115,7 @@ impl Step {
             Self::Fuzz => "fuzzing",
             Self::Binary => "the daemon",
             Self::E2e => "eBPF programs in the kernel, and end-to-end tests",
+            Self::Package => "the package in a container",
         }
     }
 
@@ -123,7 +130,8 @@ impl Step {
             | Self::Unit
             | Self::Fuzz
             | Self::Binary
-            | Self::E2e => "",
+            | Self::E2e
+            | Self::Package => "",
         };
         format!(
             "{first}again with `cargo xtask test --only {}`",
@@ -136,7 +144,7 @@ impl Step {
         match self {
             Self::Fmt | Self::Dashboards | Self::ClippyBpf | Self::Object | Self::Fuzz => &[],
             Self::Clippy | Self::Doc | Self::Unit | Self::Binary => &[Self::Object],
-            Self::E2e => &[Self::Object, Self::Binary],
+            Self::E2e | Self::Package => &[Self::Object, Self::Binary],
         }
     }
 
@@ -152,6 +160,7 @@ impl Step {
             | Self::Binary => &[Group::Build],
             Self::Fuzz => &[Group::Fuzz],
             Self::E2e => &[Group::Build, Group::Lab, Group::Browser, Group::Captures],
+            Self::Package => &[Group::Build, Group::Lab, Group::Package],
         }
     }
 }
@@ -167,7 +176,7 @@ const HOST_CRATES: [&str; 5] = [
 
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     let steps = plan(&args.only);
-    if steps.contains(&Step::E2e) {
+    if steps.contains(&Step::E2e) || steps.contains(&Step::Package) {
         // Now, not after five minutes of other steps.
         privilege::require_root(
             "cargo xtask test",
@@ -221,6 +230,7 @@ fn groups(steps: &[Step]) -> Vec<Group> {
         Group::Captures,
         Group::Dashboards,
         Group::Fuzz,
+        Group::Package,
     ]
     .into_iter()
     .filter(|group| steps.iter().any(|step| step.groups().contains(group)))
@@ -237,6 +247,10 @@ fn perform(
         Step::Object => return object::build(workspace, toolchain).map(drop),
         Step::Dashboards => return grafana::check(workspace),
         Step::Fuzz => return fuzz::all(workspace, fuzz::STEP_SECONDS),
+        Step::Package => {
+            let built = Built::of(workspace, Profile::Release);
+            return package_test::check(workspace, &built.binary);
+        }
         Step::ClippyBpf => object::clippy(workspace, toolchain),
         Step::Binary => build::daemon(workspace, Profile::Release),
         Step::Fmt | Step::Clippy | Step::Doc | Step::Unit | Step::E2e => {
@@ -262,7 +276,8 @@ fn perform(
                 | Step::Object
                 | Step::Clippy
                 | Step::Fuzz
-                | Step::Binary => {}
+                | Step::Binary
+                | Step::Package => {}
             }
             cargo
         }
@@ -300,7 +315,12 @@ fn host_arguments(step: Step) -> Vec<&'static str> {
             "--",
             "--test-threads=1",
         ],
-        Step::Dashboards | Step::ClippyBpf | Step::Object | Step::Fuzz | Step::Binary => Vec::new(),
+        Step::Dashboards
+        | Step::ClippyBpf
+        | Step::Object
+        | Step::Fuzz
+        | Step::Binary
+        | Step::Package => Vec::new(),
     }
 }
 
@@ -366,7 +386,8 @@ mod tests {
                 Group::Browser,
                 Group::Captures,
                 Group::Dashboards,
-                Group::Fuzz
+                Group::Fuzz,
+                Group::Package
             ]
         );
     }

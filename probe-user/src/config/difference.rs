@@ -68,6 +68,7 @@ impl Difference {
             state_dir,
             pin_dir,
             on_exit: _,
+            on_watchdog: _,
             goes_first: _,
         } = &before.daemon;
         let Route {
@@ -219,11 +220,17 @@ impl Difference {
             witnesses(&before.witnesses),
             witnesses(&after.witnesses),
         );
-        let daemon = Changes::default().of(
-            "goes_first",
-            before.daemon.goes_first,
-            after.daemon.goes_first,
-        );
+        let daemon = Changes::default()
+            .of(
+                "goes_first",
+                before.daemon.goes_first,
+                after.daemon.goes_first,
+            )
+            .of(
+                "on_watchdog",
+                before.daemon.on_watchdog.name(),
+                after.daemon.on_watchdog.name(),
+            );
         for (section, changes) in [("daemon", daemon), ("route", route), ("witness", witness)] {
             if let Some(text) = changes.text() {
                 self.lines.push(format!("~ [{section}] {text}"));

@@ -165,6 +165,12 @@ pub static DAEMON: Table = Table {
             Value("\"keep\""),
             "What happens to the routes when the daemon is asked to stop (SIGTERM, SIGINT): `\"keep\"` them, or `\"withdraw\"` them all (in mode enforce). A daemon that is killed leaves them; under systemd, one whose machine goes down drains them first ([packaging](../packaging/README.md)). The hooks stay in any case; `lapwing detach` removes them.",
         ),
+        key(
+            "on_watchdog",
+            Words(&["keep", "probe"]),
+            Value("\"keep\""),
+            "What happens to the routes when the daemon does not start any more, which is when systemd runs [`lapwing last-resort`](accidents.md#the-daemon): `\"keep\"` them, or `\"probe\"`: every service is asked by three probes at once, and a prefix whose `withdraw_when` is met by services that fail all three is withdrawn (in mode enforce; pins, freezes, `last_site` and `[classify]` hold it as ever).",
+        ),
     ],
     shared: &[],
 };

@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use crate::datapath::Measure;
 
 use super::{
-    Attach, Daemon, Interfaces, OnExit, Route, Settings, journal, keys, measure, network,
+    Attach, Daemon, Interfaces, OnExit, OnWatchdog, Route, Settings, journal, keys, measure,
+    network,
     prefixes::Host,
     report::Finding,
     section::{Findings, Section},
@@ -208,6 +209,12 @@ fn read_daemon(
                 value::word(&[("keep", OnExit::Keep), ("withdraw", OnExit::Withdraw)]),
             )
             .unwrap_or(default.on_exit),
+        on_watchdog: section
+            .read(
+                "on_watchdog",
+                value::word(&[("keep", OnWatchdog::Keep), ("probe", OnWatchdog::Probe)]),
+            )
+            .unwrap_or(default.on_watchdog),
         goes_first: section
             .read("goes_first", value::boolean)
             .unwrap_or(default.goes_first),

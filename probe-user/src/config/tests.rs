@@ -67,6 +67,7 @@ fn a_good_file_gives_settings_with_all_defaults() {
     );
     assert_eq!(settings.daemon.http.to_string(), "127.0.0.1:9477");
     assert_eq!(settings.daemon.on_exit, OnExit::Keep);
+    assert_eq!(settings.daemon.on_watchdog, OnWatchdog::Keep);
     assert_eq!(settings.route, Route::default());
     assert_eq!(settings.core.mode, Mode::Enforce);
     assert_eq!(settings.core.recover.hold, Duration::from_mins(1));

@@ -14,7 +14,7 @@ use super::{Done, conflicts, routes::Routes, view::View};
 use crate::{
     announce, datapath,
     follow::{Change, Finding, traffic::News},
-    journal::record::{Names, Record, nanoseconds},
+    journal::record::{Names, Record},
 };
 
 /// The end of a level change.
@@ -212,23 +212,11 @@ impl Actor {
             result,
         } = done;
         self.sets_under_way = self.sets_under_way.saturating_sub(1);
-        let prefix_name = self.names.prefix(prefix);
-        let record = match result {
-            Ok(()) => {
-                let took = ended.since(decided);
-                view.count_set(level, took);
-                Record::RouteSet {
-                    prefix: prefix_name,
-                    level,
-                    took_ns: nanoseconds(took),
-                }
-            }
-            Err(error) => Record::RouteFailed {
-                prefix: prefix_name,
-                level,
-                error: error.to_string(),
-            },
-        };
+        let took = ended.since(decided);
+        if result.is_ok() {
+            view.count_set(level, took);
+        }
+        let record = Record::of_set(self.names.prefix(prefix), level, took, result);
         self.record(ended, record);
     }
 }

@@ -13,6 +13,7 @@ use crate::journal::record::{Record, RouteFollowed};
 pub fn log(record: &Record) {
     match record {
         Record::Started { .. } | Record::Stopped { .. } => {}
+        Record::LastResort { sentence, .. } => tracing::warn!("last resort: {sentence}"),
         Record::Attached {
             interface,
             hook,
@@ -151,6 +152,7 @@ fn log_service(record: &Record) {
         ),
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::LastResort { .. }
         | Record::Reloaded { .. }
         | Record::ReloadRefused { .. }
         | Record::Attached { .. }
@@ -216,6 +218,7 @@ fn log_route(record: &Record) {
         }
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::LastResort { .. }
         | Record::Reloaded { .. }
         | Record::ReloadRefused { .. }
         | Record::Attached { .. }
@@ -299,6 +302,7 @@ fn log_closed_loop(record: &Record) {
         ),
         Record::Started { .. }
         | Record::Stopped { .. }
+        | Record::LastResort { .. }
         | Record::Attached { .. }
         | Record::LockedOut { .. }
         | Record::Ordered { .. }

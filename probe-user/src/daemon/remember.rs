@@ -54,28 +54,24 @@ impl MemoryFile {
 
     /// Reads it. One that is missing or not understood is no reason not to start.
     pub fn read(&self) -> Option<Remembered> {
-        let path = self.0.display();
+        self.try_read().unwrap_or_else(|error| {
+            tracing::warn!("{error}: starting without what was learned");
+            None
+        })
+    }
+
+    /// Reads it, for whoever must not go on without what it says; none if there is none.
+    pub fn try_read(&self) -> Result<Option<Remembered>, Unknown> {
+        let path = self.0.display().to_string();
         let text = match fs::read_to_string(&self.0) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::warn!("cannot read {path}: {error}; starting without what was learned");
-                return None;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Unknown::Unreadable { path, source }),
         };
         match serde_json::from_str::<Remembered>(&text) {
-            Ok(remembered) if remembered.version == VERSION => Some(remembered),
-            Ok(remembered) => {
-                tracing::warn!(
-                    "{path} is of version {}, not {VERSION}: starting without what was learned",
-                    remembered.version
-                );
-                None
-            }
-            Err(error) => {
-                tracing::warn!("{path} is damaged ({error}): starting without what was learned");
-                None
-            }
+            Ok(remembered) if remembered.version == VERSION => Ok(Some(remembered)),
+            Ok(Remembered { version, .. }) => Err(Unknown::Version { path, version }),
+            Err(source) => Err(Unknown::Damaged { path, source }),
         }
     }
 
@@ -91,6 +87,35 @@ impl MemoryFile {
         file.sync_all()?;
         fs::rename(&new, &self.0)
     }
+}
+
+/// Why nobody knows what is remembered.
+#[derive(Debug, thiserror::Error)]
+pub enum Unknown {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another lapwing wrote it.
+    #[error("{path} is of version {version}, not {VERSION}")]
+    Version {
+        /// Which file.
+        path: String,
+        /// Of which version.
+        version: u32,
+    },
+    /// It is no such file.
+    #[error("{path} is damaged ({source})")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
 }
 
 impl Remembered {
@@ -128,6 +153,12 @@ impl Remembered {
 }
 
 impl Remembered {
+    /// The memory alone, and how long ago it was written.
+    pub fn memory(self) -> (Memory, Duration) {
+        let ago = self.age(self.boot == boot());
+        (self.memory, ago)
+    }
+
     /// How long ago it was written.
     fn age(&self, same_boot: bool) -> Duration {
         let by_uptime = self

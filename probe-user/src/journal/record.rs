@@ -19,7 +19,10 @@ use serde::Serialize;
 
 use super::chain::Hash;
 use crate::{
-    announce::conflict::{Conflict, ConflictKind},
+    announce::{
+        self,
+        conflict::{Conflict, ConflictKind},
+    },
     follow::AlertKind,
 };
 
@@ -328,6 +331,15 @@ pub enum Record {
         /// What happens to its routes.
         on_exit: &'static str,
     },
+    /// The daemon does not start any more, and the last resort has begun.
+    LastResort {
+        /// What is to be done then.
+        on_watchdog: &'static str,
+        /// What is done.
+        sentence: String,
+        /// By which configuration it is decided, see [`config_hash`].
+        config: String,
+    },
 }
 
 /// A [`Reason`] with names instead of ids.
@@ -564,6 +576,27 @@ impl Record {
             sentence: reason.sentence(),
             reason: ReasonRecord::new(reason, names),
             config: names.config.clone(),
+        }
+    }
+
+    /// The record of the end of a level change that took so long.
+    pub fn of_set(
+        prefix: String,
+        level: Level,
+        took: Duration,
+        result: Result<(), announce::Error>,
+    ) -> Self {
+        match result {
+            Ok(()) => Self::RouteSet {
+                prefix,
+                level,
+                took_ns: nanoseconds(took),
+            },
+            Err(error) => Self::RouteFailed {
+                prefix,
+                level,
+                error: error.to_string(),
+            },
         }
     }
 }

@@ -76,6 +76,8 @@ pub struct Settings {
     pub hold_max: Duration,
     /// `keep` or `withdraw`.
     pub on_exit: &'static str,
+    /// `keep` or `probe`.
+    pub on_watchdog: &'static str,
     /// Good trials that arm a detector.
     pub arm_after: u32,
     /// How long a suspicion that only degrades must stand.
@@ -105,6 +107,7 @@ impl Settings {
             hold: Duration::from_secs(1),
             hold_max: Duration::from_secs(4),
             on_exit: "keep",
+            on_watchdog: "keep",
             arm_after: 200,
             grey_patience: Duration::from_secs(5),
             lowerings_per_hour: 10,
@@ -137,6 +140,7 @@ http = "127.0.0.1:9477"
 control = "{CONTROL}"
 state_dir = "{STATE}"
 on_exit = "{}"
+on_watchdog = "{}"
 goes_first = {}
 
 [route]
@@ -159,6 +163,7 @@ hold_max = "{}ms"
             self.mode,
             self.interfaces,
             self.on_exit,
+            self.on_watchdog,
             self.goes_first == Some(site),
             self.bird_socket
                 .or(self.witnessed.then_some(SOCKET))

@@ -16,6 +16,8 @@ pub mod bird;
 pub mod browser;
 pub mod capture;
 pub mod clock;
+pub mod container;
+mod control_group;
 pub mod faults;
 pub mod flood;
 pub mod knot;

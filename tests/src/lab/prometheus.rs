@@ -42,7 +42,12 @@ impl Prometheus {
         for (name, text) in rules {
             node.write(&format!("/run/lab/rules/{name}"), &hurried(text)?)?;
         }
-        node.write(CONFIG, SCRAPES)?;
+        Self::with_config(node, SCRAPES)
+    }
+
+    /// Starts it with this configuration, and waits until it is ready.
+    pub fn with_config(node: &Namespace, config: &str) -> Result<Self> {
+        node.write(CONFIG, config)?;
         let mut command = Command::new("prometheus");
         command
             .arg(format!("--config.file={CONFIG}"))

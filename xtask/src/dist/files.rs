@@ -12,14 +12,22 @@ pub const CONFIGURATION: [&str; 2] = [
 ];
 
 /// From the checkout, to a host.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     ("packaging/lapwing.toml", CONFIGURATION[0]),
     ("packaging/networkd/lapwing.conf", CONFIGURATION[1]),
     (
         "packaging/systemd/lapwing.service",
         "lib/systemd/system/lapwing.service",
     ),
-    ("LICENSE", "usr/share/doc/lapwing/copyright"),
+    (
+        "packaging/systemd/lapwing-last-resort.service",
+        "lib/systemd/system/lapwing-last-resort.service",
+    ),
+    (
+        "packaging/debian/copyright",
+        "usr/share/doc/lapwing/copyright",
+    ),
+    ("CHANGELOG.md", "usr/share/doc/lapwing/CHANGELOG.md"),
     ("LICENSE-APACHE", "usr/share/doc/lapwing/LICENSE-APACHE"),
     ("LICENSE-MIT", "usr/share/doc/lapwing/LICENSE-MIT"),
 ];
@@ -104,6 +112,38 @@ mod tests {
         for configuration in CONFIGURATION {
             assert!(places.contains(&PathBuf::from(configuration)));
         }
+    }
+
+    #[test]
+    fn the_last_resort_is_confined_like_the_daemon() {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("xtask is in the checkout");
+        let confinement = |unit: &str| -> BTreeSet<String> {
+            let text = fs::read_to_string(checkout.join("packaging/systemd").join(unit))
+                .expect("the unit can be read");
+            let (_, confinement) = text
+                .split_once("NoNewPrivileges=yes\n")
+                .expect("the unit gains no privileges");
+            confinement
+                .lines()
+                .take_while(|line| !line.starts_with('['))
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect()
+        };
+        let daemon = confinement("lapwing.service");
+        let last_resort = confinement("lapwing-last-resort.service");
+        let more: Vec<_> = daemon.difference(&last_resort).collect();
+        // Hooks are the daemon's alone.
+        assert_eq!(
+            more,
+            [
+                "ReadWritePaths=-/sys/fs/bpf/lapwing",
+                "SystemCallFilter=bpf perf_event_open"
+            ]
+        );
+        assert!(last_resort.is_subset(&daemon));
     }
 
     #[test]

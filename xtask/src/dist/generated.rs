@@ -1,4 +1,5 @@
-//! What the binary says about its own command line: man pages and shell completions.
+//! What is made for the package: what the binary says about its own command line (man pages
+//! and shell completions), and the changelog in Debian's form.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,32 @@ pub fn all(binary: &Path, root: &Path) -> Result<()> {
         command::write_file(&root.join(place), script.as_bytes())?;
     }
     Ok(())
+}
+
+/// Writes a changelog of one entry, as Debian wants one of every package: by the maintainer
+/// that `control` names, at `epoch`. What has changed stands in the project's own.
+pub fn changelog(control: &str, version: &str, epoch: &str, root: &Path) -> Result<()> {
+    let maintainer = control
+        .lines()
+        .find_map(|line| line.strip_prefix("Maintainer: "))
+        .context("packaging/debian/control names no maintainer")?;
+    let mut date = command::clean("date");
+    date.env("LC_ALL", "C");
+    let at = command::ask(date.args(["--utc", "--rfc-email", "--date", &format!("@{epoch}")]))
+        .with_context(|| format!("date does not know the time {epoch}"))?;
+    let entry = format!(
+        "lapwing ({version}) unstable; urgency=medium\n\n  \
+         * What has changed stands in /usr/share/doc/lapwing/CHANGELOG.md.\n\n \
+         -- {maintainer}  {}\n",
+        at.trim()
+    );
+    let file = root.join("usr/share/doc/lapwing/changelog");
+    command::write_file(&file, entry.as_bytes())?;
+    command::run(
+        command::clean("gzip").arg("-n9").arg(&file),
+        "compressing the changelog",
+        "install gzip",
+    )
 }
 
 fn pages(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -48,7 +48,7 @@ impl Mirrors {
         Self::from_listing(codename, &listing).ok_or_else(|| {
             anyhow!(
                 "apt's sources name no mirror for {codename} and {codename}-security\n  remedy:  \
-                 add both to apt's sources; the kernels come from the same mirrors"
+                 add both to apt's sources; what is fetched comes from the same mirrors"
             )
         })
     }
@@ -65,6 +65,11 @@ impl Mirrors {
             main: of(codename)?,
             security: of(&format!("{codename}-security"))?,
         })
+    }
+
+    /// The release that this machine runs, and where it comes from.
+    pub fn own_release(&self) -> (&str, &str) {
+        (&self.codename, &self.main)
     }
 
     /// A suite as a line of apt's sources.

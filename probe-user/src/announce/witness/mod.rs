@@ -24,7 +24,10 @@ use std::{io, sync::Arc, thread};
 
 use futures_util::future::select_all;
 use ipnet::IpNet;
-use probe_core::{Level, Timestamp, witness::Other};
+use probe_core::{
+    Level, Timestamp,
+    witness::{Heard, Other},
+};
 use tokio::{sync::watch, time::Instant};
 
 use self::hearing::{Sessions, levels, others};
@@ -84,6 +87,14 @@ pub struct News {
     pub at: Timestamp,
     /// The other hosts, by the prefix's position.
     pub others: Vec<Vec<Other>>,
+}
+
+impl News {
+    /// Whether the first look is still to come, at whichever witness.
+    pub fn is_unread(&self) -> bool {
+        let unread = |other: &Other| matches!(&other.heard, Heard::Stale(why) if why == UNREAD);
+        self.others.iter().flatten().any(unread)
+    }
 }
 
 /// What is to be heard.

@@ -125,14 +125,14 @@ fn other_witnesses_are_told_and_need_no_restart() {
         )
         .replace(
             "host = \"edge3\"",
-            "host = \"edge3\"\ngoes_first = true\n[route]\nwitness_round = \"2s\"",
+            "host = \"edge3\"\ngoes_first = true\non_watchdog = \"probe\"\n[route]\nwitness_round = \"2s\"",
         )
     });
     assert_eq!(difference.restart, [""; 0]);
     assert_eq!(
         difference.lines,
         [
-            "~ [daemon] goes_first false -> true",
+            "~ [daemon] goes_first false -> true, on_watchdog keep -> probe",
             "~ [route] witness_round 1s -> 2s",
             "~ [witness] others none -> ams1/edge1 in table 4243 by ams1_4",
             "~ prefix 192.0.2.0/24: last_site allow, for want of a witness -> hold, goes first",

@@ -1,0 +1,36 @@
+//! `cargo xtask package-test`: the Debian package in a container with systemd.
+//!
+//! ```text
+//! package-test PACKAGE ROOT QUICK_START
+//! ```
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use anyhow::{Result, bail};
+use lapwing_tests::package;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match test(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the package test failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(arguments: &[String]) -> Result<()> {
+    let [package, root, quick_start] = arguments else {
+        bail!("package-test PACKAGE ROOT QUICK_START");
+    };
+    let begin = Instant::now();
+    package::play(
+        Path::new(package),
+        Path::new(root),
+        Path::new(quick_start),
+        |what| println!("{:>5.0?} {what}", begin.elapsed()),
+    )?;
+    println!("{:>5.0?} all is as it should be", begin.elapsed());
+    Ok(())
+}
