@@ -7,6 +7,7 @@ mod manual;
 #[cfg(test)]
 mod runbooks;
 mod simulation;
+mod top;
 
 use std::{
     io::Write,
@@ -73,6 +74,9 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         control: Option<PathBuf>,
     },
+    /// Show the same all the time, with what is wrong and why: the live page in a terminal.
+    #[command(after_help = top::HELP)]
+    Top(top::Top),
     /// Keep a prefix at a level, whatever is found.
     #[command(after_help = EXIT_CODES)]
     Pin {
@@ -327,6 +331,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let path = control.unwrap_or_else(|| config::Daemon::default().control);
             status(&path, json)
         }
+        Command::Top(asked) => top::top(asked),
         Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how, false),
         Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into(), false),
         Command::Drain { what, force, how } => order(Verb::Drain, Some(&what), None, &how, force),

@@ -23,3 +23,4 @@ pub mod probe;
 pub mod replay;
 pub mod simulate;
 pub mod status;
+pub mod tui;

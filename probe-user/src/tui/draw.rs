@@ -1,0 +1,198 @@
+//! The page: the state flows in, cells of a buffer flow out.
+//!
+//! ```text
+//! Lapwing  site / host                    who
+//!  ✕ 2 faults                             the verdict, and what is wrong, worst first
+//! ✕ …
+//! ─ Prefixes ─────                        four panes, or a sheet about one thing; the
+//! ▸ Services ─────                        chosen pane gets the room that there is
+//! ─ Decisions ────
+//! ─ Daemon ───────
+//! q quit …                                what can be done
+//! ```
+
+mod daemon;
+mod decisions;
+mod foot;
+mod head;
+mod pen;
+mod prefixes;
+mod services;
+mod share;
+mod sheet;
+mod table;
+
+use ratatui::{buffer::Buffer, layout::Rect};
+
+use self::{pen::Piece, share::share};
+use super::{
+    look::{Look, Tone, fade},
+    state::{Known, Opened, Pane, Rows, State},
+    words,
+};
+
+/// Draws all of it.
+pub fn draw(page: &mut Buffer, state: &mut State, look: Look) {
+    let [head, foot] = [head::LINES, foot::LINES].map(|lines| lines.min(page.area.height));
+    let mut body = page.area;
+    body.height = body.height.saturating_sub(foot);
+    head::draw(page, row(body, 0), state);
+    body = below(body, head);
+    let verdict = head::verdict(state, body);
+    for (index, line) in (0..).zip(&verdict) {
+        pen::line(page, row(body, index), line);
+    }
+    body = below(body, u16::try_from(verdict.len()).unwrap_or(u16::MAX));
+    draw_body(page, body, state);
+    if state.silence.is_some() {
+        fade(page, body);
+    }
+    if foot > 0 && page.area.height > head {
+        let last = page.area.height - foot;
+        foot::draw(page, row(page.area, last), state);
+    }
+    look.apply(page);
+}
+
+fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {
+    if let Some(mut opened) = state.opened.take() {
+        draw_sheet(page, area, state, &mut opened);
+        state.opened = Some(opened);
+        return;
+    }
+    let Some(known) = &state.known else {
+        return;
+    };
+    let shares = share(area.height, state.pane, |pane| wants(state, known, pane));
+    for (pane, height) in Pane::ALL.into_iter().zip(shares) {
+        let header = match pane {
+            Pane::Prefixes | Pane::Services => 2,
+            Pane::Decisions | Pane::Daemon => 1,
+        };
+        state.fit(pane, usize::from(height.saturating_sub(header)));
+    }
+    let Some(known) = &state.known else {
+        return;
+    };
+    let mut rest = area;
+    for (pane, height) in Pane::ALL.into_iter().zip(shares) {
+        let mut place = rest;
+        place.height = height;
+        rest = below(rest, height);
+        if height == 0 {
+            continue;
+        }
+        title(page, row(place, 0), state, known, pane, height);
+        let inner = below(place, 1);
+        match (pane, state.rows(pane)) {
+            (Pane::Prefixes, Some(rows)) => prefixes::draw(page, inner, state, known, rows),
+            (Pane::Services, Some(rows)) => services::draw(page, inner, state, known, rows),
+            (Pane::Decisions, Some(rows)) => decisions::draw(page, inner, state, known, rows),
+            (Pane::Daemon, _) => daemon::draw(page, inner, known),
+            (Pane::Prefixes | Pane::Services | Pane::Decisions, None) => {}
+        }
+    }
+}
+
+/// How many lines a pane has with its title.
+fn wants(state: &State, known: &Known, pane: Pane) -> u16 {
+    let rows = state.rows(pane).map_or(0, |rows| rows.places.len());
+    let lines = match pane {
+        Pane::Prefixes | Pane::Services => rows + 1,
+        Pane::Decisions => rows,
+        Pane::Daemon => daemon::lines(&known.told.document).len(),
+    };
+    // If there is none, a sentence says so.
+    u16::try_from(lines.max(1)).map_or(u16::MAX, |lines| lines.saturating_add(1))
+}
+
+/// The title of a pane: its name, how much of it is shown.
+fn title(page: &mut Buffer, area: Rect, state: &State, known: &Known, pane: Pane, height: u16) {
+    let is_chosen = state.pane == pane;
+    let (name, all) = match pane {
+        Pane::Prefixes => ("Prefixes", known.told.document.prefixes.len()),
+        Pane::Services => ("Services", known.told.document.services.len()),
+        Pane::Decisions => ("Decisions, newest first, UTC", known.told.decisions.len()),
+        Pane::Daemon => ("Daemon", 0),
+    };
+    let (tone, start) = if is_chosen {
+        (Tone::Strong, "▸ ")
+    } else {
+        (Tone::Soft, "─ ")
+    };
+    let mut pieces = vec![Piece::new(start, tone), Piece::new(name, tone)];
+    if let Some(rows) = state.rows(pane) {
+        pieces.push(Piece::new(
+            format!("  {}", shown(rows, all, state, pane)),
+            Tone::Plain,
+        ));
+    } else if height == 1 {
+        pieces.extend(daemon::summary(&known.told.document));
+    }
+    pieces.push(Piece::new(" ", tone));
+    let used = pieces.iter().map(Piece::width).sum();
+    let rule = "─".repeat(usize::from(area.width.saturating_sub(used)));
+    pieces.push(Piece::new(rule, tone));
+    pen::line(page, area, &pieces);
+}
+
+/// "2", "12 of 1,000, rows 3–10".
+fn shown(rows: &Rows, all: usize, state: &State, pane: Pane) -> String {
+    let count = rows.places.len();
+    let mut text = words::number(count);
+    if count < all {
+        text = format!("{text} of {}", words::number(all));
+    }
+    if state.filter.attention && pane != Pane::Decisions {
+        text += " need attention";
+    }
+    let (first, last) = rows.list.in_sight(count);
+    if last > 0 && last - first < count {
+        text += &format!(", rows {}–{last}", first + 1);
+    }
+    text
+}
+
+fn draw_sheet(page: &mut Buffer, area: Rect, state: &State, opened: &mut Opened) {
+    let (name, lines) = sheet::lines(state, &opened.sheet, area.width);
+    let inner = below(area, 1);
+    opened.fit(usize::from(inner.height), lines.len());
+    let mut pieces = vec![Piece::new(format!("▸ {name} "), Tone::Strong)];
+    if lines.len() > usize::from(inner.height) {
+        let last = (opened.offset + usize::from(inner.height)).min(lines.len());
+        let sight = format!(" lines {}–{last} of {} ", opened.offset + 1, lines.len());
+        pieces.push(Piece::new(sight, Tone::Plain));
+    }
+    let used = pieces.iter().map(Piece::width).sum();
+    let rule = "─".repeat(usize::from(area.width.saturating_sub(used)));
+    pieces.push(Piece::new(rule, Tone::Strong));
+    pen::line(page, row(area, 0), &pieces);
+    for (index, line) in (0..inner.height).zip(lines.iter().skip(opened.offset)) {
+        pen::line(page, row(inner, index), line);
+    }
+}
+
+/// A line of an area; of no width, if it is not in it.
+fn row(area: Rect, index: u16) -> Rect {
+    if index >= area.height {
+        return Rect::ZERO;
+    }
+    Rect {
+        y: area.y + index,
+        height: 1,
+        ..area
+    }
+}
+
+/// An area without its first lines.
+fn below(area: Rect, lines: u16) -> Rect {
+    let lines = lines.min(area.height);
+    Rect {
+        y: area.y + lines,
+        height: area.height - lines,
+        ..area
+    }
+}
+
+#[cfg(test)]
+mod tests;
