@@ -38,7 +38,7 @@ pub fn draw(page: &mut Buffer, state: &mut State, look: Look) {
     body.height = body.height.saturating_sub(foot);
     head::draw(page, row(body, 0), state);
     body = below(body, head);
-    let verdict = head::verdict(state, body);
+    let verdict = head::verdict(state, body.width, verdict_lines(body.height, state));
     for (index, line) in (0..).zip(&verdict) {
         pen::line(page, row(body, index), line);
     }
@@ -52,6 +52,20 @@ pub fn draw(page: &mut Buffer, state: &mut State, look: Look) {
         foot::draw(page, row(page.area, last), state);
     }
     look.apply(page);
+}
+
+/// How many lines there are for sentences about what is wrong: a part of the screen, and what
+/// the panes do not need. Whoever reads a sheet needs the headline only.
+fn verdict_lines(height: u16, state: &State) -> u16 {
+    if state.opened.is_some() && height < share::ROOMY {
+        return 0;
+    }
+    let needed = state.known.as_ref().map_or(0, |known| {
+        let panes = Pane::ALL.into_iter().filter(|pane| *pane != Pane::Daemon);
+        let needed = panes.map(|pane| wants(state, known, pane));
+        needed.fold(2, u16::saturating_add)
+    });
+    height.saturating_sub(needed).clamp((height / 4).max(1), 10)
 }
 
 fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {
@@ -139,16 +153,18 @@ fn title(page: &mut Buffer, area: Rect, state: &State, known: &Known, pane: Pane
 /// "2", "12 of 1,000, rows 3–10".
 fn shown(rows: &Rows, all: usize, state: &State, pane: Pane) -> String {
     let count = rows.places.len();
-    let mut text = words::number(count);
-    if count < all {
-        text = format!("{text} of {}", words::number(all));
-    }
+    let [shown, all] = [count, all].map(words::number);
+    let mut text = if shown == all {
+        shown
+    } else {
+        format!("{shown} of {all}")
+    };
     if state.filter.attention && pane != Pane::Decisions {
         text += " need attention";
     }
     let (first, last) = rows.list.in_sight(count);
     if last > 0 && last - first < count {
-        text += &format!(", rows {}–{last}", first + 1);
+        text = format!("{text}, rows {}–{last}", first + 1);
     }
     text
 }

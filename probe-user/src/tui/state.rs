@@ -216,7 +216,8 @@ impl State {
                 Some(wish) => self.grant(wish),
                 None => Next::Show,
             },
-            Event::Resized => Next::Show,
+            // A terminal that was made small and large again has lost what stood there.
+            Event::Resized => Next::Redraw,
             Event::Ended => Next::End,
             Event::Lost(error) => Next::Fail(error.into()),
         }

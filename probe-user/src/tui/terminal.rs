@@ -93,10 +93,8 @@ impl Shown {
         terminal: &mut Terminal<B>,
         draw: impl FnOnce(&mut Buffer),
     ) -> Result<(), B::Error> {
-        let mut page = Buffer::empty(Rect::from((
-            ratatui::layout::Position::ORIGIN,
-            terminal.size()?,
-        )));
+        terminal.autoresize()?;
+        let mut page = Buffer::empty(terminal.get_frame().area());
         draw(&mut page);
         if page == self.0 {
             return Ok(());
@@ -160,5 +158,53 @@ pub fn read_keys(events: &Sender<Event>) {
         if events.send(event).is_err() || is_last {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, io::Write, rc::Rc};
+
+    use ratatui::{TerminalOptions, Viewport};
+
+    use super::*;
+
+    /// A line to a far host: counts what goes over it.
+    struct Line(Rc<Cell<usize>>);
+
+    impl Write for Line {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.set(self.0.get() + bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let written = Rc::new(Cell::new(0));
+        let backend = CrosstermBackend::new(Line(Rc::clone(&written)));
+        let viewport = Viewport::Fixed(Rect::new(0, 0, 80, 24));
+        let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport }).unwrap();
+        let mut shown = Shown::default();
+        let mut bytes = |text: &str| {
+            let before = written.get();
+            shown
+                .show(&mut terminal, |page| {
+                    for y in 0..24 {
+                        page.set_string(0, y, "x".repeat(80), ratatui::style::Style::new());
+                    }
+                    page.set_string(0, 0, text, ratatui::style::Style::new());
+                })
+                .unwrap();
+            written.get() - before
+        };
+        assert!(bytes("one") > 24 * 80, "all of it");
+        assert_eq!(bytes("one"), 0, "nothing changed");
+        let changed = bytes("two");
+        assert!(0 < changed && changed < 60, "{changed} bytes");
     }
 }

@@ -29,6 +29,7 @@ pub mod raw;
 pub mod routes;
 pub mod sensor;
 pub mod tcp_info;
+pub mod terminal;
 pub mod topology;
 pub mod withdrawal;
 

@@ -83,23 +83,20 @@ fn ordered(order: &Order) -> Option<String> {
     }
 }
 
-/// "withdrawn: kernel 80 µs, BIRD 300 µs, sessions 400 µs".
+/// "withdrawn: in the kernel after 80 µs, in BIRD's table 300 µs later".
 fn followed(change: &FollowedView) -> String {
-    let mut text = format!(
-        "{}: in the kernel after {}",
-        change.level,
-        time(change.kernel_seconds)
-    );
+    let kernel = time(change.kernel_seconds);
+    let mut parts = vec![format!("{}: in the kernel after {kernel}", change.level)];
     let later = [
         ("in BIRD's table", change.rib_seconds),
         ("at all sessions", change.export_seconds),
     ];
-    for (place, seconds) in later {
-        if let Some(seconds) = seconds {
-            text += &format!(", {place} {} later", time(seconds));
-        }
-    }
-    text
+    parts.extend(
+        later
+            .into_iter()
+            .filter_map(|(place, seconds)| Some(format!("{place} {} later", time(seconds?)))),
+    );
+    parts.join(", ")
 }
 
 fn elsewhere(prefix: &PrefixView) -> String {

@@ -1,13 +1,13 @@
 //! All about a service.
 
 use probe_common::trial::Kind;
+use probe_core::status::TrialTotals;
 
 use super::{Fact, prefix::wrong};
 use crate::{
     status::{ServiceView, troubles::Subject},
     tui::{
-        draw::{pen::Piece, services},
-        look::Tone,
+        draw::services,
         state::Known,
         words::{percent, rate, time},
     },
@@ -49,7 +49,8 @@ pub fn facts(known: &Known, name: &str) -> Option<Vec<Fact>> {
         let text = format!("{} successes a second", rate(expected));
         facts.push(Fact::new("Expected", text));
     }
-    facts.extend(service.trials.keys().map(|kind| of_kind(service, *kind)));
+    let kinds = service.trials.iter();
+    facts.extend(kinds.filter_map(|(kind, totals)| of_kind(service, *kind, totals)));
     let prefixes: Vec<&str> = document
         .prefixes
         .iter()
@@ -62,33 +63,43 @@ pub fn facts(known: &Known, name: &str) -> Option<Vec<Fact>> {
     Some(facts)
 }
 
-/// "succeeded 1, failed 2, late 3, abandoned 7; armed, score 0 %, normal 0.5 %; …".
-fn of_kind(service: &ServiceView, kind: Kind) -> Fact {
-    let totals = service.trials.get(&kind).copied().unwrap_or_default();
-    let mut text = format!(
-        "succeeded {}, failed {}, late {}, abandoned {}",
-        totals.succeeded, totals.failed, totals.late, totals.abandoned
-    );
-    if let Some(status) = service.kinds.get(&kind) {
-        text += &format!(
-            "; {}, score {}, normal {}",
+/// "1 succeeded, 2 failed; armed, score 0 %, normal 0.5 %; half within 80 µs, …"; nothing of a
+/// kind that never came.
+fn of_kind(service: &ServiceView, kind: Kind, totals: &TrialTotals) -> Option<Fact> {
+    let outcomes: Vec<String> = [
+        (totals.succeeded, "succeeded"),
+        (totals.failed, "failed"),
+        (totals.late, "late"),
+        (totals.abandoned, "abandoned"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, outcome)| format!("{number} {outcome}"))
+    .collect();
+    if outcomes.is_empty() {
+        return None;
+    }
+    let mut parts = vec![outcomes.join(", ")];
+    parts.extend(service.kinds.get(&kind).map(|status| {
+        format!(
+            "{}, score {}, normal {}",
             status.state.name(),
             percent(status.score_ratio),
             percent(status.p0)
-        );
-    }
-    if let Some(latency) = service.latencies.get(&kind) {
-        text += &format!(
-            "; half within {}, 99 % within {}",
+        )
+    }));
+    parts.extend(service.latencies.get(&kind).map(|latency| {
+        format!(
+            "half within {}, 99 % within {}",
             time(latency.p50_seconds),
             time(latency.p99_seconds)
-        );
-    }
+        )
+    }));
     let judged = if service.judged == Some(kind) {
         " (judged)"
     } else {
         ""
     };
     let label = format!("{}{judged}", kind.name());
-    Fact::shown(label, Piece::new(text, Tone::Plain))
+    Some(Fact::new(label, parts.join("; ")))
 }
