@@ -98,7 +98,7 @@ fn one_that_ends_instead_of_answering_is_said_plainly() {
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let dying = std::thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        std::io::Read::read(&mut stream, &mut [0; 64]).unwrap();
+        io::Read::read(&mut stream, &mut [0; 64]).unwrap();
     });
     let error = status(&path).unwrap_err().to_string();
     assert!(error.contains("it ended without an answer"), "{error}");

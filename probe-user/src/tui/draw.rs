@@ -65,7 +65,7 @@ fn verdict_lines(height: u16, state: &State) -> u16 {
         let needed = panes.map(|pane| wants(state, known, pane));
         needed.fold(2, u16::saturating_add)
     });
-    height.saturating_sub(needed).clamp((height / 4).max(1), 10)
+    height.saturating_sub(needed).max(height / 4).clamp(1, 10)
 }
 
 fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {

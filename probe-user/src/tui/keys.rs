@@ -75,7 +75,7 @@ pub fn wish(key: KeyEvent, typing: bool) -> Option<Wish> {
             _ => None,
         };
     }
-    match key.code {
+    match alias(key.code, typing) {
         KeyCode::Up => Some(Wish::Go(Move::Up)),
         KeyCode::Down => Some(Wish::Go(Move::Down)),
         KeyCode::PageUp => Some(Wish::Go(Move::PageUp)),
@@ -89,15 +89,23 @@ pub fn wish(key: KeyEvent, typing: bool) -> Option<Wish> {
         KeyCode::Backspace if typing => Some(Wish::Erase),
         KeyCode::Char(letter) if typing => Some(Wish::Letter(letter)),
         KeyCode::Char('q') => Some(Wish::Quit),
-        KeyCode::Char('k') => Some(Wish::Go(Move::Up)),
-        KeyCode::Char('j') => Some(Wish::Go(Move::Down)),
-        KeyCode::Char('g') => Some(Wish::Go(Move::First)),
-        KeyCode::Char('G') => Some(Wish::Go(Move::Last)),
-        KeyCode::Char(' ') => Some(Wish::Go(Move::PageDown)),
         KeyCode::Char('/') => Some(Wish::Filter),
         KeyCode::Char('a') => Some(Wish::Attention),
         KeyCode::Char('?') => Some(Wish::Help),
         _ => None,
+    }
+}
+
+/// The key that a letter stands for, as in other programs that show text.
+fn alias(code: KeyCode, typing: bool) -> KeyCode {
+    match code {
+        code if typing => code,
+        KeyCode::Char('k') => KeyCode::Up,
+        KeyCode::Char('j') => KeyCode::Down,
+        KeyCode::Char('g') => KeyCode::Home,
+        KeyCode::Char('G') => KeyCode::End,
+        KeyCode::Char(' ') => KeyCode::PageDown,
+        code => code,
     }
 }
 

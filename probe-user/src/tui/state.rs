@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use ratatui::crossterm::event::KeyModifiers;
+
 use super::{
     Error, Event,
     ask::Told,
@@ -212,10 +214,17 @@ impl State {
                 self.silence = Some(self.silence(error.to_string()));
                 Next::Show
             }
-            Event::Key(key) => match keys::wish(key, self.filter.typing) {
-                Some(wish) => self.grant(wish),
-                None => Next::Show,
-            },
+            Event::Key(key) => {
+                // So Escape and a key look that came over the line together.
+                let with_escape = key.modifiers.contains(KeyModifiers::ALT);
+                if with_escape && !self.go_back() {
+                    return Next::Show;
+                }
+                match keys::wish(key, self.filter.typing) {
+                    Some(wish) => self.grant(wish),
+                    None => Next::Show,
+                }
+            }
             // A terminal that was made small and large again has lost what stood there.
             Event::Resized => Next::Redraw,
             Event::Ended => Next::End,
@@ -257,8 +266,7 @@ impl State {
     fn grant(&mut self, wish: Wish) -> Next {
         match wish {
             Wish::Quit => return Next::End,
-            Wish::Back if self.opened.is_some() => self.opened = None,
-            Wish::Back if self.filter.clear() => self.choose(),
+            Wish::Back if self.go_back() => {}
             Wish::Back => return Next::End,
             Wish::Go(way) => self.go(way),
             Wish::NextPane => self.pane = self.pane.step(1),
@@ -290,6 +298,18 @@ impl State {
             }
         }
         Next::Show
+    }
+
+    /// Closes what is open, or else shows all again; whether there was anything.
+    fn go_back(&mut self) -> bool {
+        if self.opened.take().is_some() {
+            return true;
+        }
+        let cleared = self.filter.clear();
+        if cleared {
+            self.choose();
+        }
+        cleared
     }
 
     fn go(&mut self, way: Move) {

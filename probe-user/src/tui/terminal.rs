@@ -24,7 +24,6 @@ use ratatui::{
         event::{self, Event as Heard},
         execute, terminal,
     },
-    layout::Rect,
 };
 
 use super::Event;
@@ -165,7 +164,7 @@ pub fn read_keys(events: &Sender<Event>) {
 mod tests {
     use std::{cell::Cell, io::Write, rc::Rc};
 
-    use ratatui::{TerminalOptions, Viewport};
+    use ratatui::{TerminalOptions, Viewport, layout::Rect, style::Style};
 
     use super::*;
 
@@ -195,9 +194,9 @@ mod tests {
             shown
                 .show(&mut terminal, |page| {
                     for y in 0..24 {
-                        page.set_string(0, y, "x".repeat(80), ratatui::style::Style::new());
+                        page.set_string(0, y, "x".repeat(80), Style::new());
                     }
-                    page.set_string(0, 0, text, ratatui::style::Style::new());
+                    page.set_string(0, 0, text, Style::new());
                 })
                 .unwrap();
             written.get() - before

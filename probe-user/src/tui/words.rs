@@ -106,14 +106,21 @@ pub fn width(text: &str) -> u16 {
     u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
-/// The text in lines of at most so many columns; a word that is longer is broken.
+/// A moment (RFC 3339) to the second.
+pub fn date(time: &str) -> String {
+    let second = time.get(..19).unwrap_or(time);
+    format!("{} UTC", second.replace('T', " "))
+}
+
+/// The text in lines of at most so many columns. A number stays with what it counts; a word
+/// that is longer than a line is broken.
 pub fn wrap(text: &str, columns: u16) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && width(&line) + 1 + width(word) > columns {
+        for word in unbreakable(paragraph) {
+            if !line.is_empty() && width(&line) + 1 + width(&word) > columns {
                 lines.push(std::mem::take(&mut line));
             }
             if !line.is_empty() {
@@ -129,6 +136,28 @@ pub fn wrap(text: &str, columns: u16) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// Where a text may be broken: between words, but not after a number.
+fn unbreakable(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match words.last_mut() {
+            Some(last) if is_number(last.rsplit(' ').next().unwrap_or(last)) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            Some(_) | None => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty()
+        && word
+            .chars()
+            .all(|letter| letter.is_ascii_digit() || letter == '.')
 }
 
 #[cfg(test)]
@@ -184,6 +213,7 @@ mod tests {
         assert_eq!(moment("1970-01-01T00:30:00Z", now), "00:30:00");
         assert_eq!(moment("1969-12-31T23:30:00Z", now), "1969-12-31");
         assert_eq!(moment("soon", now), "soon");
+        assert_eq!(date("1970-01-01T00:30:00.123Z"), "1970-01-01 00:30:00 UTC");
         assert_eq!(clock(now), "01:00:00 UTC");
     }
 
@@ -199,6 +229,7 @@ mod tests {
             ),
             ("one\ntwo", 80, vec!["one", "two"]),
             ("ab", 0, vec!["a", "b"]),
+            ("score 100 %, normal", 9, vec!["score", "100 %,", "normal"]),
         ] {
             assert_eq!(wrap(text, columns), expected, "{text:?} in {columns}");
         }

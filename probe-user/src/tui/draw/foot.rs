@@ -3,10 +3,7 @@
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::pen::{self, Piece};
-use crate::tui::{
-    look::Tone,
-    state::{Sheet, State},
-};
+use crate::tui::{look::Tone, state::State};
 
 /// Lines below all others.
 pub const LINES: u16 = 1;
@@ -19,13 +16,8 @@ pub fn draw(page: &mut Buffer, area: Rect, state: &State) {
         pieces.push(Piece::badge(" ", Tone::Plain));
         pieces.push(Piece::new("  ", Tone::Plain));
         &[("Enter", "keep"), ("Esc", "clear"), ("↑↓", "move")]
-    } else if let Some(opened) = &state.opened {
-        match opened.sheet {
-            Sheet::Help => &[("Esc", "close"), ("q", "quit")],
-            Sheet::Prefix(_) | Sheet::Service(_) | Sheet::Decision(_) | Sheet::Daemon => {
-                &[("Esc", "close"), ("↑↓", "scroll"), ("q", "quit")]
-            }
-        }
+    } else if state.opened.is_some() {
+        &[("Esc", "close"), ("↑↓", "scroll"), ("q", "quit")]
     } else {
         if !state.filter.text.is_empty() {
             pieces.push(Piece::badge(

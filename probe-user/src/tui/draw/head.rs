@@ -8,7 +8,7 @@ use crate::tui::{
     look::{Tone, mark},
     state::{Silence, State},
     verdict,
-    words::{clock, count, span, wrap},
+    words::{clock, number, span, wrap},
 };
 
 /// Lines above the verdict.
@@ -39,26 +39,26 @@ pub fn draw(page: &mut Buffer, area: Rect, state: &State) {
     pen::line(page, area, &pieces);
 }
 
-/// The lines of the verdict: a headline, and what is wrong in sentences.
-pub fn verdict(state: &State, area: Rect) -> Vec<Vec<Piece>> {
+/// The lines of the verdict: a headline, and what is wrong in so many lines of sentences.
+pub fn verdict(state: &State, width: u16, lines: u16) -> Vec<Vec<Piece>> {
+    let room = usize::from(lines);
     let mut lines = vec![headline(state)];
-    let room = usize::from((area.height / 4).clamp(1, 10));
     if let Some(Silence { why, .. }) = &state.silence {
-        let why = wrap(why, area.width).into_iter().take(room);
+        let why = wrap(why, width).into_iter().take(room);
         lines.extend(why.map(|line| vec![Piece::new(line, Tone::Plain)]));
         if state.known.is_some() {
             lines.push(vec![Piece::new("What is shown below is old.", Tone::Plain)]);
         }
         return lines;
     }
-    let Some(known) = &state.known else {
+    let Some(known) = state.known.as_ref().filter(|_| room > 0) else {
         return lines;
     };
     let told = verdict::lines(&known.troubles);
     let mut shown = 0;
     for line in &told {
         let severity = Some(line.severity);
-        let mut wrapped = wrap(&line.sentence, area.width.saturating_sub(2));
+        let mut wrapped = wrap(&line.sentence, width.saturating_sub(2));
         wrapped.truncate(room);
         let is_last = shown + 1 == told.len();
         // A line is kept for how many are not shown.
@@ -75,7 +75,7 @@ pub fn verdict(state: &State, area: Rect) -> Vec<Vec<Piece>> {
         }));
     }
     if shown < told.len() {
-        let left = count(told.len() - shown, "line", "lines");
+        let left = number(told.len() - shown);
         let left = format!("… and {left} more: the panes below show them");
         lines.push(vec![Piece::new(left, Tone::Soft)]);
     }

@@ -3,7 +3,7 @@
 use crate::tui::state::Pane;
 
 /// With fewer lines than this, panes that are not chosen are kept small.
-const ROOMY: u16 = 28;
+pub const ROOMY: u16 = 28;
 
 /// The lines of each pane, in the order of [`Pane::ALL`]: a title for each, then a little for
 /// each, then all that the chosen one wants, then what is left. `wants` are the lines for
@@ -16,6 +16,7 @@ pub fn share(lines: u16, chosen: Pane, wants: impl Fn(Pane) -> u16) -> [u16; 4] 
         let more = up_to.min(wants(pane)).saturating_sub(*share).min(left);
         *share += more;
         left -= more;
+        left
     };
     give(chosen, 1);
     for pane in Pane::ALL {
@@ -32,8 +33,12 @@ pub fn share(lines: u16, chosen: Pane, wants: impl Fn(Pane) -> u16) -> [u16; 4] 
         };
         give(pane, little);
     }
-    for pane in [chosen, Pane::Services, Pane::Decisions, Pane::Prefixes] {
+    for pane in [chosen, Pane::Services, Pane::Decisions] {
         give(pane, u16::MAX);
+    }
+    // Its title says it in short, so a part of it would be less.
+    if give(Pane::Prefixes, u16::MAX) + 1 >= wants(Pane::Daemon) {
+        give(Pane::Daemon, u16::MAX);
     }
     shares
 }
@@ -48,6 +53,20 @@ mod tests {
         for (description, lines, chosen, all, expected) in [
             ("nothing", 0, Services, [3, 4, 5, 6], [0, 0, 0, 0]),
             ("one line", 1, Decisions, [3, 4, 5, 6], [0, 0, 1, 0]),
+            (
+                "room for the daemon",
+                18,
+                Services,
+                [4, 3, 3, 6],
+                [4, 3, 3, 6],
+            ),
+            (
+                "not for all of it",
+                14,
+                Services,
+                [4, 3, 3, 6],
+                [4, 3, 3, 1],
+            ),
             ("titles only", 4, Services, [3, 4, 5, 6], [1, 1, 1, 1]),
             ("all fit", 40, Services, [4, 4, 20, 6], [4, 4, 20, 6]),
             (

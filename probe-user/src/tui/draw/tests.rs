@@ -17,7 +17,7 @@ use ratatui::{
 use super::*;
 use crate::{
     journal::recent::{Decision, What, tests::decision},
-    status::{Document, RefusedView, tests::document},
+    status::{RefusedView, tests::document},
     tui::{
         state::tests::{Scene, site},
         terminal::Shown,
@@ -214,7 +214,7 @@ fn all_about_a_decision() {
         held.contains("! not withdrawn: held by guard last site"),
         "{held}"
     );
-    scene.tell(self::document(), Vec::new());
+    scene.tell(document(), Vec::new());
     let gone = look_at(&mut scene, 80, 16);
     assert!(gone.contains("It is not there any more."), "{gone}");
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use probe_core::status::ServiceState;
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::*;
 use crate::{
@@ -226,6 +227,22 @@ fn keys_lead_to_the_sheet_of_what_is_selected() {
     scene.write("?");
     assert_eq!(scene.state.opened.as_ref().unwrap().sheet, Sheet::Help);
     assert!(is_end(&scene.press(KeyCode::Char('q'))));
+}
+
+#[test]
+fn an_escape_that_came_together_with_a_key_is_not_lost() {
+    let mut scene = Scene::of(site(3, 0), decisions(7..9));
+    let with_escape =
+        |scene: &mut Scene, key| scene.handle(Event::Key(KeyEvent::new(key, KeyModifiers::ALT)));
+    scene.press(KeyCode::Enter);
+    with_escape(&mut scene, KeyCode::Tab);
+    assert_eq!(scene.state.opened, None);
+    assert_eq!(scene.state.pane, Pane::Decisions);
+    scene.write("/zzz");
+    with_escape(&mut scene, KeyCode::Char('a'));
+    assert!(scene.state.filter.text.is_empty() && scene.state.filter.attention);
+    let next = with_escape(&mut scene, KeyCode::Char('q'));
+    assert!(!is_end(&next), "there was nothing to go back from");
 }
 
 #[test]

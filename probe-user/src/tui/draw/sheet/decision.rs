@@ -7,7 +7,7 @@ use crate::{
         draw::{decisions::weight, pen::Piece},
         look::{Tone, mark},
         state::Known,
-        words::plain,
+        words::{date, plain},
     },
 };
 
@@ -28,7 +28,7 @@ pub fn facts(known: &Known, number: u64) -> Option<Vec<Fact>> {
     let mut facts = vec![
         Fact::new("Prefix", &*decision.prefix),
         Fact::shown("Level", Piece::new(what, Tone::of(severity))),
-        Fact::new("When", &*decision.time),
+        Fact::new("When", date(&decision.time)),
         Fact::new("Reason", &*decision.sentence),
     ];
     let named = [
