@@ -23,7 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The command under test, as a shell takes it.
 fn top() -> Result<String> {
-    Ok(format!("{} top --control {CONTROL}", binary()?.display()))
+    let binary = binary()?;
+    Ok(format!(
+        "{} top --control {CONTROL} --interval 200ms",
+        binary.display()
+    ))
 }
 
 #[test]

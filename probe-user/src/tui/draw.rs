@@ -96,7 +96,7 @@ fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {
         if height == 0 {
             continue;
         }
-        title(page, row(place, 0), state, known, pane, height);
+        pen::title(page, row(place, 0), title(state, known, pane, height));
         let inner = below(place, 1);
         match (pane, state.rows(pane)) {
             (Pane::Prefixes, Some(rows)) => prefixes::draw(page, inner, state, known, rows),
@@ -120,34 +120,28 @@ fn wants(state: &State, known: &Known, pane: Pane) -> u16 {
     u16::try_from(lines.max(1)).map_or(u16::MAX, |lines| lines.saturating_add(1))
 }
 
-/// The title of a pane: its name, how much of it is shown.
-fn title(page: &mut Buffer, area: Rect, state: &State, known: &Known, pane: Pane, height: u16) {
-    let is_chosen = state.pane == pane;
+/// The title of a pane of this height: its name, how much of it is shown.
+fn title(state: &State, known: &Known, pane: Pane, height: u16) -> Vec<Piece> {
     let (name, all) = match pane {
         Pane::Prefixes => ("Prefixes", known.told.document.prefixes.len()),
         Pane::Services => ("Services", known.told.document.services.len()),
         Pane::Decisions => ("Decisions, newest first, UTC", known.told.decisions.len()),
         Pane::Daemon => ("Daemon", 0),
     };
-    let (tone, start) = if is_chosen {
-        (Tone::Strong, "▸ ")
+    let (tone, start) = if state.pane == pane {
+        (Tone::Strong, "▸")
     } else {
-        (Tone::Soft, "─ ")
+        (Tone::Soft, "─")
     };
-    let mut pieces = vec![Piece::new(start, tone), Piece::new(name, tone)];
+    let mut pieces = vec![Piece::new(format!("{start} {name}"), tone)];
     if let Some(rows) = state.rows(pane) {
-        pieces.push(Piece::new(
-            format!("  {}", shown(rows, all, state, pane)),
-            Tone::Plain,
-        ));
+        let shown = shown(rows, all, state, pane);
+        pieces.push(Piece::new(format!("  {shown}"), Tone::Plain));
     } else if height == 1 {
         pieces.extend(daemon::summary(&known.told.document));
     }
     pieces.push(Piece::new(" ", tone));
-    let used = pieces.iter().map(Piece::width).sum();
-    let rule = "─".repeat(usize::from(area.width.saturating_sub(used)));
-    pieces.push(Piece::new(rule, tone));
-    pen::line(page, area, &pieces);
+    pieces
 }
 
 /// "2", "12 of 1,000, rows 3–10".
@@ -173,16 +167,14 @@ fn draw_sheet(page: &mut Buffer, area: Rect, state: &State, opened: &mut Opened)
     let (name, lines) = sheet::lines(state, &opened.sheet, area.width);
     let inner = below(area, 1);
     opened.fit(usize::from(inner.height), lines.len());
-    let mut pieces = vec![Piece::new(format!("▸ {name} "), Tone::Strong)];
+    let mut pieces = vec![Piece::new(format!("▸ {name}"), Tone::Strong)];
     if lines.len() > usize::from(inner.height) {
         let last = (opened.offset + usize::from(inner.height)).min(lines.len());
-        let sight = format!(" lines {}–{last} of {} ", opened.offset + 1, lines.len());
+        let sight = format!("  lines {}–{last} of {}", opened.offset + 1, lines.len());
         pieces.push(Piece::new(sight, Tone::Plain));
     }
-    let used = pieces.iter().map(Piece::width).sum();
-    let rule = "─".repeat(usize::from(area.width.saturating_sub(used)));
-    pieces.push(Piece::new(rule, Tone::Strong));
-    pen::line(page, row(area, 0), &pieces);
+    pieces.push(Piece::new(" ", Tone::Strong));
+    pen::title(page, row(area, 0), pieces);
     for (index, line) in (0..inner.height).zip(lines.iter().skip(opened.offset)) {
         pen::line(page, row(inner, index), line);
     }

@@ -31,7 +31,7 @@ pub fn time(seconds: f64) -> String {
 pub fn span(seconds: f64) -> String {
     let minutes = seconds / 60.0;
     match seconds {
-        ..120.0 => format!("{:.0} s", seconds.max(0.0)),
+        ..120.0 => format!("{:.0} s", seconds.max(0.0).floor()),
         ..7200.0 => format!("{:.0} min", minutes.floor()),
         ..172_800.0 => format!(
             "{:.0} h {:.0} min",

@@ -1,6 +1,10 @@
 //! A table of a pane: columns and rows of cells flow in; those that are in sight are drawn.
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, style::Style};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+};
 
 use super::{
     below,
@@ -75,7 +79,9 @@ pub fn rows(
         let line = row(area, index);
         draw(page, line, *place);
         if is_chosen && offset + usize::from(index) == rows.list.selected() {
-            page.set_style(line, Style::new().add_modifier(Modifier::REVERSED));
+            // One bar, not patches of the colours that its words have.
+            let bar = Style::new().fg(Color::Reset).remove_modifier(Modifier::DIM);
+            page.set_style(line, bar.add_modifier(Modifier::REVERSED));
         }
     }
 }

@@ -81,6 +81,30 @@ fn a_fault_on_a_small_screen() {
     check(
         &look_at(&mut scene, 80, 24),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h 12 min
+ ✕ 3 faults, 1 warning
+✕ 192.0.2.0/24 is WITHDRAWN; it waits for the hold: probes must pass for another
+  42s
+✕ web0 is held to be dead
+✕ web1 is held to be dead
+! BGP session up6 is down
+─ Prefixes  1 ──────────────────────────────────────────────────────────────────
+PREFIX       IN THE TABLE IT WAITS FOR                  EXPORT         WITHDRAWN
+192.0.2.0/24 ✕ withdrawn  the hold: probes must pass f… ✓ verified     once
+▸ Services  12, rows 1–7 ───────────────────────────────────────────────────────
+SERVICE  STATE       PROBE    TRIALS/S   FAILING   NORMAL  SCORE     P99
+web0     ✕ failed    ✕ fails      1023     100 %    0.5 %  100 %  3.0 ms
+web1     ✕ failed    ✕ fails      1023     100 %    0.5 %  100 %  3.0 ms
+web2     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web3     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web4     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web5     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web6     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+─ Decisions, newest first, UTC  2 ──────────────────────────────────────────────
+✕ 09:59:58   192.0.2.0/24 withdrawn         web0: the probe failed 3 times in a…
+! 2026-11-22 192.0.2.0/24 held by last site web: the probe failed 3 times in a …
+─ Daemon  ✓ Sensor  ! BIRD  ✓ Configuration  ✓ Journal  ✓ Orders ───────────────
+q quit  ? help  Tab next pane  ↑↓ move  Enter details  / filter  a attention
 ",
     );
 }
@@ -91,6 +115,36 @@ fn a_fault_on_a_large_screen() {
     check(
         &look_at(&mut scene, 160, 30),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h 12 min
+ ✕ 3 faults, 1 warning
+✕ 192.0.2.0/24 is WITHDRAWN; it waits for the hold: probes must pass for another 42s
+✕ web0 is held to be dead
+✕ web1 is held to be dead
+! BGP session up6 is down
+─ Prefixes  1 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+PREFIX        IN THE TABLE  DECIDED                IT WAITS FOR                                              EXPORT          ELSEWHERE                 WITHDRAWN
+192.0.2.0/24  ✕ withdrawn   withdrawn              the hold: probes must pass for another 42s                ✓ verified      not known                 once
+▸ Services  4 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+SERVICE   ENDPOINT             STATE        PROBE     TRIALS/S    FAILING    NORMAL   SCORE  ALARM AT 100 %      P50      P99
+web0      192.0.2.10:8000/tcp  ✕ failed     ✕ fails       1023      100 %     0.5 %   100 %  ██████████████   200 µs   3.0 ms
+web1      192.0.2.10:8001/tcp  ✕ failed     ✕ fails       1023      100 %     0.5 %   100 %  ██████████████   200 µs   3.0 ms
+web2      192.0.2.10:8002/tcp  ✓ armed      ✓ passes      1023      0.1 %     0.5 %   2.0 %  ░░░░░░░░░░░░░░   200 µs   3.0 ms
+web3      192.0.2.10:8003/tcp  ✓ armed      ✓ passes      1023      0.1 %     0.5 %   2.0 %  ░░░░░░░░░░░░░░   200 µs   3.0 ms
+─ Decisions, newest first, UTC  2 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+✕ 09:59:58   192.0.2.0/24 withdrawn         web0: the probe failed 3 times in a row (refused), live trials agree
+! 2026-11-22 192.0.2.0/24 held by last site web: the probe failed 3 times in a row (refused)
+─ Daemon ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+✓ Sensor        eth0 ingress (native)
+! BIRD          2.0.12, up4 up, up6 DOWN
+✓ Configuration read 0 s ago
+✓ Journal       written
+✓ Orders        not frozen
+
+
+
+
+
+q quit  ? help  Tab next pane  ↑↓ move  Enter details  / filter  a attention
 ",
     );
 }
@@ -107,6 +161,22 @@ fn a_site_that_is_well() {
     check(
         &look_at(&mut scene, 80, 16),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h 12 min
+ ✓ All is well
+─ Prefixes  1 ──────────────────────────────────────────────────────────────────
+PREFIX       IN THE TABLE IT WAITS FOR                  EXPORT         WITHDRAWN
+192.0.2.0/24 ✓ full       nothing                       ✓ verified     once
+▸ Services  2 ──────────────────────────────────────────────────────────────────
+SERVICE  STATE       PROBE    TRIALS/S   FAILING   NORMAL  SCORE     P99
+web0     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web1     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+─ Decisions, newest first, UTC  0 ──────────────────────────────────────────────
+None yet.
+─ Daemon  ✓ Sensor  ✓ BIRD  ✓ Configuration  ✓ Journal  ✓ Orders ───────────────
+
+
+
+q quit  ? help  Tab next pane  ↑↓ move  Enter details  / filter  a attention
 ",
     );
 }
@@ -140,17 +210,41 @@ fn silence_is_grey_and_keeps_what_was_known() {
     check(
         &text(&silent),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h 12 min
+ ? No answer since 10:00:01 UTC
+no lapwing is running here: nobody answers on /run/lapwing/control.sock
+help: start it with `lapwing run`, or name its socket with `--control PATH`
+What is shown below is old.
+─ Prefixes  1 ──────────────────────────────────────────────────────────────────
+PREFIX       IN THE TABLE IT WAITS FOR                  EXPORT         WITHDRAWN
+192.0.2.0/24 ✕ withdrawn  the hold: probes must pass f… ✓ verified     once
+▸ Services  12, rows 1–9 ───────────────────────────────────────────────────────
+SERVICE  STATE       PROBE    TRIALS/S   FAILING   NORMAL  SCORE     P99
+web0     ✕ failed    ✕ fails      1023     100 %    0.5 %  100 %  3.0 ms
+web1     ✕ failed    ✕ fails      1023     100 %    0.5 %  100 %  3.0 ms
+web2     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web3     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web4     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web5     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web6     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web7     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+web8     ✓ armed     ✓ passes     1023     0.1 %    0.5 %  2.0 %  3.0 ms
+─ Decisions, newest first, UTC  2 ──────────────────────────────────────────────
+✕ 09:59:58   192.0.2.0/24 withdrawn         web0: the probe failed 3 times in a…
+! 2026-11-22 192.0.2.0/24 held by last site web: the probe failed 3 times in a …
+─ Daemon  ✓ Sensor  ! BIRD  ✓ Configuration  ✓ Journal  ✓ Orders ───────────────
+q quit  ? help  Tab next pane  ↑↓ move  Enter details  / filter  a attention
 ",
     );
     let (mut grey, mut coloured) = (0, 0);
-    for y in 6..23 {
+    for y in 5..23 {
         for x in 0..80 {
             let cell = &silent[(x, y)];
             grey += usize::from(cell.modifier.contains(Modifier::DIM));
             coloured += usize::from(cell.fg != Color::Reset);
         }
     }
-    assert_eq!((grey, coloured), (17 * 80, 0), "all of the panes");
+    assert_eq!((grey, coloured), (18 * 80, 0), "all of the panes");
 }
 
 #[test]
@@ -159,12 +253,26 @@ fn a_daemon_that_never_answered() {
     check(
         &look_at(&mut scene, 60, 4),
         "\
+Lapwing
+ Waiting for the first answer
+
+q quit  ? help  Tab next pane  ↑↓ move  Enter details  / fi…
 ",
     );
     scene.refuse();
     check(
         &look_at(&mut scene, 60, 10),
         "\
+Lapwing
+ ? No answer yet
+no lapwing is running here: nobody answers on
+/run/lapwing/control.sock
+help: start it with `lapwing run`, or name its socket with
+`--control PATH`
+
+
+
+q quit  ? help  Tab next pane  ↑↓ move  Enter details  / fi…
 ",
     );
 }
@@ -176,6 +284,30 @@ fn all_about_a_service() {
     check(
         &look_at(&mut scene, 80, 24),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h 12 min
+ ✕ 2 faults, 1 warning
+▸ Service web ──────────────────────────────────────────────────────────────────
+Endpoint          192.0.2.10:443/tcp
+State             ✕ failed
+Wrong             ✕ web is held to be dead
+Probe             ✕ fails
+Trials            1023 a second
+Failing           100 %
+Normal            at most 0.5 %
+Called broken     50 %
+Score             100 %, alarm at 100 %
+Expected          1000 successes a second
+connect (judged)  1 succeeded, 2 failed, 3 late, 7 abandoned; half within
+                  200 µs, 99 % within 3.0 ms
+request           4 succeeded, 5 failed, 6 late, 7 abandoned
+Prefixes          192.0.2.0/24
+
+
+
+
+
+
+Esc close  ↑↓ scroll  q quit
 ",
     );
 }
@@ -192,6 +324,30 @@ fn all_about_a_prefix() {
     check(
         &look_at(&mut scene, 80, 24),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h 12 min
+ ✕ 3 faults, 1 warning
+▸ Prefix 192.0.2.0/24 ──────────────────────────────────────────────────────────
+In the table      ✕ withdrawn
+Decided           withdrawn
+It waits for      guard last_site: nobody else announces it in full
+Hold left         42 s
+Wrong             ✕ 192.0.2.0/24 is WITHDRAWN
+Wrong             ✕ 192.0.2.0/24 stays withdrawn although a change is due, held
+                  by guard last_site: nobody else announces it in full
+Wrong             i 192.0.2.0/24 may be withdrawn where nobody else announces
+                  it: configure a [[witness]], or say last_site = \"allow\"
+Export            ✓ verified
+Last change       withdrawn: in the kernel after 80 µs, in BIRD's table 300 µs
+                  later, at all sessions 400 µs later
+Elsewhere         not known
+Last site         may be withdrawn where nobody else announces it: there is no
+                  witness
+Withdrawn         once
+Services          web
+
+
+
+Esc close  ↑↓ scroll  q quit
 ",
     );
 }
@@ -204,6 +360,22 @@ fn all_about_a_decision() {
     check(
         &look_at(&mut scene, 60, 16),
         "\
+Lapwing  fra1 / edge3   version 0.1.0, mode enforce, up 3 h…
+ ✕ 2 faults, 1 warning
+▸ Decision 8 ───────────────────────────────────────────────
+Prefix            192.0.2.0/24
+Level             ✕ withdrawn
+When              2026-11-23 09:59:58 UTC
+Reason            web0: the probe failed 3 times in a row
+                  (refused), live trials agree
+Cause             probe
+Class of fault    quiet
+All of it         lapwing explain 8
+
+
+
+
+Esc close  ↑↓ scroll  q quit
 ",
     );
     scene.press(KeyCode::Esc);
@@ -273,7 +445,7 @@ fn without_colours_and_unicode_nothing_is_lost() {
     let shown = text(&plain);
     assert!(shown.is_ascii(), "{shown}");
     for words in [
-        "x 1 fault",
+        "x 3 faults, 1 warning",
         "x withdrawn",
         "x failed",
         "+ armed",
