@@ -26,8 +26,11 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use self::{pen::Piece, share::share};
 use super::{
+    known::Known,
     look::{Look, Tone, fade},
-    state::{Known, Opened, Pane, Rows, State},
+    opened::Opened,
+    panes::{Pane, Rows},
+    state::State,
     words,
 };
 
@@ -83,7 +86,10 @@ fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {
             Pane::Prefixes | Pane::Services => 2,
             Pane::Decisions | Pane::Daemon => 1,
         };
-        state.fit(pane, usize::from(height.saturating_sub(header)));
+        if let Some(rows) = state.panes.rows_mut(pane) {
+            let height = usize::from(height.saturating_sub(header));
+            rows.list.fit(height, rows.places.len());
+        }
     }
     let Some(known) = &state.known else {
         return;
@@ -98,7 +104,7 @@ fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {
         }
         pen::title(page, row(place, 0), title(state, known, pane, height));
         let inner = below(place, 1);
-        match (pane, state.rows(pane)) {
+        match (pane, state.panes.rows(pane)) {
             (Pane::Prefixes, Some(rows)) => prefixes::draw(page, inner, state, known, rows),
             (Pane::Services, Some(rows)) => services::draw(page, inner, state, known, rows),
             (Pane::Decisions, Some(rows)) => decisions::draw(page, inner, state, known, rows),
@@ -110,7 +116,7 @@ fn draw_body(page: &mut Buffer, area: Rect, state: &mut State) {
 
 /// How many lines a pane has with its title.
 fn wants(state: &State, known: &Known, pane: Pane) -> u16 {
-    let rows = state.rows(pane).map_or(0, |rows| rows.places.len());
+    let rows = state.panes.rows(pane).map_or(0, |rows| rows.places.len());
     let lines = match pane {
         Pane::Prefixes | Pane::Services => rows + 1,
         Pane::Decisions => rows,
@@ -134,7 +140,7 @@ fn title(state: &State, known: &Known, pane: Pane, height: u16) -> Vec<Piece> {
         (Tone::Soft, "─")
     };
     let mut pieces = vec![Piece::new(format!("{start} {name}"), tone)];
-    if let Some(rows) = state.rows(pane) {
+    if let Some(rows) = state.panes.rows(pane) {
         let shown = shown(rows, all, state, pane);
         pieces.push(Piece::new(format!("  {shown}"), Tone::Plain));
     } else if height == 1 {

@@ -70,15 +70,6 @@ pub fn number(number: usize) -> String {
     text
 }
 
-/// "never", "once", "3 times".
-pub fn times(number: u64) -> String {
-    match number {
-        0 => "never".to_owned(),
-        1 => "once".to_owned(),
-        times => format!("{times} times"),
-    }
-}
-
 /// A name that programs read, for people.
 pub fn plain(name: &str) -> String {
     name.replace('_', " ")
@@ -184,7 +175,6 @@ mod tests {
             rate(1023.4),
             count(1, "service", "services"),
             count(1000, "service", "services"),
-            times(3),
         ];
         let expected = [
             "0 %",
@@ -202,7 +192,6 @@ mod tests {
             "1023",
             "1 service",
             "1,000 services",
-            "3 times",
         ];
         assert_eq!(found, expected);
     }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     status::{BirdView, Document, troubles::Severity},
     tui::{
+        known::Known,
         look::{Tone, mark},
-        state::Known,
         words::span,
     },
 };

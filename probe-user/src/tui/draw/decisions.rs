@@ -12,8 +12,10 @@ use crate::{
     journal::recent::{Decision, What},
     status::troubles::Severity,
     tui::{
+        known::Known,
         look::{Tone, mark},
-        state::{Known, Pane, Rows, State},
+        panes::{Pane, Rows},
+        state::State,
         words::{moment, plain, width},
     },
 };

@@ -9,11 +9,13 @@ use super::{
     table::{Column, Sight, table},
 };
 use crate::{
-    status::{PrefixView, troubles::Severity, waiting::waits_for},
+    status::{PrefixView, times, troubles::Severity, waiting::waits_for},
     tui::{
+        known::Known,
         look::{Tone, mark},
-        state::{Known, Pane, Rows, State},
-        words::{plain, times, width},
+        panes::{Pane, Rows},
+        state::State,
+        words::{plain, width},
     },
 };
 

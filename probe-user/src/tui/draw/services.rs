@@ -14,8 +14,10 @@ use crate::{
         troubles::{Severity, Subject},
     },
     tui::{
+        known::Known,
         look::{Tone, mark},
-        state::{Known, Pane, Rows, State},
+        panes::{Pane, Rows},
+        state::State,
         words::{percent, rate, time, width},
     },
 };

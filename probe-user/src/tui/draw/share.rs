@@ -1,6 +1,6 @@
 //! Who gets how many lines: what the panes would have flows in, what they get flows out.
 
-use crate::tui::state::Pane;
+use crate::tui::panes::Pane;
 
 /// With fewer lines than this, panes that are not chosen are kept small.
 pub const ROOMY: u16 = 28;

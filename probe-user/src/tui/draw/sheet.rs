@@ -7,8 +7,10 @@ mod service;
 use super::{daemon, pen::Piece};
 use crate::tui::{
     keys::HELP,
+    known::Known,
     look::{Tone, mark},
-    state::{Known, Sheet, State},
+    opened::Sheet,
+    state::State,
     words::wrap,
 };
 

@@ -11,7 +11,7 @@ use super::{
     pen::{self, Piece},
     row,
 };
-use crate::tui::{look::Tone, state::Rows, words};
+use crate::tui::{look::Tone, panes::Rows, words};
 
 /// One column.
 #[derive(Clone, Copy, Debug)]

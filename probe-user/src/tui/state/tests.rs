@@ -68,7 +68,7 @@ impl Scene {
     }
 
     fn shown(&self, pane: Pane) -> Vec<String> {
-        self.state.rows(pane).unwrap().keys.clone()
+        self.state.panes.rows(pane).unwrap().keys.clone()
     }
 }
 
@@ -222,8 +222,12 @@ fn keys_lead_to_the_sheet_of_what_is_selected() {
     assert_eq!(opened(&mut scene), Sheet::Daemon);
     scene.press(KeyCode::Tab);
     assert_eq!(opened(&mut scene), Sheet::Prefix("192.0.2.0/24".into()));
+    scene.press(KeyCode::Enter);
     scene.press(KeyCode::BackTab);
-    assert_eq!(scene.state.pane, Pane::Daemon);
+    assert_eq!(
+        (scene.state.pane, &scene.state.opened),
+        (Pane::Daemon, &None)
+    );
     scene.write("?");
     assert_eq!(scene.state.opened.as_ref().unwrap().sheet, Sheet::Help);
     assert!(is_end(&scene.press(KeyCode::Char('q'))));
@@ -243,28 +247,6 @@ fn an_escape_that_came_together_with_a_key_is_not_lost() {
     assert!(scene.state.filter.text.is_empty() && scene.state.filter.attention);
     let next = with_escape(&mut scene, KeyCode::Char('q'));
     assert!(!is_end(&next), "there was nothing to go back from");
-}
-
-#[test]
-fn a_sheet_scrolls_to_its_end_and_no_further() {
-    let mut opened = Opened::new(Sheet::Help);
-    opened.fit(10, 25);
-    for (way, expected) in [
-        (Move::Down, 1),
-        (Move::PageDown, 10),
-        (Move::PageDown, 15),
-        (Move::Up, 14),
-        (Move::First, 0),
-        (Move::Last, 15),
-    ] {
-        opened.go(way);
-        assert_eq!(opened.offset, expected, "{way:?}");
-    }
-    opened.fit(20, 25);
-    assert_eq!(opened.offset, 5, "more room");
-    opened.fit(30, 25);
-    opened.go(Move::Down);
-    assert_eq!(opened.offset, 0, "all is in sight");
 }
 
 #[test]

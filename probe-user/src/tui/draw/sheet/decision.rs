@@ -5,8 +5,8 @@ use crate::{
     journal::recent::What,
     tui::{
         draw::{decisions::weight, pen::Piece},
+        known::Known,
         look::{Tone, mark},
-        state::Known,
         words::{date, plain},
     },
 };

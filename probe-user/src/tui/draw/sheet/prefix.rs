@@ -8,12 +8,12 @@ use probe_core::{
 
 use super::Fact;
 use crate::{
-    status::{FollowedView, PrefixView, troubles::Subject, waiting::waits_for},
+    status::{FollowedView, PrefixView, times, troubles::Subject, waiting::waits_for},
     tui::{
         draw::{daemon::because, pen::Piece, prefixes},
+        known::Known,
         look::{Tone, mark},
-        state::Known,
-        words::{span, time, times},
+        words::{span, time},
     },
 };
 

@@ -8,7 +8,7 @@ use crate::{
     status::{ServiceView, troubles::Subject},
     tui::{
         draw::services,
-        state::Known,
+        known::Known,
         words::{percent, rate, time},
     },
 };
