@@ -195,7 +195,8 @@ impl ServiceView {
     }
 }
 
-fn mode_words(mode: Mode) -> &'static str {
+/// The mode for people.
+pub(crate) fn mode_words(mode: Mode) -> &'static str {
     match mode {
         Mode::Observe => "observe (changes no route)",
         Mode::Enforce => "enforce",

@@ -1,14 +1,16 @@
 //! Who the daemon is, and the verdict about it.
 
-use probe_core::config::Mode;
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::pen::{self, Piece};
-use crate::tui::{
-    look::{Tone, mark},
-    state::{Silence, State},
-    verdict,
-    words::{clock, number, span, wrap},
+use crate::{
+    status::mode_words,
+    tui::{
+        look::{Tone, mark},
+        state::{Silence, State},
+        verdict,
+        words::{clock, number, span, wrap},
+    },
 };
 
 /// Lines above the verdict.
@@ -19,18 +21,15 @@ pub fn draw(page: &mut Buffer, area: Rect, state: &State) {
     let mut pieces = vec![Piece::new("Lapwing", Tone::Strong)];
     if let Some(known) = &state.known {
         let document = &known.told.document;
-        let mode = match document.mode {
-            Mode::Observe => "observe (changes no route)",
-            Mode::Enforce => "enforce",
-        };
         pieces.push(Piece::new(
             format!("  {} / {}", document.site, document.host),
             Tone::Plain,
         ));
         pieces.push(Piece::new(
             format!(
-                "   version {}, mode {mode}, up {}",
+                "   version {}, mode {}, up {}",
                 document.version,
+                mode_words(document.mode),
                 span(document.uptime_seconds)
             ),
             Tone::Soft,
