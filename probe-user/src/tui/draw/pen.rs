@@ -63,13 +63,9 @@ pub fn line(page: &mut Buffer, area: Rect, pieces: &[Piece]) {
 /// Writes pieces, and a rule in the style of the last one to the end of the line.
 pub fn title(page: &mut Buffer, area: Rect, mut pieces: Vec<Piece>) {
     let used = pieces.iter().map(Piece::width).fold(0, u16::saturating_add);
-    if let Some(last) = pieces.last() {
-        let rule = "─".repeat(usize::from(area.width.saturating_sub(used)));
-        pieces.push(Piece {
-            text: rule,
-            style: last.style,
-        });
-    }
+    let style = pieces.last().map(|last| last.style).unwrap_or_default();
+    let text = "─".repeat(usize::from(area.width.saturating_sub(used)));
+    pieces.push(Piece { text, style });
     line(page, area, &pieces);
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use probe_core::status::ServiceState;
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use ratatui::crossterm::event::KeyCode;
 
 use super::*;
 use crate::{
