@@ -48,7 +48,7 @@ fn fault_is_seen_in_the_terminal_from_the_withdraw_to_the_return() -> Result<()>
         "web4",
         "✓ passes",
         "✓ Sensor",
-        "first announcement",
+        "web4: the probes of all needed services",
     ] {
         terminal.wait_for(shown, PATIENCE)?;
     }
