@@ -134,9 +134,8 @@ impl State {
 
     fn grant(&mut self, wish: Wish) -> Next {
         match wish {
-            Wish::Quit => return Next::End,
             Wish::Back if self.go_back() => {}
-            Wish::Back => return Next::End,
+            Wish::Quit | Wish::Back => return Next::End,
             Wish::Go(way) => self.go(way),
             Wish::NextPane => self.turn_to(self.pane.next()),
             Wish::PreviousPane => self.turn_to(self.pane.previous()),

@@ -156,6 +156,8 @@ mod tests {
 
     #[test]
     fn the_headline_counts_what_is_wrong() {
+        use Severity::{Advice, Fault, Warning};
+
         let of = |severities: &[Severity]| {
             let troubles: Vec<Trouble> = severities
                 .iter()
@@ -163,7 +165,6 @@ mod tests {
                 .collect();
             headline(&troubles)
         };
-        use Severity::{Advice, Fault, Warning};
         for (severities, expected) in [
             (vec![], (None, "All is well")),
             (vec![Advice], (None, "All is well")),

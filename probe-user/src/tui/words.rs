@@ -82,7 +82,7 @@ pub fn clock(time: SystemTime) -> String {
 }
 
 /// The time of day of a moment (RFC 3339), or the day if it was another one than today.
-pub fn moment<'a>(time: &'a str, now: SystemTime) -> &'a str {
+pub fn moment(time: &str, now: SystemTime) -> &str {
     let today = humantime::format_rfc3339_seconds(now).to_string();
     let part = if time.get(..10) == today.get(..10) {
         time.get(11..19)
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_moment_of_today_has_no_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
         assert_eq!(moment("1970-01-01T00:30:00Z", now), "00:30:00");
         assert_eq!(moment("1969-12-31T23:30:00Z", now), "1969-12-31");
         assert_eq!(moment("soon", now), "soon");
