@@ -5,6 +5,7 @@ mod explain;
 mod journal;
 mod manual;
 mod simulation;
+mod top;
 
 use std::{
     io::Write,
@@ -72,6 +73,9 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         control: Option<PathBuf>,
     },
+    /// Show the same all the time, with what is wrong and why: the live page in a terminal.
+    #[command(after_help = top::HELP)]
+    Top(top::Top),
     /// Keep a prefix at a level, whatever is found.
     #[command(after_help = EXIT_CODES)]
     Pin {
@@ -353,6 +357,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let path = control.unwrap_or_else(|| config::Daemon::default().control);
             status(&path, json)
         }
+        Command::Top(asked) => top::top(asked),
         Command::Pin { what, level, how } => order(Verb::Pin, Some(&what), level, &how, false),
         Command::Unpin { what, whom } => order(Verb::Unpin, Some(&what), None, &whom.into(), false),
         Command::Drain { what, force, how } => order(Verb::Drain, Some(&what), None, &how, force),

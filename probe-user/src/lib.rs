@@ -25,3 +25,4 @@ pub mod probe;
 pub mod replay;
 pub mod simulate;
 pub mod status;
+pub mod tui;

@@ -27,7 +27,7 @@ pub use self::{
     latency::LatencyView,
     recent::{History, Recent},
 };
-pub(crate) use table::{columns, seconds};
+pub(crate) use table::{columns, mode_words, seconds, times};
 
 /// Everything `lapwing status` shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

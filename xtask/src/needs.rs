@@ -108,7 +108,7 @@ const LLVM_WHY: &str = "the LLVM of that compiler, for bpf-linker to link agains
 const LINKER_WHY: &str = "links bitcode to an eBPF object and writes its BTF";
 
 /// Package, a command that proves it is there, reason.
-const LAB: [(&str, &str, &str); 9] = [
+const LAB: [(&str, &str, &str); 10] = [
     (
         "bird2",
         "bird",
@@ -145,6 +145,11 @@ const LAB: [(&str, &str, &str); 9] = [
         "prometheus",
         "prometheus",
         "evaluates rules and the dashboards' queries over a real daemon; promtool tests the rules",
+    ),
+    (
+        "tmux",
+        "tmux",
+        "the terminal in which `lapwing top` is looked at through a fault",
     ),
 ];
 

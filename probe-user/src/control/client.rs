@@ -34,7 +34,18 @@ fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, Erro
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(talk)?;
     let mut reply = String::new();
-    BufReader::new(stream).read_line(&mut reply).map_err(talk)?;
+    let read = BufReader::new(stream).read_line(&mut reply);
+    let read = read.map_err(|error| match error.kind() {
+        // So the kernel says that the time is over.
+        io::ErrorKind::WouldBlock => {
+            let limit = humantime::format_duration(timeout);
+            talk(io::Error::other(format!("no answer within {limit}")))
+        }
+        _ => talk(error),
+    })?;
+    if read == 0 {
+        return Err(talk(io::Error::other("it ended without an answer")));
+    }
     Ok(reply)
 }
 

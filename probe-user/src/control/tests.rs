@@ -91,6 +91,20 @@ fn nobody_there_is_said_plainly() {
     assert!(error.to_string().contains("help:"), "{error}");
 }
 
+#[test]
+fn one_that_ends_instead_of_answering_is_said_plainly() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let dying = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        io::Read::read(&mut stream, &mut [0; 64]).unwrap();
+    });
+    let error = status(&path).unwrap_err().to_string();
+    assert!(error.contains("it ended without an answer"), "{error}");
+    dying.join().unwrap();
+}
+
 #[tokio::test]
 async fn an_order_is_handed_over_with_the_name_of_who_gave_it() {
     let directory = tempfile::tempdir().unwrap();

@@ -142,11 +142,7 @@ impl PrefixView {
             self.standing_words(),
             or_dash(self.held_by),
             self.hold_left_seconds.map_or_else(dash, seconds),
-            match self.withdrawals {
-                0 => "never".to_owned(),
-                1 => "once".to_owned(),
-                times => format!("{times} times"),
-            },
+            times(self.withdrawals),
             self.export.words().to_owned(),
             self.services.join(" "),
         ]
@@ -196,7 +192,8 @@ impl ServiceView {
     }
 }
 
-fn mode_words(mode: Mode) -> &'static str {
+/// The mode for people.
+pub(crate) fn mode_words(mode: Mode) -> &'static str {
     match mode {
         Mode::Observe => "observe (changes no route)",
         Mode::Enforce => "enforce",
@@ -218,6 +215,15 @@ fn or_dash(value: Option<impl ToString>) -> String {
 
 fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
+}
+
+/// "never", "once", "3 times".
+pub(crate) fn times(number: u64) -> String {
+    match number {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    }
 }
 
 /// "3h 12m": whole seconds, at most two units.

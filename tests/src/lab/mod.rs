@@ -31,6 +31,7 @@ pub mod raw;
 pub mod routes;
 pub mod sensor;
 pub mod tcp_info;
+pub mod terminal;
 pub mod topology;
 pub mod withdrawal;
 pub mod witness;
