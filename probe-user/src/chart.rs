@@ -24,7 +24,7 @@ background:var(--paper);font:13px system-ui,sans-serif}\
 text{fill:var(--ink)}.title{font-weight:600;font-size:14px}.grid{stroke:var(--faint)}.axis{stroke:var(--ink)}\
 .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}\
 .line{fill:none;stroke:var(--c);stroke-width:2}.dashed{stroke-dasharray:6 5}.dot{fill:var(--c)}\
-.mark{stroke:var(--ink);stroke-dasharray:2 4}";
+.mark{stroke:var(--ink);stroke-dasharray:2 4}.word{paint-order:stroke;stroke:var(--paper);stroke-width:4px}";
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,7 +288,7 @@ impl Plot<'_> {
                 self.top, self.chart.height
             );
             let y = self.top + 12.0 + line as f64 * MARK_LINE;
-            text(out, at, y, anchor, "", name);
+            text(out, at, y, anchor, "word", name);
         }
     }
 }
@@ -342,7 +342,7 @@ mod tests {
             ("1.1", "y=\"61.0\" text-anchor=\"start\""),
             ("9.9", "y=\"46.0\" text-anchor=\"end\""),
         ] {
-            let text = format!("{place} class=\"\">word at {at}<");
+            let text = format!("{place} class=\"word\">word at {at}<");
             assert!(picture.contains(&text), "{text} in {picture}");
         }
         assert_eq!(picture.matches("class=\"mark\"").count(), 3);

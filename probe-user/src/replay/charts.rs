@@ -4,10 +4,15 @@
 use probe_core::Level;
 
 use super::{happening::What, history::Slice, report::Report};
-use crate::chart::{Axis, Chart, Look, Scale, Series};
+use crate::{
+    chart::{Axis, Chart, Look, Scale, Series},
+    status::LatencyView,
+};
 
 /// Upright lines of one chart.
 const MOST_MARKS: usize = 12;
+/// What is nearer to each other than this part of the width is one mark.
+const TOGETHER: f64 = 0.02;
 /// Prefixes of a service whose levels are drawn.
 const MOST_PREFIXES: usize = 4;
 
@@ -91,7 +96,7 @@ impl Report {
         let happenings = self.happenings_of(service);
         let marks = happenings.filter_map(|happening| {
             let words = match happening.what {
-                What::Suspected => "suspected".to_owned(),
+                What::Suspected { .. } => "suspected".to_owned(),
                 What::Level { level } => level.to_string(),
                 What::Held { guard, .. } => format!("held: {guard}"),
                 What::Armed
@@ -103,7 +108,18 @@ impl Report {
             };
             Some((time.at(happening.seconds), words))
         });
-        marks.take(MOST_MARKS).collect()
+        let mut kept: Vec<(f64, String)> = Vec::new();
+        for (at, words) in marks {
+            // Two detectors often say the same at nearly the same time.
+            let is_told = kept
+                .iter()
+                .rev()
+                .any(|(before, told)| *told == words && at - before < TOGETHER * time.end);
+            if !is_told && kept.len() < MOST_MARKS {
+                kept.push((at, words));
+            }
+        }
+        kept
     }
 
     fn levels(&self, service: usize, time: &Time) -> Chart {
@@ -218,30 +234,43 @@ fn scores(slices: &[(f64, &Slice)], time: &Time) -> Chart {
 
 /// None if nothing was answered.
 fn latencies(slices: &[(f64, &Slice)], time: &Time) -> Option<Chart> {
-    let views: Vec<_> = slices
+    let views: Vec<(f64, Option<LatencyView>)> = slices
         .iter()
-        .filter_map(|(at, slice)| Some((*at, slice.latency()?)))
+        .map(|(at, slice)| (*at, slice.latency()))
         .collect();
     let seconds = views
         .iter()
-        .flat_map(|(_, view)| [view.p50_seconds, view.p99_seconds]);
-    let milliseconds = seconds.map(|seconds| seconds * 1e3);
-    let (low, high) = milliseconds.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
-        (low.min(value), high.max(value))
+        .filter_map(|(_, view)| *view)
+        .flat_map(|view| [view.p50_seconds, view.p99_seconds]);
+    let (low, high) = seconds.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+        (low.min(value * 1e3), high.max(value * 1e3))
     });
-    if views.is_empty() || low <= 0.0 {
+    // Below: nobody answered, or in no time.
+    if low <= 0.0 || high <= 0.0 {
         return None;
     }
-    let decade = |value: f64| 10.0_f64.powf(value);
-    let series = |name: &str, colour, look, part: fn(&crate::status::LatencyView) -> f64| Series {
-        name: name.to_owned(),
-        colour,
-        look,
-        points: views
-            .iter()
-            .map(|(at, view)| (*at, part(view) * 1e3))
-            .collect(),
+    let runs: Vec<&[(f64, Option<LatencyView>)]> = views
+        .split(|(_, view)| view.is_none())
+        .filter(|run| !run.is_empty())
+        .collect();
+    // A line ends where nobody answers. The first one is named for all.
+    let lines = |name: &str, colour, look, part: fn(LatencyView) -> f64| -> Vec<Series> {
+        let lines = runs.iter().enumerate().map(|(index, run)| Series {
+            name: if index == 0 {
+                name.to_owned()
+            } else {
+                String::new()
+            },
+            colour,
+            look,
+            points: run
+                .iter()
+                .filter_map(|(at, view)| Some((*at, part((*view)?) * 1e3)))
+                .collect(),
+        });
+        lines.collect()
     };
+    let decade = |value: f64| 10.0_f64.powf(value);
     Some(Chart {
         title: "Time until the answer, in milliseconds".to_owned(),
         x: time.axis(false),
@@ -253,10 +282,11 @@ fn latencies(slices: &[(f64, &Slice)], time: &Time) -> Option<Chart> {
                 decade((high * 1.01).log10().ceil()),
             ),
         },
-        series: vec![
-            series("median", 0, Look::Line, |view| view.p50_seconds),
-            series("99 %", 3, Look::Dashed, |view| view.p99_seconds),
-        ],
+        series: [
+            lines("median", 0, Look::Line, |view| view.p50_seconds),
+            lines("99 %", 3, Look::Dashed, |view| view.p99_seconds),
+        ]
+        .concat(),
         marks: Vec::new(),
         height: 130.0,
     })

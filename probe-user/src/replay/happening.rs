@@ -19,7 +19,10 @@ pub enum What {
     /// Enough good trials: live trials may now speak.
     Armed,
     /// Live trials say that something is wrong.
-    Suspected,
+    Suspected {
+        /// The part of them that fails if so.
+        failing: f64,
+    },
     /// A suspicion ended without an action.
     Cleared,
     /// A service is held to be dead, or not any more.
@@ -62,7 +65,7 @@ impl What {
         match self {
             Self::Level { .. } | Self::Further { .. } | Self::Held { .. } => true,
             Self::Armed
-            | Self::Suspected
+            | Self::Suspected { .. }
             | Self::Cleared
             | Self::Verdict { .. }
             | Self::Impaired { .. }
@@ -74,7 +77,9 @@ impl What {
     pub fn words(self) -> String {
         match self {
             Self::Armed => "armed".to_owned(),
-            Self::Suspected => "suspected".to_owned(),
+            Self::Suspected { failing } => {
+                format!("suspected of failing by {:.0} %", failing * 100.0)
+            }
             Self::Cleared => "no longer suspected".to_owned(),
             Self::Verdict { failed: true } => "held to be dead".to_owned(),
             Self::Verdict { failed: false } => "held to be alive".to_owned(),
@@ -132,8 +137,10 @@ impl Happening {
             let first = first.as_nanos().saturating_sub(origin_ns) as f64 / 1e9;
             (seconds - first).max(0.0)
         });
+        let why = reason.sentence();
+        let named = format!("{about}: ");
         Self {
-            why: reason.sentence(),
+            why: why.strip_prefix(&named).unwrap_or(&why).to_owned(),
             seconds_after_first_failure: first,
             ..Self::new(seconds, what, about, String::new())
         }
@@ -164,7 +171,13 @@ impl Happening {
                     success_ratio * 100.0
                 ),
             ),
-            Event::Suspected { service, reason } => because(What::Suspected, service, reason),
+            Event::Suspected { service, reason } => because(
+                What::Suspected {
+                    failing: reason.trials.p1,
+                },
+                service,
+                reason,
+            ),
             Event::Cleared {
                 service,
                 kind,
@@ -226,7 +239,7 @@ impl Happening {
     pub fn after_first_failure(&self) -> Option<String> {
         let seconds = self.seconds_after_first_failure?;
         match self.what {
-            What::Level { .. } | What::Suspected => Some(format!(
+            What::Level { .. } | What::Suspected { .. } => Some(format!(
                 "{} after the first failure",
                 seconds_of(Duration::from_secs_f64(seconds))
             )),

@@ -299,7 +299,12 @@ impl History {
         let seconds = seconds(at);
         for event in events {
             let told = Happening::of_service(event, seconds, &self.names, START_NS);
-            told.into_iter().for_each(|told| self.happenings.push(told));
+            if let Some(mut told) = told {
+                if has_followed(event, events) {
+                    told.why.clear();
+                }
+                self.happenings.push(told);
+            }
         }
         let prefixes: Vec<PrefixId> = (0..).map(PrefixId).take(self.levels.len()).collect();
         for prefix in prefixes {
@@ -367,6 +372,24 @@ impl History {
             levels.advance(seconds(at), level);
         }
     }
+}
+
+/// Whether a prefix would have followed a verdict at once: its line has the reason.
+fn has_followed(event: &Event, events: &[Event]) -> bool {
+    let (Event::Verdict { reason, .. } | Event::Impaired { reason, .. }) = event else {
+        return false;
+    };
+    events.iter().any(|other| {
+        let Event::Held {
+            guard: Guard::Observe,
+            reason: held,
+            ..
+        } = other
+        else {
+            return false;
+        };
+        (held.service, held.kind) == (reason.service, reason.kind)
+    })
 }
 
 fn position(service: ServiceId) -> usize {

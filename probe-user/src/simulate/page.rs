@@ -38,25 +38,57 @@ impl Report {
             .group(Group::Calm)
             .map(|finding| finding.service_days / 365.25)
             .sum();
-        let body = format!(
-            "<h1>Simulated decisions</h1><p class=\"soft\">lapwing {} · seed {} · {years:.1} service-years of calm</p>{verdict}\n\
-             <h2>Calm: nothing may be withdrawn</h2><p>Default profile, ten services on each host. The bound is the rule of three: with 95 % confidence, a service suffers fewer false withdraws a year.</p>{}\n\
-             <h2>Faults: from the first affected trial to the decision</h2><p>Fast profile, without patience.</p>{}{}\n\
-             <h2>One fault, step by step</h2>{}\n\
-             <h2>Delay against false alarms</h2><p>Three ways to find the same change in the same streams of trials. Lower is quicker, further right is calmer.</p>{}\n\
-             <h2>Theory and simulation</h2><p>The CUSUM from 1 % to 50 %, in trials.</p>{}\n\
-             <h2>The detector alone</h2><p>Mean time between two alarms while nothing is wrong, with the threshold for one in ten minutes.</p>{}\n",
+        let mut body = format!(
+            "<h1>Simulated decisions</h1><p class=\"soft\">lapwing {} · seed {} · {years:.1} service-years of calm</p>{verdict}\n",
             env!("CARGO_PKG_VERSION"),
             self.seed,
-            self.calm().html(),
-            self.faults().html(),
-            figure("detection-delays.svg"),
-            figure("detection-timeline.svg"),
-            figure("detection-methods.svg"),
-            theory(illustrations).html(),
-            self.detectors().html(),
         );
-        document("Lapwing: simulated decisions", &body)
+        let mut add = |title: &str, about: &str, content: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(body, "<h2>{title}</h2><p>{about}</p>{content}");
+        };
+        // Only some scenarios may have been asked for.
+        let has = |group| self.group(group).next().is_some();
+        if has(Group::Calm) {
+            add(
+                "Calm: nothing may be withdrawn",
+                "Default profile, ten services on each host. The bound is the rule of three: with 95 % confidence, a service suffers fewer false withdraws a year.",
+                &self.calm().html(),
+            );
+        }
+        if has(Group::Fault) {
+            add(
+                "Faults: from the first affected trial to the decision",
+                "Fast profile, without patience.",
+                &(self.faults().html() + &figure("detection-delays.svg")),
+            );
+        }
+        add(
+            "One fault, step by step",
+            "From the first trial that is affected to the withdraw.",
+            &figure("detection-timeline.svg"),
+        );
+        add(
+            "Delay against false alarms",
+            "Three ways to find the same change in the same streams of trials. Lower is quicker, further right is calmer.",
+            &figure("detection-methods.svg"),
+        );
+        add(
+            "Theory and simulation",
+            "The CUSUM from 1 % to 50 %, in trials.",
+            &theory(illustrations).html(),
+        );
+        if has(Group::Detector) {
+            add(
+                "The detector alone",
+                "Mean time between two alarms while nothing is wrong, with the threshold for one in ten minutes.",
+                &self.detectors().html(),
+            );
+        }
+        document(
+            "Lapwing: simulated decisions",
+            &format!("<main>{body}</main>\n"),
+        )
     }
 
     /// The files of the documentation, by name.
