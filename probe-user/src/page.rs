@@ -14,6 +14,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:t
 th,td{text-align:right;padding:.3rem .5rem;border-bottom:1px solid var(--faint);vertical-align:top}\
 th{font-weight:600}td{white-space:nowrap}tbody th{font-weight:400}tr>:first-child{text-align:left;padding-left:0}small{display:block;color:var(--soft);text-align:left}\
 .words th,.words td{text-align:left}.words td:last-child{white-space:normal;min-width:18rem}\
+@media(max-width:40rem){.words td,.words th{white-space:normal;overflow-wrap:anywhere}.words td:last-child{min-width:11rem}}\
 .bad{color:var(--bad);font-weight:600}.wide{overflow-x:auto}.wide svg{display:block;margin:1rem 0;min-width:40rem}\
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}\
 details{margin:.5rem 0}summary{cursor:pointer;color:var(--link)}\

@@ -142,7 +142,7 @@ fn simulation_is_drawn_and_nothing_is_loaded() -> Result<()> {
         "--scenario",
         "gaps@10",
         "--scenario",
-        "unseen@1000",
+        "unseen",
     ];
     let page = report(&arguments, directory.path())?;
     let mut browser = look(&node, &page, "Simulated decisions")?;
