@@ -199,6 +199,13 @@ impl Engine {
         self.announcements.get(index)?.kept()
     }
 
+    /// The level that the verdicts about a prefix's services ask for, whatever holds it:
+    /// in mode `observe`, what would stand in the table.
+    pub fn asked_for(&self, prefix: PrefixId) -> Option<Level> {
+        let index = usize::try_from(prefix.0).ok()?;
+        Some(self.announcements.get(index)?.asked_for(&self.watches))
+    }
+
     /// The operator's orders that hold now.
     pub fn orders(&self) -> Vec<Order> {
         self.orders.all()

@@ -4,6 +4,7 @@ mod doctor;
 mod explain;
 mod journal;
 mod manual;
+mod replay;
 mod simulation;
 mod top;
 
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
@@ -24,7 +26,7 @@ use crate::{
     check, config,
     control::{self, OrderRequest, Verb},
     daemon::{self, Failure, RunOptions},
-    logging, replay,
+    logging,
 };
 
 const EXIT_CODES: &str = "\
@@ -35,13 +37,6 @@ const ALL_EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed while running; 2 mistake in the configuration or on the
 command line, and nothing was attached or changed; 3 done, and what was looked at is not
 well (doctor, journal verify).";
-
-const REPLAY_HELP: &str = "\
-A capture that is truncated or damaged is measured as far as it can be read; a warning on
-stderr says where that is, and the exit code is 0.
-
-Exit codes: 0 done; 1 the file cannot be read, is no capture, or cannot be measured; 2 mistake
-on the command line.";
 
 /// Withdraws an anycast prefix when live traffic proves that its service is dead.
 #[derive(Debug, Parser)]
@@ -157,9 +152,10 @@ enum Command {
     /// Tell why a prefix was withdrawn, degraded or announced, or why not.
     #[command(after_help = explain::HELP)]
     Explain(explain::Explain),
-    /// Measure a capture file as if its packets came now: what would have been counted.
-    #[command(after_help = REPLAY_HELP)]
-    Replay(Replay),
+    /// Measure a capture file as if its packets came now: what would have been counted,
+    /// and decided.
+    #[command(after_help = replay::HELP)]
+    Replay(replay::Replay),
     /// Let the decision core run against simulated services: how often it would be wrong,
     /// and how quick it is.
     #[command(after_help = simulation::HELP)]
@@ -258,30 +254,6 @@ struct Setup {
     interfaces: Vec<String>,
 }
 
-/// What is replayed, and what is shown of it.
-#[derive(Debug, Args)]
-struct Replay {
-    /// The capture: pcap or pcapng, not compressed.
-    file: PathBuf,
-    /// Measure this service, as `192.0.2.1:80/tcp` or `[2001:db8::1]:53/udp`; may be
-    /// repeated. What it speaks may follow, as `/dns`, `/quic` or `/http`; without it,
-    /// the port tells. Without any service, whoever answers in the capture is measured.
-    #[arg(long = "service", value_name = "ADDR:PORT/PROTO", value_parser = replay::services::parse)]
-    services: Vec<replay::services::Service>,
-    /// When an unanswered trial is late.
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = deadline)]
-    deadline: Duration,
-    /// Measure with the host build of the programs: needs no privilege.
-    #[arg(long)]
-    host: bool,
-    /// Print what /metrics would show at the end.
-    #[arg(long)]
-    metrics: bool,
-    /// Print the summary as JSON.
-    #[arg(long, conflicts_with = "metrics")]
-    json: bool,
-}
-
 fn prefix(text: &str) -> Result<Prefixes, String> {
     if text == "all" {
         return Ok(Prefixes::All);
@@ -296,16 +268,6 @@ fn level(text: &str) -> Result<Level, String> {
         .into_iter()
         .find(|level| level.to_string() == text)
         .ok_or_else(|| "a level is full, degraded or withdrawn".to_owned())
-}
-
-/// The bounds of the configuration's `deadline`.
-fn deadline(text: &str) -> Result<Duration, String> {
-    let deadline = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (Duration::from_millis(10)..=Duration::from_secs(30)).contains(&deadline) {
-        Ok(deadline)
-    } else {
-        Err("a deadline is from 10ms to 30s".to_owned())
-    }
 }
 
 /// All commands and options, for whoever checks or describes them.
@@ -371,7 +333,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Doctor(asked) => doctor::doctor(&asked),
         Command::Journal(asked) => journal::journal(&asked),
         Command::Explain(asked) => explain::explain(&asked),
-        Command::Replay(asked) => replay(&asked),
+        Command::Replay(asked) => replay::replay(asked),
         Command::Simulate(asked) => simulation::simulate(&asked),
         Command::LastResort { config } => {
             confine()?;
@@ -476,28 +438,11 @@ fn status(path: &Path, json: bool) -> Result<(), Failure> {
     print(&if json { raw } else { document.table() })
 }
 
-fn replay(asked: &Replay) -> Result<(), Failure> {
-    let report = replay::run(&replay::Options {
-        file: asked.file.clone(),
-        services: asked.services.clone(),
-        deadline: asked.deadline,
-        host: asked.host,
-    })
-    .map_err(anyhow::Error::from)?;
-    if !report.named {
-        let services: Vec<&str> = report.services().collect();
-        eprintln!("found {} services: {}", services.len(), services.join(" "));
-    }
-    for warning in &report.warnings {
-        eprintln!("warning: {warning}");
-    }
-    if asked.metrics {
-        print(&report.metrics())
-    } else if asked.json {
-        print(&report.json().map_err(anyhow::Error::from)?)
-    } else {
-        print(&report.table())
-    }
+/// To a file.
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text)
+        .with_context(|| format!("cannot write {}", file.display()))
+        .map_err(Failure::from)
 }
 
 /// To stdout; a reader that has gone is no failure.

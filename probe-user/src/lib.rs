@@ -4,6 +4,7 @@
 
 pub mod announce;
 pub mod bird;
+mod chart;
 pub mod check;
 pub mod cli;
 pub mod colours;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod journal;
 pub mod logging;
 pub mod metrics;
+mod page;
 pub mod probe;
 pub mod replay;
 pub mod simulate;

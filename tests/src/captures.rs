@@ -1,5 +1,9 @@
 //! Capture files built by hand, byte by byte, as `packets` builds frames.
 
+mod traffic;
+
+pub use traffic::{Fate, Traffic};
+
 /// `LINKTYPE_ETHERNET`.
 pub const ETHERNET: u16 = 1;
 /// `LINKTYPE_RAW`.
@@ -37,18 +41,23 @@ pub fn pcap(unit: Unit, link_type: u16, packets: &[Packet]) -> Vec<u8> {
         Unit::Nanoseconds => 0xa1b2_3c4d,
     };
     let mut file = words(&[magic, 4 << 16 | 2, 0, 0, 262_144, u32::from(link_type)]);
-    for (time_ns, data) in packets {
-        let fraction = time_ns % 1_000_000_000 / unit.nanoseconds();
-        let length = length(data);
-        file.extend(words(&[
-            word(time_ns / 1_000_000_000),
-            word(fraction),
-            length,
-            length,
-        ]));
-        file.extend(data);
+    for packet in packets {
+        file.extend(record(unit, packet));
     }
     file
+}
+
+/// What such a file has of one packet: a long one is written record by record.
+pub fn record(unit: Unit, (time_ns, data): &Packet) -> Vec<u8> {
+    let length = length(data);
+    let mut record = words(&[
+        word(time_ns / 1_000_000_000),
+        word(time_ns % 1_000_000_000 / unit.nanoseconds()),
+        length,
+        length,
+    ]);
+    record.extend(data);
+    record
 }
 
 /// A pcapng file of one section and one interface, little-endian.

@@ -16,13 +16,15 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::{lab::lapwing::binary, tshark};
 use probe_common::counters::{Counters, RcodeClass};
-use probe_user::replay::{self, Options, Report};
+use probe_user::{
+    config::Settings,
+    replay::{self, Options, Probes, Report},
+};
 
 /// Captures, and how many services are found in them at least.
 const CAPTURES: [(&str, usize); 12] = [
@@ -163,8 +165,10 @@ fn ends(service: &str) -> Result<(String, String)> {
 fn replay(file: &Path, host: bool) -> Result<Report> {
     let options = Options {
         file: file.to_owned(),
+        settings: Settings::without_file(),
         services: Vec::new(),
-        deadline: Duration::from_millis(200),
+        deadline: None,
+        probes: Probes::Unasked,
         host,
     };
     replay::run(&options).with_context(|| file.display().to_string())

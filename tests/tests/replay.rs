@@ -12,22 +12,26 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::BufWriter,
     net::SocketAddr,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use lapwing_tests::{
-    captures::{self, COOKED_V1, COOKED_V2, ETHERNET, Packet, RAW, Unit, pcap, pcapng},
+    captures::{
+        self, COOKED_V1, COOKED_V2, ETHERNET, Fate, Packet, RAW, Traffic, Unit, pcap, pcapng,
+    },
     lab::lapwing::binary,
     packets::{
         Frame,
         flags::{ACK, FIN, RST, SYN},
     },
 };
-use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const MS: u64 = 1_000_000;
@@ -522,7 +526,7 @@ fn summary_is_a_table_or_json() {
         text(&table.stdout)
     );
     let json = replay(&file, &["--json", "--host"]);
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["measured_by"], "host");
     assert_eq!(json["packets"]["read"], story().len());
     assert_eq!(json["services"][1]["trials"]["connect"]["late"], 2);
@@ -555,28 +559,185 @@ fn without_privilege_the_host_build_is_pointed_to_and_works() {
     assert_eq!(text(&host.stdout), expected);
 }
 
+/// Two services, of which one refuses everybody for five seconds.
+fn fault() -> Vec<Packet> {
+    let refused = |ms: u64| match ms {
+        15_000..20_000 => Fate::Refused,
+        _ => Fate::Answered,
+    };
+    let faulty = Traffic::new(SERVICE4, 200).packets(Duration::from_secs(25), refused);
+    let well = Traffic::new(SERVICE6, 20).packets(Duration::from_secs(25), |_| Fate::Answered);
+    let mut packets = [faulty, well].concat();
+    packets.sort_by_key(|(time, _)| *time);
+    packets
+}
+
+/// The summary as JSON and the page, which must be the same both ways.
+fn decided(files: &Files, file: &Path, arguments: &[&str]) -> (Value, String) {
+    let told = ["kernel", "host"].map(|by| {
+        let page = files.0.path().join(format!("{by}.html"));
+        let page_argument = page.display().to_string();
+        let mut arguments = [arguments, &["--json", "--html", &page_argument]].concat();
+        if by == "host" {
+            arguments.push("--host");
+        }
+        let output = replay(file, &arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let mut json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["measured_by"].take(), by);
+        (json, fs::read_to_string(page).unwrap())
+    });
+    let [kernel, host] = told;
+    assert_eq!(kernel.0, host.0, "kernel and host");
+    assert!(kernel.1 == host.1, "the pages of kernel and host");
+    kernel
+}
+
+/// The changes of level: when, of which prefix, to which level, why.
+fn levels(json: &Value) -> Vec<(f64, &str, &str, &str)> {
+    let happenings = json["happenings"].as_array().unwrap();
+    let changes = happenings.iter().filter(|told| told["event"] == "level");
+    changes
+        .map(|told| {
+            (
+                told["seconds"].as_f64().unwrap(),
+                told["about"].as_str().unwrap(),
+                told["level"].as_str().unwrap(),
+                told["why"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
 #[test]
-fn large_capture_is_read_in_little_memory() {
-    const PACKETS: u64 = 200_000;
-    const LIMIT_KIB: i64 = 200 << 10;
+fn what_would_have_been_decided_is_told_alike_by_kernel_and_host() {
     let files = Files::new();
-    let path = files.0.path().join("large.pcap");
-    let mut file = std::io::BufWriter::new(fs::File::create(&path).unwrap());
-    file.write_all(&pcap(Unit::Nanoseconds, ETHERNET, &story()))
-        .unwrap();
-    let (service, client) = (address(SERVICE4), client(address(SERVICE4), 99));
-    let frame = Frame::tcp(client, service, ACK).payload(&[7; 1400]).build();
-    let header = pcap(Unit::Nanoseconds, ETHERNET, &[]).len();
-    for number in 0..PACKETS {
-        let packet = (START + 3_700_000 * MS + number * 1_000, frame.clone());
-        file.write_all(&pcap(Unit::Nanoseconds, ETHERNET, &[packet])[header..])
-            .unwrap();
+    let file = files.write("a.pcap", &pcap(Unit::Nanoseconds, ETHERNET, &fault()));
+    let config = files.write(
+        "lapwing.toml",
+        br#"
+            [detect]
+            profile = "fast"
+            [[prefix]]
+            prefix = "192.0.2.0/24"
+            [[prefix.service]]
+            name = "web"
+            address = "192.0.2.10"
+            port = 80
+            protocol = "tcp"
+        "#,
+    );
+    let config = config.display().to_string();
+    for (description, arguments, prefix, withdrawn, why) in [
+        (
+            "after patience, since successes fell",
+            &[][..],
+            "192.0.2.10/32",
+            16.0..16.2,
+            "successes fell far below the expected",
+        ),
+        (
+            "as probes that meet what clients met",
+            &["--assume-probes"],
+            "192.0.2.10/32",
+            16.0..16.2,
+            "3 of 3 probes failed",
+        ),
+        (
+            "as configured: at once",
+            &["--config", &config, "--assume-probes"],
+            "192.0.2.0/24",
+            15.0..15.2,
+            "3 of 3 probes failed",
+        ),
+    ] {
+        let (json, page) = decided(&files, &file, arguments);
+        let levels = levels(&json);
+        let (down, up) = (levels[0], levels[levels.len() - 1]);
+        assert_eq!((down.1, down.2), (prefix, "withdrawn"), "{description}");
+        assert!(withdrawn.contains(&down.0), "{description}: {down:?}");
+        assert!(down.3.contains(why), "{description}: {down:?}");
+        assert_eq!((up.1, up.2), (prefix, "full"), "{description}");
+        // A slower detector may see the end of the fault as a part that still fails.
+        assert!((20.0..22.0).contains(&up.0), "{description}: {up:?}");
+        assert_eq!(json["prefixes"][0]["withdrawals"], 1, "{description}");
+        let verdict = format!("Would have been withdrawn: {prefix}.");
+        assert!(
+            page.contains(&verdict) && page.contains(why),
+            "{description}"
+        );
     }
-    drop(file);
-    assert!(fs::metadata(&path).unwrap().len() > 200 << 20);
-    let (metrics, _) = metrics(&path, &[]);
-    let name = format!("packets_total{{service=\"{SERVICE4}/tcp\",direction=\"in\"}}");
-    assert_eq!(sample(&metrics, &name), 10 + PACKETS);
-    let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
-    assert!(peak < LIMIT_KIB, "{peak} KiB");
+    let told = replay(&file, &["--host"]);
+    let told = text(&told.stdout);
+    assert!(
+        told.contains("192.0.2.10/32 would be withdrawn: "),
+        "{told}"
+    );
+    let refused = replay(&file, &["--config", &config, "--deadline", "1s"]);
+    assert_eq!(refused.status.code(), Some(2), "both name what is measured");
+}
+
+#[test]
+fn warnings_and_names_from_outside_stand_in_the_page_as_text() {
+    let files = Files::new();
+    let whole = pcap(Unit::Nanoseconds, ETHERNET, &story());
+    let file = files.write("<b>&.pcap", &whole[..whole.len() - 1]);
+    let (json, page) = decided(&files, &file, &[]);
+    assert!(levels(&json).is_empty(), "too little for any decision");
+    assert!(page.contains("No prefix would have been withdrawn or degraded."));
+    assert!(page.contains("is truncated: it ends within packet"));
+    assert!(page.contains("&lt;b&gt;&amp;.pcap") && !page.contains("<b>"));
+}
+
+/// The most memory that a replay took, in KiB.
+fn peak_kib(file: &Path, arguments: &[&str]) -> u64 {
+    let mut child = Command::new(binary().unwrap())
+        .arg("replay")
+        .arg(file)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+/// Of the size of a capture only time depends: nothing of it is kept but a bounded record.
+#[test]
+fn memory_does_not_grow_with_the_capture() {
+    const LIMIT_KIB: u64 = 200 << 10;
+    const GROWTH_KIB: u64 = 16 << 10;
+    let files = Files::new();
+    let page = files.0.path().join("page.html").display().to_string();
+    let write = |name: &str, seconds| {
+        let path = files.0.path().join(name);
+        let file = fs::File::create(&path).unwrap();
+        let traffic = Traffic::new(SERVICE4, 100).with_payload(60_000);
+        traffic
+            .write(BufWriter::new(file), Duration::from_secs(seconds))
+            .unwrap();
+        path
+    };
+    let (small, large) = (write("small.pcap", 1), write("large.pcap", 10));
+    let size = |path: &Path| fs::metadata(path).unwrap().len();
+    assert!(size(&small) < 8 << 20 && size(&large) > 60 << 20);
+    for way in [&["--host"][..], &[]] {
+        let arguments = [way, &["--html", &page]].concat();
+        let (small, large) = (peak_kib(&small, &arguments), peak_kib(&large, &arguments));
+        assert!(
+            small > 0 && large < small + GROWTH_KIB,
+            "{small} {large} KiB"
+        );
+        assert!(large < LIMIT_KIB, "{large} KiB");
+    }
 }

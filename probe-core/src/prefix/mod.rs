@@ -290,6 +290,20 @@ impl Announcement {
         }
     }
 
+    fn watched<'a>(&self, watches: &'a [Watch]) -> Vec<&'a Watch> {
+        self.config
+            .services
+            .iter()
+            .filter_map(|service| watches.get(usize::try_from(service.0).ok()?))
+            .collect()
+    }
+
+    /// The level that the verdicts about its services ask for, whatever holds it.
+    pub fn asked_for(&self, watches: &[Watch]) -> Level {
+        self.due_lowering(&self.watched(watches))
+            .map_or(Level::Full, |(level, _)| level)
+    }
+
     /// Decides on orders and on the verdicts about its services.
     pub fn decide(&mut self, host: &mut Host<'_>, out: &mut Outbox) -> Option<Change> {
         self.held_by = None;
@@ -297,13 +311,7 @@ impl Announcement {
         if self.rests(host) {
             return None;
         }
-        let watches = host.watches;
-        let services: Vec<&Watch> = self
-            .config
-            .services
-            .iter()
-            .filter_map(|service| watches.get(usize::try_from(service.0).ok()?))
-            .collect();
+        let services = self.watched(host.watches);
         if services.is_empty() {
             return None;
         }

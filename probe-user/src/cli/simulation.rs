@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 
-use super::print;
+use super::{print, write};
 use crate::{daemon::Failure, simulate};
 
 /// Said below the arguments.
@@ -121,10 +120,4 @@ pub fn simulate(asked: &Simulate) -> Result<(), Failure> {
         1 => Err(anyhow::anyhow!("1 expectation was not met").into()),
         count => Err(anyhow::anyhow!("{count} expectations were not met").into()),
     }
-}
-
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text)
-        .with_context(|| format!("cannot write {}", file.display()))
-        .map_err(Failure::from)
 }

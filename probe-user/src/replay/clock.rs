@@ -2,6 +2,8 @@
 //! programs see: monotonic, and counted from the first packet, so that a capture
 //! gives the same whenever it was taken.
 
+use std::time::Duration;
+
 /// The replayed clock at the first packet: far enough from zero for everything that
 /// looks back, and at a border of the coarsest time bucket.
 pub const START_NS: u64 = 1 << 41;
@@ -43,9 +45,14 @@ impl Clock {
         self.now_ns
     }
 
-    /// The present time.
-    pub fn now_ns(&self) -> u64 {
-        self.now_ns
+    /// The time of the first packet that has one, in nanoseconds since 1970.
+    pub fn first_ns(&self) -> Option<u64> {
+        self.first_ns
+    }
+
+    /// The time since then.
+    pub fn span(&self) -> Duration {
+        Duration::from_nanos(self.now_ns - START_NS)
     }
 
     /// Packets whose time went backwards.

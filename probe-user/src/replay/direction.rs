@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use probe_common::{
     address::Address,
-    service::{TCP, UDP, port_protocol},
+    service::{ANY_PORT, TCP, UDP, port_protocol},
     skip::Skip,
 };
 use probe_core::config::{Endpoint, Protocol};
@@ -62,8 +62,11 @@ impl Directions {
             What::Unreachable(Protocol::Tcp) => (TCP, true),
             What::Unreachable(Protocol::Udp) => (UDP, true),
         };
-        let has =
-            |(Address(words), port): End| self.0.contains(&(words, port_protocol(port, protocol)));
+        let has = |(Address(words), port): End| {
+            [port, ANY_PORT]
+                .into_iter()
+                .any(|port| self.0.contains(&(words, port_protocol(port, protocol))))
+        };
         // Errors that reach a service are about what it sent.
         match (has(seen.destination) && !is_error, has(seen.source)) {
             (true, true) => Way::Both,
@@ -110,5 +113,18 @@ mod tests {
             assert_eq!(directions.way(&Ok(seen(&frame))), way, "{description}");
         }
         assert_eq!(directions.way(&Err(Skip::NotIp)), Way::Other);
+
+        let all_ports = Endpoint {
+            port: ANY_PORT,
+            ..services[0]
+        };
+        let directions = Directions::new([all_ports]);
+        for (frame, way) in [
+            (tcp(CLIENT, UDP_53, 2, (0, 0)), Way::In),
+            (tcp(TCP_80, CLIENT, 2, (0, 0)), Way::Out),
+            (udp(CLIENT, UDP_53, &[]), Way::Other),
+        ] {
+            assert_eq!(directions.way(&Ok(seen(&frame))), way, "any port");
+        }
     }
 }

@@ -2,8 +2,6 @@
 //! code. In flow frames and the time, out flow readings and totals, which must be
 //! the same both ways.
 
-use std::time::Duration;
-
 use aya::programs::{TestRun as _, TestRunOptions};
 use probe_common::{
     counters::Counters,
@@ -17,9 +15,9 @@ use probe_core::{
     input::{Reading, ServiceReading, TrialReading},
 };
 
-use super::services::Service;
+use super::{judge::Maps, plan::Plan};
 use crate::datapath::{
-    self, Latencies, Scope, ServiceSpec, Sizes, capacity, key, kinds,
+    self, Latencies, Scope, Sizes, capacity, key, kinds,
     object::{EMBEDDED, LoadFlags, Object},
     read_ring,
 };
@@ -63,28 +61,14 @@ pub struct Totals {
     pub skips: [u64; Skip::COUNT],
 }
 
-/// The services in the form that both ways want.
-pub fn specs(services: &[Service], deadline: Duration) -> Vec<ServiceSpec> {
-    services
-        .iter()
-        .map(|service| ServiceSpec {
-            endpoint: service.endpoint,
-            application: service.application,
-            deadline,
-        })
-        .collect()
-}
-
 /// Something that measures frames.
-pub trait Measurement {
+pub trait Measurement: Maps {
     /// Sets the clock.
     fn set_now(&mut self, now_ns: u64);
     /// Measures a frame on its way in. At least [`SHORTEST`] bytes, at most [`LONGEST`].
     fn ingress(&mut self, frame: &[u8]) -> Result<(), Error>;
     /// Measures a frame on its way out. At least [`SHORTEST`] bytes, at most [`LONGEST`].
     fn egress(&mut self, frame: &[u8]) -> Result<(), Error>;
-    /// What decisions need.
-    fn reading(&self, scope: Scope) -> Reading;
     /// Everything that was counted.
     fn totals(&self) -> Totals;
 }
@@ -97,15 +81,16 @@ pub struct Kernel(Object);
 const LOOPBACK: u32 = 1;
 
 impl Kernel {
-    /// Loads the object for these services.
-    pub fn load(specs: &[ServiceSpec], tunnels: Tunnels) -> Result<Self, Error> {
+    /// Loads the object for what is planned.
+    pub fn load(plan: &Plan, tunnels: Tunnels) -> Result<Self, Error> {
         let flags = LoadFlags {
             replay: true,
             partial_checksums: true,
             tunnels,
+            deadlines: plan.deadlines,
             ..LoadFlags::default()
         };
-        let mut object = Object::load(EMBEDDED, specs, flags, None)?;
+        let mut object = Object::load(EMBEDDED, &plan.specs, flags, None)?;
         object.set_tunnels(LOOPBACK, tunnels.kinds);
         object
             .xdp()?
@@ -135,6 +120,16 @@ fn options(frame: &[u8]) -> TestRunOptions<'_> {
     options
 }
 
+impl Maps for Kernel {
+    fn reading(&self, scope: Scope) -> Reading {
+        self.0.read(scope)
+    }
+
+    fn latencies(&self) -> Vec<Latencies> {
+        self.0.latencies()
+    }
+}
+
 impl Measurement for Kernel {
     fn set_now(&mut self, now_ns: u64) {
         self.0.set_clock(now_ns);
@@ -162,14 +157,10 @@ impl Measurement for Kernel {
         }
     }
 
-    fn reading(&self, scope: Scope) -> Reading {
-        self.0.read(scope)
-    }
-
     fn totals(&self) -> Totals {
         Totals {
             counters: self.0.counters(),
-            latencies: self.0.latencies(),
+            latencies: self.latencies(),
             skips: self.0.skips(),
         }
     }
@@ -183,8 +174,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// Tables for these services.
-    pub fn new(specs: &[ServiceSpec], tunnels: Tunnels) -> Self {
+    /// Tables for what is planned.
+    pub fn new(plan: &Plan, tunnels: Tunnels) -> Self {
+        let specs = &plan.specs;
         let services: Vec<_> = specs
             .iter()
             .zip(0..)
@@ -193,7 +185,8 @@ impl Host {
                 probe_common::service::Service::new(address, port_protocol, id, spec.options())
             })
             .collect();
-        let deadline_ns = |service: usize, kind| nanoseconds(specs[service].deadline_of(kind));
+        let deadline_ns =
+            |service: usize, kind| nanoseconds(plan.deadlines.of(&specs[service], kind));
         // As many sample cells as in the kernel, where many services share the room.
         let sizes = HostSizes {
             cells: Sizes::default().cells_per_service(capacity(specs.len())),
@@ -214,21 +207,7 @@ impl Host {
     }
 }
 
-impl Measurement for Host {
-    fn set_now(&mut self, now_ns: u64) {
-        self.tables.set_now(now_ns);
-    }
-
-    fn ingress(&mut self, frame: &[u8]) -> Result<(), Error> {
-        self.tables.ingress(frame);
-        Ok(())
-    }
-
-    fn egress(&mut self, frame: &[u8]) -> Result<(), Error> {
-        self.tables.egress(frame);
-        Ok(())
-    }
-
+impl Maps for Host {
     fn reading(&self, scope: Scope) -> Reading {
         let services = self
             .kinds
@@ -254,7 +233,7 @@ impl Measurement for Host {
         Reading { services }
     }
 
-    fn totals(&self) -> Totals {
+    fn latencies(&self) -> Vec<Latencies> {
         let latencies = |(index, (kinds, _)): (usize, &(&'static [Kind], Kind))| {
             kinds
                 .iter()
@@ -262,11 +241,31 @@ impl Measurement for Host {
                 .map(|kind| (*kind, self.tables.latency(index, *kind)))
                 .collect()
         };
+        self.kinds.iter().enumerate().map(latencies).collect()
+    }
+}
+
+impl Measurement for Host {
+    fn set_now(&mut self, now_ns: u64) {
+        self.tables.set_now(now_ns);
+    }
+
+    fn ingress(&mut self, frame: &[u8]) -> Result<(), Error> {
+        self.tables.ingress(frame);
+        Ok(())
+    }
+
+    fn egress(&mut self, frame: &[u8]) -> Result<(), Error> {
+        self.tables.egress(frame);
+        Ok(())
+    }
+
+    fn totals(&self) -> Totals {
         Totals {
             counters: (0..self.kinds.len())
                 .map(|service| self.tables.counters(service))
                 .collect(),
-            latencies: self.kinds.iter().enumerate().map(latencies).collect(),
+            latencies: self.latencies(),
             skips: self.tables.skips(),
         }
     }

@@ -1,10 +1,10 @@
 //! `lapwing replay`: a capture file flows in, the numbers that the programs would
-//! have counted flow out, and what the core makes of them.
+//! have counted flow out, and what the core would have decided on them, when and why.
 //!
 //! ```text
-//! file ─▶ capture ─▶ link ─▶ look, direction ─▶ measurement (kernel | host) ─▶ totals ──▶ report
-//!           │ times                               ▲             └ readings ─▶ judge ─▶ trials ┘
-//!           └────────▶ clock ─────────────────────┘
+//! file ─▶ capture ─▶ link ─▶ look, direction ─▶ measurement (kernel | host) ─▶ totals ────▶ report ─▶ text, JSON,
+//!           │ times                               ▲             └ readings ─▶ judge ─▶ history ┘        page
+//!           └────────▶ clock ─────────────────────┘                  stand_in ┘
 //! ```
 //!
 //! What measures is the object itself, run on each packet with the capture's clock,
@@ -12,19 +12,26 @@
 //! capture answers what Lapwing would have seen there, and two runs over one file
 //! give the same text, byte for byte.
 
+mod bins;
 pub mod capture;
+mod charts;
 mod clock;
 mod direction;
 mod discovery;
 #[cfg(test)]
 mod frames;
+mod happening;
+mod history;
 mod judge;
 mod link;
 mod look;
 mod measurement;
+mod page;
+mod plan;
 mod progress;
 mod report;
 pub mod services;
+mod stand_in;
 
 use std::{
     collections::BTreeMap,
@@ -41,12 +48,17 @@ use discovery::{Discovery, Found};
 use judge::Judge;
 use link::Link;
 use look::Looker;
-use measurement::{Host, Kernel, LONGEST, Measurement, SHORTEST, specs};
+use measurement::{Host, Kernel, LONGEST, Measurement, SHORTEST};
+use plan::Plan;
+pub use plan::Probes;
 use progress::Progress;
+use report::Replayed;
 #[cfg(test)]
 pub use report::Summary;
-pub use report::{Packets, Report, ServiceReport};
+pub use report::{Chosen, Packets, Report, ServiceReport};
 use services::{Service, tunnels};
+
+use crate::config::Settings;
 
 /// Most services of one replay: so many that each has at least 128 sample cells.
 pub const MOST_SERVICES: usize = 1024;
@@ -56,10 +68,14 @@ pub const MOST_SERVICES: usize = 1024;
 pub struct Options {
     /// The capture.
     pub file: PathBuf,
-    /// The services; found in the capture if there are none.
+    /// By what it is judged. Services that it names are measured.
+    pub settings: Settings,
+    /// The services if it names none; found in the capture if there are none here either.
     pub services: Vec<Service>,
-    /// When an unanswered trial is late.
-    pub deadline: Duration,
+    /// When an unanswered trial is late at those services.
+    pub deadline: Option<Duration>,
+    /// What is known of the answers to probes.
+    pub probes: Probes,
     /// Whether the host build measures, instead of the object in the kernel.
     pub host: bool,
 }
@@ -90,8 +106,11 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let mut services = options.services.clone();
     services.sort_unstable();
     services.dedup();
-    let named = !services.is_empty();
-    if !named {
+    let chosen = if !options.settings.core.services.is_empty() {
+        Chosen::Configured
+    } else if !services.is_empty() {
+        Chosen::Named
+    } else {
         let Found {
             services: found,
             left_out,
@@ -105,22 +124,24 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             ));
         }
         services = found;
+        Chosen::Found
+    };
+    let settings = options.settings.clone();
+    let plan = Plan::new(settings, &services, options.deadline, options.probes);
+    if plan.specs.len() > MOST_SERVICES {
+        return Err(Error::TooManyServices(plan.specs.len()));
     }
-    if services.len() > MOST_SERVICES {
-        return Err(Error::TooManyServices(services.len()));
-    }
-    let specs = specs(&services, options.deadline);
-    let tunnels = tunnels(&services);
+    let tunnels = tunnels(&plan.specs);
     let mut measurement: Box<dyn Measurement> = if options.host {
-        Box::new(Host::new(&specs, tunnels))
+        Box::new(Host::new(&plan, tunnels))
     } else {
-        Box::new(Kernel::load(&specs, tunnels)?)
+        Box::new(Kernel::load(&plan, tunnels)?)
     };
     let mut replay = Replay {
         looker: Looker::new(tunnels),
-        directions: Directions::new(services.iter().map(|service| service.endpoint)),
+        directions: Directions::new(plan.specs.iter().map(|spec| spec.endpoint)),
         clock: Clock::new(),
-        judge: Judge::new(&specs),
+        judge: Judge::new(&plan),
         packets: Packets::default(),
         other_links: BTreeMap::new(),
         too_short: 0,
@@ -130,16 +151,16 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let mut totals = measurement.totals();
     totals.skips[Skip::Truncated as usize] += replay.too_short;
     warnings.extend(replay.warnings(&options.file, &capture));
-    let statuses = replay.judge.finish(&|scope| measurement.reading(scope));
-    Ok(Report::new(
-        options,
-        named,
-        replay.packets,
-        Duration::from_nanos(replay.clock.now_ns() - clock::START_NS),
-        services.into_iter().zip(statuses).collect(),
+    let judgement = replay.judge.finish(measurement.as_ref());
+    let found = Replayed {
+        packets: replay.packets,
+        begin_ns: replay.clock.first_ns(),
+        span: replay.clock.span(),
+        judgement,
         totals,
         warnings,
-    ))
+    };
+    Ok(Report::new(options, chosen, plan, found))
 }
 
 /// The services in a capture, by a first pass over it.
@@ -191,8 +212,7 @@ impl Replay {
             };
             self.packets.read += 1;
             let now_ns = self.clock.advance(record.time_ns);
-            self.judge
-                .before_packet(now_ns, &|scope| measurement.reading(scope));
+            self.judge.before_packet(now_ns, measurement);
             let Some(link) = Link::of(record.link_type) else {
                 *self.other_links.entry(record.link_type).or_default() += 1;
                 self.packets.other += 1;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use probe_common::parse::tunnel::Tunnels;
 use probe_core::config::{Application, Endpoint, Protocol};
 
+use crate::datapath::ServiceSpec;
+
 /// A service to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Service {
@@ -81,11 +83,11 @@ fn by_name(name: &str, protocol: Protocol) -> Result<Application, String> {
 }
 
 /// The tunnels that are looked into: all, but for a port that a service has.
-pub fn tunnels(services: &[Service]) -> Tunnels {
+pub fn tunnels(services: &[ServiceSpec]) -> Tunnels {
     let mut tunnels = Tunnels::all();
     let kinds = [Tunnels::FOU, Tunnels::GUE, Tunnels::VXLAN, Tunnels::GENEVE];
     for (kind, port) in kinds.into_iter().zip(tunnels.ports) {
-        let is_service = |service: &Service| {
+        let is_service = |service: &ServiceSpec| {
             service.endpoint.port == port && service.endpoint.protocol == Protocol::Udp
         };
         if services.iter().any(is_service) {
@@ -97,6 +99,8 @@ pub fn tunnels(services: &[Service]) -> Tunnels {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -154,7 +158,12 @@ mod tests {
 
     #[test]
     fn port_of_a_service_is_no_tunnel() {
-        let service = parse("192.0.2.1:4789/udp").expect("a service");
+        let parsed = parse("192.0.2.1:4789/udp").expect("a service");
+        let service = ServiceSpec {
+            endpoint: parsed.endpoint,
+            application: parsed.application,
+            deadline: Duration::from_millis(200),
+        };
         assert_eq!(tunnels(&[]), Tunnels::all());
         let left = Tunnels::all().kinds & !Tunnels::VXLAN;
         assert_eq!(tunnels(&[service]).kinds, left);

@@ -5,7 +5,6 @@ use probe_core::{Level, Timestamp};
 
 use super::{
     Options,
-    chart::{Axis, Chart, Look, Scale, Series, picture},
     comparison::{AFTER, CUSUM, Comparison, Method, Point},
     draw::Draw,
     fault::Fault,
@@ -15,6 +14,7 @@ use super::{
     theory::Cusum,
     trace::Trace,
 };
+use crate::chart::{Axis, Chart, Look, Scale, Series, picture};
 
 const WIDTH: f64 = 860.0;
 /// The fault that is shown step by step, and its rate.

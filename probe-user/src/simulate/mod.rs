@@ -12,11 +12,9 @@
 //! else is drawn by chance, from a seed. The same seed gives the same text, byte for
 //! byte, with any number of threads.
 
-mod axis;
 mod bare;
 mod behaviour;
 mod calm;
-mod chart;
 mod comparison;
 mod draw;
 mod fault;

@@ -4,37 +4,19 @@
 use core::fmt::Write as _;
 
 use super::{
-    chart::escaped,
     finding::{Finding, Group},
     illustrations::{Illustrations, by_scenario},
     report::{Report, seconds},
 };
-
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--faint:#d9dee3;--paper:#fff;--bad:#b42318}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa3ad;--faint:#353b43;--paper:#15181c;--bad:#ff8a80}}\
-body{margin:0 auto;max-width:58rem;padding:2rem 1.25rem 4rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}\
-h1{font-size:1.7rem;margin:0 0 .25rem}h2{font-size:1.2rem;margin:2.5rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft)}\
-table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}\
-th,td{text-align:right;padding:.3rem .5rem;border-bottom:1px solid var(--faint);vertical-align:top}\
-th{font-weight:600}td{white-space:nowrap}th:first-child,td:first-child{text-align:left;white-space:normal}td small{display:block;color:var(--soft);text-align:left}\
-.bad{color:var(--bad);font-weight:600}.wide{overflow-x:auto}svg{display:block;margin:1rem 0}";
-
-/// A table: what stands above its columns, and its rows.
-struct Table {
-    header: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
-}
+use crate::page::{Table, document, escaped, scrolled};
 
 impl Report {
     /// The page.
     pub fn page(&self, illustrations: &Illustrations) -> String {
         let pictures = illustrations.pictures(self);
         let figure = |name: &str| {
-            pictures
-                .iter()
-                .find(|picture| picture.name == name)
-                .map_or("", |picture| &picture.svg)
+            let picture = pictures.iter().find(|picture| picture.name == name);
+            picture.map_or_else(String::new, |picture| scrolled(picture.about, &picture.svg))
         };
         // One of each scenario tells what went wrong.
         let violations: Vec<String> = self
@@ -56,25 +38,56 @@ impl Report {
             .group(Group::Calm)
             .map(|finding| finding.service_days / 365.25)
             .sum();
-        format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Lapwing: simulated decisions</title><style>{STYLE}</style></head><body>\n\
-             <h1>Simulated decisions</h1><p class=\"soft\">lapwing {} · seed {} · {years:.1} service-years of calm</p>{verdict}\n\
-             <h2>Calm: nothing may be withdrawn</h2><p>Default profile, ten services on each host. The bound is the rule of three: with 95 % confidence, a service suffers fewer false withdraws a year.</p>{}\n\
-             <h2>Faults: from the first affected trial to the decision</h2><p>Fast profile, without patience.</p>{}{}\n\
-             <h2>One fault, step by step</h2>{}\n\
-             <h2>Delay against false alarms</h2><p>Three ways to find the same change in the same streams of trials. Lower is quicker, further right is calmer.</p>{}\n\
-             <h2>Theory and simulation</h2><p>The CUSUM from 1 % to 50 %, in trials.</p>{}\n\
-             <h2>The detector alone</h2><p>Mean time between two alarms while nothing is wrong, with the threshold for one in ten minutes.</p>{}\n\
-             </body></html>\n",
+        let mut body = format!(
+            "<h1>Simulated decisions</h1><p class=\"soft\">lapwing {} · seed {} · {years:.1} service-years of calm</p>{verdict}\n",
             env!("CARGO_PKG_VERSION"),
             self.seed,
-            self.calm().html(),
-            self.faults().html(),
-            figure("detection-delays.svg"),
-            figure("detection-timeline.svg"),
-            figure("detection-methods.svg"),
-            theory(illustrations).html(),
-            self.detectors().html(),
+        );
+        let mut add = |title: &str, about: &str, content: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(body, "<h2>{title}</h2><p>{about}</p>{content}");
+        };
+        // Only some scenarios may have been asked for.
+        let has = |group| self.group(group).next().is_some();
+        if has(Group::Calm) {
+            add(
+                "Calm: nothing may be withdrawn",
+                "Default profile, ten services on each host. The bound is the rule of three: with 95 % confidence, a service suffers fewer false withdraws a year.",
+                &self.calm().html(),
+            );
+        }
+        if has(Group::Fault) {
+            add(
+                "Faults: from the first affected trial to the decision",
+                "Fast profile, without patience.",
+                &(self.faults().html() + &figure("detection-delays.svg")),
+            );
+        }
+        add(
+            "One fault, step by step",
+            "From the first trial that is affected to the withdraw.",
+            &figure("detection-timeline.svg"),
+        );
+        add(
+            "Delay against false alarms",
+            "Three ways to find the same change in the same streams of trials. Lower is quicker, further right is calmer.",
+            &figure("detection-methods.svg"),
+        );
+        add(
+            "Theory and simulation",
+            "The CUSUM from 1 % to 50 %, in trials.",
+            &theory(illustrations).html(),
+        );
+        if has(Group::Detector) {
+            add(
+                "The detector alone",
+                "Mean time between two alarms while nothing is wrong, with the threshold for one in ten minutes.",
+                &self.detectors().html(),
+            );
+        }
+        document(
+            "Lapwing: simulated decisions",
+            &format!("<main>{body}</main>\n"),
         )
     }
 
@@ -136,6 +149,7 @@ impl Report {
             ]
         });
         Table {
+            caption: "Calm scenarios, by rate".to_owned(),
             header: vec![
                 "scenario",
                 "trials/s",
@@ -146,6 +160,7 @@ impl Report {
                 "per service-year",
             ],
             rows: rows.collect(),
+            ..Table::default()
         }
     }
 
@@ -168,6 +183,7 @@ impl Report {
             ]
         });
         let mut table = Table {
+            caption: "Faults, by rate".to_owned(),
             header: vec![
                 "fault",
                 "trials/s",
@@ -180,6 +196,7 @@ impl Report {
                 "99 %",
             ],
             rows: rows.collect(),
+            ..Table::default()
         };
         let mut last = String::new();
         for row in &mut table.rows {
@@ -200,6 +217,7 @@ impl Report {
             )
         };
         Table {
+            caption: "Streams of trials".to_owned(),
             header: vec![
                 "stream",
                 "alarms",
@@ -217,12 +235,14 @@ impl Report {
                     ]
                 })
                 .collect(),
+            ..Table::default()
         }
     }
 }
 
 fn theory(illustrations: &Illustrations) -> Table {
     Table {
+        caption: "Threshold, period and delay".to_owned(),
         header: vec![
             "threshold h",
             "period, Lorden's bound",
@@ -236,44 +256,6 @@ fn theory(illustrations: &Illustrations) -> Table {
             .into_iter()
             .map(Vec::from)
             .collect(),
-    }
-}
-
-impl Table {
-    fn html(&self) -> String {
-        let mut text = "<div class=\"wide\"><table><thead><tr>".to_owned();
-        for name in &self.header {
-            let _ = write!(text, "<th>{}</th>", escaped(name));
-        }
-        text += "</tr></thead><tbody>";
-        for row in &self.rows {
-            text += "<tr>";
-            for cell in row {
-                let cell = match cell.split_once('\n') {
-                    Some((name, about)) => {
-                        format!("{}<small>{}</small>", escaped(name), escaped(about))
-                    }
-                    None => escaped(cell),
-                };
-                let _ = write!(text, "<td>{cell}</td>");
-            }
-            text += "</tr>";
-        }
-        text + "</tbody></table></div>"
-    }
-
-    fn markdown(&self) -> String {
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let header = self.header.iter().map(|name| (*name).to_owned()).collect();
-        let mut text = line(header);
-        text += &line(
-            (0..self.header.len())
-                .map(|column| if column == 0 { "---" } else { "---:" }.to_owned())
-                .collect(),
-        );
-        for row in &self.rows {
-            text += &line(row.iter().map(|cell| cell.replace('\n', ": ")).collect());
-        }
-        text
+        ..Table::default()
     }
 }

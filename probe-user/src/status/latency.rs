@@ -80,14 +80,18 @@ impl Latencies {
         now.iter()
             .filter_map(|(kind, now)| {
                 let since = since(then.get(kind).unwrap_or(&none), now)?;
-                let view = LatencyView {
-                    p50_seconds: quantile(&since, 0.5)?,
-                    p99_seconds: quantile(&since, 0.99)?,
-                };
-                Some((*kind, view))
+                Some((*kind, view(&since)?))
             })
             .collect()
     }
+}
+
+/// What a histogram says; nothing if it is empty.
+pub fn view(buckets: &[u64; BUCKETS]) -> Option<LatencyView> {
+    Some(LatencyView {
+        p50_seconds: quantile(buckets, 0.5)?,
+        p99_seconds: quantile(buckets, 0.99)?,
+    })
 }
 
 fn is_empty(histogram: &Histogram) -> bool {

@@ -37,6 +37,7 @@ pub struct Browser {
     session: String,
     sent: u64,
     complaints: Vec<String>,
+    asked_for: Vec<String>,
 }
 
 impl Browser {
@@ -87,6 +88,7 @@ impl Browser {
             session: String::new(),
             sent: 0,
             complaints: Vec::new(),
+            asked_for: Vec::new(),
         };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))?;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
@@ -95,6 +97,7 @@ impl Browser {
         browser.session = String::from(session.context("a session has an id")?);
         browser.call("Runtime.enable", &json!({}))?;
         browser.call("Log.enable", &json!({}))?;
+        browser.call("Network.enable", &json!({}))?;
         browser.call("Page.navigate", &json!({ "url": url }))?;
         Ok(browser)
     }
@@ -129,7 +132,26 @@ impl Browser {
         .with_context(|| format!("it shows {seen:?}\n{}", self.process.log_tail()))
     }
 
-    /// Exceptions in the page, and what its policy refused, until now.
+    /// Shows the page on a screen of this width, to a reader who likes it light or dark.
+    pub fn show_on(&mut self, width: u32, scheme: &str) -> Result<()> {
+        let screen =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", &screen)?;
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.call(
+            "Emulation.setEmulatedMedia",
+            &json!({ "features": [feature] }),
+        )?;
+        Ok(())
+    }
+
+    /// What the page made the browser ask for until now, itself included.
+    pub fn asked_for(&mut self) -> Result<&[String]> {
+        self.evaluate("1")?;
+        Ok(&self.asked_for)
+    }
+
+    /// Exceptions and errors in the page, and what its policy refused, until now.
     pub fn complaints(&mut self) -> Result<&[String]> {
         // Whatever was told before this was answered has been read.
         self.evaluate("1")?;
@@ -169,6 +191,13 @@ impl Browser {
         match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => {
                 self.complaints.push(about["exceptionDetails"].to_string());
+            }
+            Some("Runtime.consoleAPICalled") if about["type"] == "error" => {
+                self.complaints.push(about["args"].to_string());
+            }
+            Some("Network.requestWillBeSent") => {
+                let url = about["request"]["url"].as_str();
+                self.asked_for.extend(url.map(ToOwned::to_owned));
             }
             // A daemon that is gone is an entry of another source.
             Some("Log.entryAdded") if about["entry"]["source"] == "security" => {

@@ -23,6 +23,15 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// An even axis with about so many ticks, at round values.
+    pub fn even(label: &str, range: (f64, f64), ticks: f64) -> Self {
+        Self {
+            label: label.to_owned(),
+            scale: Scale::Even(round_step((range.1 - range.0) / ticks)),
+            range,
+        }
+    }
+
     /// Where a value is, from 0 to 1 if it is on the axis.
     pub fn place(&self, value: f64) -> f64 {
         let (low, high) = self.range;
@@ -68,6 +77,14 @@ impl Axis {
     }
 }
 
+/// The next of 1, 2, 5, 10, ... that is not less.
+fn round_step(least: f64) -> f64 {
+    let decade = 10.0_f64.powf(least.log10().floor());
+    let steps = [1.0, 2.0, 5.0].map(|factor| factor * decade);
+    let enough = steps.into_iter().find(|step| *step >= least * (1.0 - 1e-9));
+    enough.unwrap_or(10.0 * decade)
+}
+
 /// A number for a tick: whole, with thousands set apart, or a power of ten.
 fn number(value: f64) -> String {
     let size = value.abs();
@@ -105,6 +122,14 @@ fn superscript(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_round() {
+        for (least, step) in [(0.013, 0.02), (1.0, 1.0), (2.1, 5.0), (60.0, 100.0)] {
+            let found = round_step(least);
+            assert!((found / step - 1.0).abs() < 1e-9, "{least}: {found}");
+        }
+    }
 
     #[test]
     fn numbers_are_as_people_write_them() {

@@ -1,15 +1,20 @@
 //! Charts. In flow series of points, out flows SVG that needs nothing from elsewhere
 //! and follows the reader's dark or light mode, in a page and on its own.
 
+mod axis;
+
 use core::fmt::Write as _;
 
-pub use super::axis::{Axis, Scale};
+pub use axis::{Axis, Scale};
+
+use crate::page::escaped;
 
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 const LEGEND_LINE: f64 = 18.0;
+const MARK_LINE: f64 = 15.0;
 
 /// Colours that can be told apart by most eyes (Okabe and Ito), on white and on black.
 const STYLE: &str = "\
@@ -19,7 +24,7 @@ background:var(--paper);font:13px system-ui,sans-serif}\
 text{fill:var(--ink)}.title{font-weight:600;font-size:14px}.grid{stroke:var(--faint)}.axis{stroke:var(--ink)}\
 .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}\
 .line{fill:none;stroke:var(--c);stroke-width:2}.dashed{stroke-dasharray:6 5}.dot{fill:var(--c)}\
-.mark{stroke:var(--ink);stroke-dasharray:2 4}";
+.mark{stroke:var(--ink);stroke-dasharray:2 4}.word{paint-order:stroke;stroke:var(--paper);stroke-width:4px}";
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +67,6 @@ pub struct Chart {
     pub marks: Vec<(f64, String)>,
     /// Height of the plot itself.
     pub height: f64,
-}
-
-/// Text that may stand in a document.
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 /// Charts one below another, as one picture of this width; `about` is for those who
@@ -140,7 +137,12 @@ impl Chart {
 }
 
 fn legend_width(name: &str) -> f64 {
-    56.0 + 6.8 * name.chars().count() as f64
+    56.0 + text_width(name)
+}
+
+/// About so much room is needed.
+fn text_width(words: &str) -> f64 {
+    6.8 * words.chars().count() as f64
 }
 
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, class: &str, words: &str) {
@@ -258,15 +260,35 @@ impl Plot<'_> {
         }
     }
 
+    /// A word that would run into one before it goes a line lower; one that would run out
+    /// of the picture stands on the other side.
     fn marks(&self, out: &mut String) {
+        let right = LEFT + self.width;
+        let mut ends: Vec<f64> = Vec::new();
         for (value, name) in &self.chart.marks {
+            if !self.chart.x.holds(*value) {
+                continue;
+            }
             let x = self.x(*value);
+            let width = text_width(name) + 10.0;
+            let (begin, anchor, at) = if x + width > right {
+                (x - width, "end", x - 5.0)
+            } else {
+                (x, "start", x + 5.0)
+            };
+            let free = ends.iter().position(|end| *end <= begin);
+            let line = free.unwrap_or(ends.len());
+            if free.is_none() {
+                ends.push(0.0);
+            }
+            ends[line] = begin + width;
             let _ = write!(
                 out,
                 "<path class=\"mark\" d=\"M{x:.1} {:.1}v{:.1}\"/>",
                 self.top, self.chart.height
             );
-            text(out, x + 5.0, self.top + 12.0, "start", "", name);
+            let y = self.top + 12.0 + line as f64 * MARK_LINE;
+            text(out, at, y, anchor, "word", name);
         }
     }
 }
@@ -300,5 +322,29 @@ mod tests {
         assert_eq!(picture.matches("<circle").count(), 2);
         assert!(picture.contains("&quot;t&quot; &amp; t") && picture.contains("a &lt; b"));
         assert!(!picture.contains("NaN") && picture.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn words_beside_marks_do_not_run_into_each_other_or_out_of_the_picture() {
+        let axis = || Axis::even("", (0.0, 10.0), 5.0);
+        let mark = |at: f64| (at, format!("word at {at}"));
+        let chart = Chart {
+            title: String::new(),
+            x: axis(),
+            y: axis(),
+            series: Vec::new(),
+            marks: vec![mark(1.0), mark(1.1), mark(9.9), mark(11.0)],
+            height: 100.0,
+        };
+        let picture = picture(&[chart], 600.0, "");
+        for (at, place) in [
+            ("1", "y=\"46.0\" text-anchor=\"start\""),
+            ("1.1", "y=\"61.0\" text-anchor=\"start\""),
+            ("9.9", "y=\"46.0\" text-anchor=\"end\""),
+        ] {
+            let text = format!("{place} class=\"word\">word at {at}<");
+            assert!(picture.contains(&text), "{text} in {picture}");
+        }
+        assert_eq!(picture.matches("class=\"mark\"").count(), 3);
     }
 }
