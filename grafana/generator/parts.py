@@ -18,6 +18,8 @@ import style
 
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24
+# What the legend calls them.
+CALCS = {"lastNotNull": "Last *", "max": "Max"}
 TITLES = {
     "fleet": "Lapwing: fleet",
     "host": "Lapwing: edge host",
@@ -112,13 +114,21 @@ def lines(
     title, text, unit, *queries, width=12, height=8, least=0, most=None, mark=None, stack=False,
     bars=False, dashed=None, log=False, calcs=("lastNotNull", "max"),
 ):
-    """Values over time. `mark` is a value from which on to worry, drawn as a line."""
+    """Values over time. `mark` is a value from which on to worry, drawn as a line.
+
+    The legend has the highest value first: where there is no room for all, the worst is seen.
+    """
+    beside = width >= WIDTH / 2
     legend = (
         common.VizLegendOptions()
         .display_mode(common_models.LegendDisplayMode.TABLE)
-        .placement(common_models.LegendPlacement.BOTTOM)
+        .placement(
+            common_models.LegendPlacement.RIGHT if beside else common_models.LegendPlacement.BOTTOM
+        )
         .show_legend(True)
         .calcs(list(calcs))
+        .sort_by(CALCS[calcs[0]])
+        .sort_desc(True)
     )
     tooltip = (
         common.VizTooltipOptions()
@@ -132,7 +142,7 @@ def lines(
         .line_width(1)
         .fill_opacity(60 if bars else 25 if stack else 0)
         .show_points(common_models.VisibilityMode.NEVER)
-        .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
     )
     if bars:
         panel.draw_style(common_models.GraphDrawStyle.BARS)

@@ -8,6 +8,7 @@
 //!            ├────▶ kernels
 //!            ├────▶ bench
 //!            ├────▶ soak
+//!            ├────▶ grafana-check
 //!            └────▶ dist
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
@@ -23,6 +24,7 @@ mod command;
 mod demo;
 mod dist;
 mod fuzz;
+mod grafana_check;
 mod kernels;
 mod lab;
 mod needs;
@@ -70,6 +72,8 @@ enum Verb {
     Bench(bench::Args),
     /// Kill or restart the daemon again and again, in the lab (as root)
     Soak(soak::Args),
+    /// Draw the dashboards with Grafana's own components, to be looked at (as root)
+    GrafanaCheck(grafana_check::Args),
     /// Make the Debian package and the archive
     Dist(dist::Args),
 }
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Verb::Kernels(args) => kernels::main(&workspace, &args),
         Verb::Bench(args) => bench::main(&workspace, &args),
         Verb::Soak(args) => soak::main(&workspace, &args),
+        Verb::GrafanaCheck(args) => grafana_check::main(&workspace, &args),
         Verb::Dist(args) => dist::main(&workspace, &args),
     };
     match result {

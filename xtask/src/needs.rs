@@ -25,6 +25,8 @@ pub enum Group {
     Fuzz,
     /// To boot other kernels; nothing else needs it.
     Kernels,
+    /// To draw the dashboards' panels; nothing else needs it.
+    Panels,
 }
 
 impl Group {
@@ -36,6 +38,7 @@ impl Group {
             Self::Captures => "To compare what is counted in real captures",
             Self::Fuzz => "To build libFuzzer",
             Self::Kernels => "To boot other kernels",
+            Self::Panels => "To draw the dashboards' panels",
         }
     }
 }
@@ -163,6 +166,12 @@ const FUZZ: [(&str, &str, &str); 1] = [("g++", "c++", "compiles libFuzzer")];
 /// machine has, so it is only unpacked.
 const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
 
+/// As [`LAB`].
+const PANELS: [(&str, &str, &str); 2] = [
+    ("nodejs", "node", "checks types and bundles the page"),
+    ("npm", "npm", "brings Grafana's published packages"),
+];
+
 /// Looks at everything the groups need.
 pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) -> Vec<Need> {
     let mut needs = Vec::new();
@@ -174,6 +183,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
             Group::Captures => needs.extend(program_needs(Group::Captures, &CAPTURES)),
             Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
+            Group::Panels => needs.extend(program_needs(Group::Panels, &PANELS)),
         }
     }
     needs

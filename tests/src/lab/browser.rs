@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use data_encoding::BASE64;
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
@@ -129,7 +130,18 @@ impl Browser {
         .with_context(|| format!("it shows {seen:?}\n{}", self.process.log_tail()))
     }
 
-    /// Exceptions in the page, and what its policy refused, until now.
+    /// The page as a picture (PNG) of this size, in pixels.
+    pub fn picture(&mut self, width: u32, height: u32) -> Result<Vec<u8>> {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", &size)?;
+        let picture = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
+        let data = picture["data"].as_str().context("a picture has data")?;
+        Ok(BASE64.decode(data.as_bytes())?)
+    }
+
+    /// Exceptions in the page, errors it told the console, and what its policy refused,
+    /// until now.
     pub fn complaints(&mut self) -> Result<&[String]> {
         // Whatever was told before this was answered has been read.
         self.evaluate("1")?;
@@ -169,6 +181,9 @@ impl Browser {
         match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => {
                 self.complaints.push(about["exceptionDetails"].to_string());
+            }
+            Some("Runtime.consoleAPICalled") if about["type"] == "error" => {
+                self.complaints.push(about["args"].to_string());
             }
             // A daemon that is gone is an entry of another source.
             Some("Log.entryAdded") if about["entry"]["source"] == "security" => {

@@ -1,0 +1,126 @@
+//! One dashboard in one browser. In: the dashboard with its queries, what is shown. Out: a
+//! picture, and what is wrong with it.
+
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lapwing_tests::{
+    dashboards::{self, Dashboard},
+    lab::{browser::Browser, netns::Namespace, prometheus, wait_until},
+};
+use serde_json::{Value, json};
+
+/// As wide as a laptop's screen.
+const WIDTH: u32 = 1600;
+/// Some fifty panels, with a second browser beside a build.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Grafana's two.
+#[derive(Clone, Copy)]
+pub enum Theme {
+    Dark,
+    Light,
+}
+
+impl Theme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+        }
+    }
+}
+
+/// What is shown, since the epoch.
+#[derive(Clone, Copy)]
+pub struct Span {
+    from: Duration,
+    to: Duration,
+}
+
+impl Span {
+    /// From `shown` ago until now.
+    pub fn last(shown: Duration) -> Result<Self> {
+        let to = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        Ok(Self {
+            from: to - shown,
+            to,
+        })
+    }
+}
+
+/// What came of it.
+pub struct Drawn {
+    pub picture: Vec<u8>,
+    pub panels: usize,
+    /// One line for each thing that is wrong.
+    pub wrong: Vec<String>,
+}
+
+pub fn draw(
+    node: &Namespace,
+    page: &Path,
+    dashboard: &Dashboard,
+    span: Span,
+    theme: Theme,
+) -> Result<Drawn> {
+    let mut browser = Browser::open(node, &format!("file://{}", page.display()))?;
+    wait_until("the page is loaded", PATIENCE, || {
+        Ok(browser.evaluate("typeof window.draw")? == "function")
+    })?;
+    let order = json!({
+        "board": dashboard.json,
+        "prometheus": format!("http://{}", prometheus::ADDRESS),
+        "span": {
+            "from": span.from.as_millis(),
+            "to": span.to.as_millis(),
+            "step": dashboards::STEP.as_millis(),
+        },
+        "theme": theme.name(),
+        "width": WIDTH,
+    });
+    browser.evaluate(&format!("void window.draw({order})"))?;
+    let mut report = Value::Null;
+    wait_until("the dashboard is drawn", PATIENCE, || {
+        report = browser.evaluate("window.report ?? null")?;
+        Ok(!report.is_null())
+    })
+    .with_context(|| format!("{}: {:?}", dashboard.name, browser.complaints()))?;
+    let height = report["height"].as_f64().context("a height")?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "pixels"
+    )]
+    let picture = browser.picture(WIDTH, height.ceil() as u32)?;
+    let panels = report["panels"].as_array().context("panels")?;
+    ensure!(!panels.is_empty(), "{} has panels", dashboard.name);
+    let mut wrong: Vec<String> = panels.iter().flat_map(faults).collect();
+    wrong.extend(browser.complaints()?.iter().cloned());
+    Ok(Drawn {
+        picture,
+        panels: panels.len(),
+        wrong: wrong
+            .into_iter()
+            .map(|line| format!("{}: {line}", dashboard.name))
+            .collect(),
+    })
+}
+
+/// What the page says is wrong with a panel, and queries that gave nothing.
+fn faults(panel: &Value) -> Vec<String> {
+    let title = &panel["title"];
+    let list = |name: &str| panel[name].as_array().cloned().unwrap_or_default();
+    let errors = list("errors");
+    let errors = errors.iter().map(|error| format!("{title}: {error}"));
+    let queries = list("queries");
+    let empty = queries.iter().filter_map(|query| {
+        let text = query["expr"].as_str()?;
+        let nothing = query["series"] == 0 && !dashboards::may_be_empty(text);
+        nothing.then(|| format!("{title}: NO DATA: {text}"))
+    });
+    errors.chain(empty).collect()
+}
