@@ -23,7 +23,8 @@ interface Series {
   values?: [number, string][];
 }
 
-export async function ask(prometheus: string, target: Target, span: Span): Promise<Series[]> {
+/** Of the Prometheus that serves the page. */
+export async function ask(target: Target, span: Span): Promise<Series[]> {
   const parameters = new URLSearchParams({ query: target.expr });
   if (target.instant) {
     parameters.set('time', String(span.to / 1000));
@@ -33,7 +34,7 @@ export async function ask(prometheus: string, target: Target, span: Span): Promi
     parameters.set('step', String(span.step / 1000));
   }
   const endpoint = target.instant ? 'query' : 'query_range';
-  const response = await fetch(`${prometheus}/api/v1/${endpoint}?${parameters}`);
+  const response = await fetch(`/api/v1/${endpoint}?${parameters}`);
   const answer = await response.json();
   if (answer.status !== 'success') {
     throw new Error(`${target.expr}: ${answer.error}`);

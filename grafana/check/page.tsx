@@ -16,7 +16,6 @@ import type { Board, Drawn, Row } from './schema';
 
 interface Order {
   board: Board;
-  prometheus: string;
   span: Span;
   theme: 'dark' | 'light';
   width: number;
@@ -65,7 +64,7 @@ async function load(panel: Drawn, order: Order): Promise<Loaded> {
       throw new Error(`a panel of type ${panel.type} cannot be drawn`);
     }
     for (const target of (panel.targets ?? []) as unknown as Target[]) {
-      const series = await ask(order.prometheus, target, order.span);
+      const series = await ask(target, order.span);
       report.queries.push({ expr: target.expr, series: series.length });
       data.push(...(series.length ? frames(target, series, order.span) : []));
     }
@@ -162,6 +161,7 @@ function Page({ order, rows, panels }: { order: Order; rows: Row[]; panels: Load
       {rows.map((row) => (
         <h2
           key={row.id}
+          className="row"
           style={{
             position: 'absolute',
             ...place(row.gridPos as Required<NonNullable<Row['gridPos']>>, order.width),
@@ -182,11 +182,14 @@ function Page({ order, rows, panels }: { order: Order; rows: Row[]; panels: Load
 function tell(panels: Loaded[]) {
   let height = 0;
   document.querySelectorAll<HTMLElement>('.panel').forEach((box, index) => {
-    const { errors } = panels[index].report;
+    const { errors, title: name } = panels[index].report;
     height = Math.max(height, box.offsetTop + box.offsetHeight);
     const title = box.querySelector('h2');
     if (title && title.scrollWidth > title.clientWidth) {
       errors.push('the title does not fit');
+    }
+    if (!box.querySelector('canvas') && box.innerText.trim() === name) {
+      errors.push('nothing is drawn');
     }
   });
   window.report = { height: height + GAP, panels: panels.map(({ report }) => report) };

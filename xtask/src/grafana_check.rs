@@ -61,8 +61,7 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
         "esbuild's first error above tells",
     )?;
     let mut draw = lab::program_with_daemon(workspace, "grafana-check")?;
-    draw.arg(check.build.join("index.html"))
-        .arg(&check.directory);
+    draw.arg(&check.build).arg(&check.directory);
     command::run(
         &mut draw,
         "drawing the dashboards",
@@ -122,7 +121,11 @@ impl Check {
 /// The files in a directory, in order.
 fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = fs::read_dir(directory)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
         .with_context(|| format!("cannot list {}", directory.display()))?;
     files.retain(|path| path.is_file());
     files.sort();
@@ -133,10 +136,13 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 fn typed(dashboards: &[PathBuf]) -> Result<String> {
     let mut text = "import type { Board } from './schema';\n".to_owned();
     for path in dashboards {
-        let json = fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let json =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        text += &format!("\nexport const {name} = {} satisfies Board;\n", json.trim_end());
+        text += &format!(
+            "\nexport const {name} = {} satisfies Board;\n",
+            json.trim_end()
+        );
     }
     Ok(text)
 }

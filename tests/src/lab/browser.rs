@@ -96,8 +96,15 @@ impl Browser {
         browser.session = String::from(session.context("a session has an id")?);
         browser.call("Runtime.enable", &json!({}))?;
         browser.call("Log.enable", &json!({}))?;
-        browser.call("Page.navigate", &json!({ "url": url }))?;
+        browser.go(url)?;
         Ok(browser)
+    }
+
+    /// Opens another page in place of the one that is open, and forgets its complaints.
+    pub fn go(&mut self, url: &str) -> Result<()> {
+        self.call("Page.navigate", &json!({ "url": url }))?;
+        self.complaints.clear();
+        Ok(())
     }
 
     /// The value of an expression in the page.

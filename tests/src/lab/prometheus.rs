@@ -52,6 +52,24 @@ impl Prometheus {
     /// Starts it with the committed rules, hurried, and these targets (instance, address),
     /// and waits until it is ready.
     pub fn start(node: &Namespace, targets: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(node, targets, &[])
+    }
+
+    /// As [`start`](Self::start), serving the files of a directory at `/user`.
+    pub fn start_serving(
+        node: &Namespace,
+        targets: &[(&str, &str)],
+        directory: &Path,
+    ) -> Result<Self> {
+        let files = format!("--web.user-assets={}", directory.display());
+        Self::start_with(node, targets, &[files])
+    }
+
+    fn start_with(
+        node: &Namespace,
+        targets: &[(&str, &str)],
+        arguments: &[String],
+    ) -> Result<Self> {
         for (name, text) in rules()? {
             node.write(&format!("/run/lab/rules/{name}"), &hurried(&text)?)?;
         }
@@ -71,7 +89,8 @@ impl Prometheus {
                 "--storage.tsdb.path=/run/lab/prometheus",
                 "--storage.tsdb.retention.time=1h",
                 "--log.level=warn",
-            ]);
+            ])
+            .args(arguments);
         let prometheus = Self {
             process: node.spawn("prometheus", command)?,
         };

@@ -1,10 +1,7 @@
 //! One dashboard in one browser. In: the dashboard with its queries, what is shown. Out: a
 //! picture, and what is wrong with it.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::{
@@ -60,20 +57,28 @@ pub struct Drawn {
     pub wrong: Vec<String>,
 }
 
+/// A browser at a node whose Prometheus serves the page.
+pub fn browser(node: &Namespace) -> Result<Browser> {
+    Browser::open(node, "about:blank")
+}
+
 pub fn draw(
-    node: &Namespace,
-    page: &Path,
+    browser: &mut Browser,
     dashboard: &Dashboard,
     span: Span,
     theme: Theme,
 ) -> Result<Drawn> {
-    let mut browser = Browser::open(node, &format!("file://{}", page.display()))?;
+    let asked = format!("?{}-{}", dashboard.name, theme.name());
+    browser.go(&format!(
+        "http://{}/user/index.html{asked}",
+        prometheus::ADDRESS
+    ))?;
     wait_until("the page is loaded", PATIENCE, || {
-        Ok(browser.evaluate("typeof window.draw")? == "function")
+        let loaded = format!("location.search === '{asked}' && typeof window.draw === 'function'");
+        Ok(browser.evaluate(&loaded)? == true)
     })?;
     let order = json!({
         "board": dashboard.json,
-        "prometheus": format!("http://{}", prometheus::ADDRESS),
         "span": {
             "from": span.from.as_millis(),
             "to": span.to.as_millis(),

@@ -5,6 +5,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ use lapwing_tests::lab::{
 const OTHER: (&str, &str) = ("ams1", "127.0.0.2:9477");
 const SOON: Duration = Duration::from_secs(40);
 /// Long enough to be seen.
-const A_WHILE: Duration = Duration::from_secs(20);
+const A_WHILE: Duration = Duration::from_secs(12);
 const BETWEEN_QUERIES: Duration = Duration::from_millis(3);
 /// Of each family: the upstream divides flows among the sites.
 const FLOWS: usize = 64;
@@ -39,6 +40,9 @@ pub struct Story {
     /// When there was something to see.
     pub began: Instant,
 }
+
+/// Of each family.
+const SERVICES: usize = 2;
 
 /// Each family's web server, probed, and its name server.
 fn services(family: Family) -> String {
@@ -64,8 +68,8 @@ protocol = "udp"
     )
 }
 
-/// Plays it until both are dead.
-pub fn play() -> Result<Story> {
+/// Plays it until both are dead. Prometheus serves the page, too.
+pub fn play(page: &Path) -> Result<Story> {
     println!("  two sites, each with a daemon; Prometheus at one");
     let mut lab = Lab::start_witnessed(Form::Standalone)?;
     let knots = [Knot::start(&lab.fra1.node)?, Knot::start(&lab.ams1.node)?];
@@ -81,13 +85,11 @@ pub fn play() -> Result<Story> {
         lab.wait_announced(site)?;
     }
     relay(&lab)?;
-    let prometheus = Prometheus::start(&lab.fra1.node, &[prometheus::OWN, OTHER])?;
+    let prometheus = Prometheus::start_serving(&lab.fra1.node, &[prometheus::OWN, OTHER], page)?;
     let began = Instant::now();
     let load = lab.load(Plan::steady(100))?;
     ask_names(&lab)?;
-    for (daemon, site) in daemons.iter().zip(Site::ALL) {
-        daemon.wait_ready(&lab.edge(site).node, SOON)?;
-    }
+    wait_guarded(&lab, &prometheus)?;
     thread::sleep(A_WHILE);
 
     println!("  a web server dies and comes back");
@@ -102,7 +104,7 @@ pub fn play() -> Result<Story> {
     )?;
     thread::sleep(A_WHILE);
     order(&lab.ams1, &["unpin", "all"])?;
-    daemons[0].wait_ready(&lab.fra1.node, SOON)?;
+    wait_guarded(&lab, &prometheus)?;
 
     println!("  both die: the last one stays");
     lab.ams1.nginx.kill()?;
@@ -120,6 +122,15 @@ pub fn play() -> Result<Story> {
         _load: load,
         lab,
         began,
+    })
+}
+
+/// Waits until live trials guard every service at both sites.
+fn wait_guarded(lab: &Lab, prometheus: &Prometheus) -> Result<()> {
+    let guarded = r#"lapwing_service_state{state!~"unknown|unguarded|learning"} == 1"#;
+    let services = Family::ALL.len() * SERVICES * Site::ALL.len();
+    wait_until("every service is guarded", SOON, || {
+        Ok(prometheus.query(&lab.fra1.node, guarded)?.len() == services)
     })
 }
 
@@ -180,10 +191,13 @@ fn ask_names(lab: &Lab) -> Result<()> {
             sockets.push(socket);
         }
         for (id, socket) in (0..=u16::MAX).cycle().zip(sockets.iter().cycle()) {
-            let name = match id % 50 {
-                0..3 => format!("nobody.{ZONE}"),
-                3 => format!("www.{BROKEN_ZONE}"),
-                _ => format!("www.{ZONE}"),
+            // The number of flows is even: odd ones, so that each family gets both.
+            let name = if id % 501 == 0 {
+                format!("www.{BROKEN_ZONE}")
+            } else if id % 25 == 0 {
+                format!("nobody.{ZONE}")
+            } else {
+                format!("www.{ZONE}")
             };
             // Between two sites there may be nobody for a moment.
             let _ = socket.send(&query(id, &name));
