@@ -17,7 +17,7 @@ use lapwing_tests::lab::{
     lapwing::{CONTROL, Lapwing, Settings, service_name},
     load::{Load, Plan},
     prometheus::{self, Prometheus},
-    topology::{Edge, Family, Lab, Site},
+    topology::{Edge, Family, Lab, Site, client_addresses},
     wait_until,
 };
 
@@ -27,8 +27,6 @@ const SOON: Duration = Duration::from_secs(40);
 /// Long enough to be seen.
 const A_WHILE: Duration = Duration::from_secs(12);
 const BETWEEN_QUERIES: Duration = Duration::from_millis(3);
-/// Of each family: the upstream divides flows among the sites.
-const FLOWS: usize = 64;
 
 /// The lab, in the middle of the last fault. Fields are dropped in this order.
 pub struct Story {
@@ -44,10 +42,11 @@ pub struct Story {
 /// Of each family.
 const SERVICES: usize = 2;
 
-/// Each family's web server, probed, and its name server.
+/// Each family's web server and its name server, probed.
 fn services(family: Family) -> String {
     let (name, address) = (service_name(family), family.service());
     let endpoint = SocketAddr::new(address, 80);
+    let resolver = SocketAddr::new(address, 53);
     let dns = name.replace("web", "dns");
     format!(
         r#"
@@ -64,6 +63,7 @@ name = "{dns}"
 address = "{address}"
 port = 53
 protocol = "udp"
+probe = {{ dns = "{resolver}", name = "www.{ZONE}" }}
 "#
     )
 }
@@ -132,6 +132,10 @@ fn wait_guarded(lab: &Lab, prometheus: &Prometheus) -> Result<()> {
     wait_until("every service is guarded", SOON, || {
         Ok(prometheus.query(&lab.fra1.node, guarded)?.len() == services)
     })
+    .with_context(|| {
+        let seen = prometheus.query(&lab.fra1.node, "up or lapwing_service_state == 1");
+        format!("{seen:?}")
+    })
 }
 
 fn wait_levels(lab: &Lab, prometheus: &Prometheus, instance: &str, level: u32) -> Result<()> {
@@ -179,19 +183,15 @@ fn join(from: &TcpStream, to: &TcpStream) {
 fn ask_names(lab: &Lab) -> Result<()> {
     lab.clients.network_thread("names", || -> Result<()> {
         let mut sockets = Vec::new();
-        for family in Family::ALL.repeat(FLOWS) {
-            let service = SocketAddr::new(family.service(), 53);
-            let any = if service.is_ipv4() {
-                "0.0.0.0:0"
-            } else {
-                "[::]:0"
-            };
-            let socket = UdpSocket::bind(any)?;
-            socket.connect(service)?;
-            sockets.push(socket);
+        for family in Family::ALL {
+            for client in client_addresses(family) {
+                let socket = UdpSocket::bind((client, 0))?;
+                socket.connect((family.service(), 53))?;
+                sockets.push(socket);
+            }
         }
         for (id, socket) in (0..=u16::MAX).cycle().zip(sockets.iter().cycle()) {
-            // The number of flows is even: odd ones, so that each family gets both.
+            // The number of clients is even: odd ones, so that each gets every answer.
             let name = if id % 501 == 0 {
                 format!("www.{BROKEN_ZONE}")
             } else if id % 25 == 0 {
