@@ -24,6 +24,7 @@ import type {
   BigValueTextMode,
   DataTransformerConfig,
   TableCellHeight,
+  TableSortByFieldState,
   VizLegendOptions,
 } from '@grafana/schema';
 import { BarGauge, BigValue, Table, TimeSeries, VizRepeater, useTheme2 } from '@grafana/ui';
@@ -156,9 +157,22 @@ function Lines({ data, options, range, width, height }: Drawing) {
   );
 }
 
+interface TableOptions {
+  cellHeight: TableCellHeight;
+  showHeader: boolean;
+  sortBy: TableSortByFieldState[];
+}
+
 function Rows({ data, options, fieldConfig, width, height }: Drawing) {
-  const { cellHeight, showHeader } = options as { cellHeight: TableCellHeight; showHeader: boolean };
-  return <Table data={data[0]} noHeader={!showHeader} {...{ cellHeight, fieldConfig, height, width }} />;
+  const { cellHeight, showHeader, sortBy } = options as TableOptions;
+  return (
+    <Table
+      data={data[0]}
+      initialSortBy={sortBy}
+      noHeader={!showHeader}
+      {...{ cellHeight, fieldConfig, height, width }}
+    />
+  );
 }
 
 export const KINDS: Record<string, (drawing: Drawing) => ReactElement> = {
