@@ -1,10 +1,12 @@
 // A heatmap of buckets on Grafana's plot.
 
 import { type DataFrame, type TimeRange, formattedValueToString, getValueFormat } from '@grafana/data';
-import { AxisPlacement, ScaleDirection, ScaleOrientation } from '@grafana/schema';
-import { UPlotChart, UPlotConfigBuilder, useTheme2 } from '@grafana/ui';
+import { ScaleDirection } from '@grafana/schema';
+import { useTheme2 } from '@grafana/ui';
 import * as schemes from 'd3-scale-chromatic';
 import type uPlot from 'uplot';
+
+import { LinesPlot } from './plot';
 
 export interface HeatmapOptions {
   color: { exponent: number; scheme: string; steps: number; reverse: boolean };
@@ -35,37 +37,7 @@ export function Heatmap({ data, options, range, width, height }: Props) {
   );
   const every = Math.max(1, Math.ceil(bounds.length / (height / 25)));
 
-  const builder = new UPlotConfigBuilder('utc');
-  builder.addScale({
-    scaleKey: 'x',
-    orientation: ScaleOrientation.Horizontal,
-    direction: ScaleDirection.Right,
-    isTime: true,
-    range: () => [range.from.valueOf(), range.to.valueOf()],
-  });
-  builder.addScale({
-    scaleKey: 'y',
-    orientation: ScaleOrientation.Vertical,
-    direction: ScaleDirection.Up,
-    range: () => [0, fields.length],
-  });
-  builder.addAxis({
-    scaleKey: 'x',
-    isTime: true,
-    placement: AxisPlacement.Bottom,
-    grid: { show: true },
-    timeZone: 'utc',
-    theme,
-  });
-  builder.addAxis({
-    scaleKey: 'y',
-    placement: AxisPlacement.Left,
-    splits: bounds.map((_, index) => index + 1),
-    values: bounds.map((bound, index) => (index % every === 0 ? bound : '')),
-    theme,
-  });
-  builder.addHook('draw', (plot: uPlot) => {
-    plot.ctx.save();
+  const draw = (plot: uPlot) => {
     fields.forEach((field, index) => {
       const bottom = plot.valToPos(index, 'y', true);
       const top = plot.valToPos(index + 1, 'y', true);
@@ -81,11 +53,16 @@ export function Heatmap({ data, options, range, width, height }: Props) {
         plot.ctx.fillRect(left, top, right - left, bottom - top);
       });
     });
-    plot.ctx.restore();
-  });
-  builder.addSeries({ scaleKey: 'y', pathBuilder: () => null, pointsBuilder: () => false, theme });
-  const ends = [range.from.valueOf(), range.to.valueOf()];
+  };
   return (
-    <UPlotChart config={builder} data={[ends, ends.map(() => 0)]} width={width} height={height} />
+    <LinesPlot
+      lines={fields.length}
+      direction={ScaleDirection.Up}
+      axis={{
+        splits: bounds.map((_, index) => index + 1),
+        values: bounds.map((bound, index) => (index % every === 0 ? bound : '')),
+      }}
+      {...{ draw, height, range, theme, width }}
+    />
   );
 }

@@ -70,6 +70,11 @@ function useDisplays({ data, fieldConfig }: Drawing, reduceOptions: ReduceDataOp
     getFieldDisplayValues({ data, fieldConfig, reduceOptions, replaceVariables, theme, timeZone });
 }
 
+/** What a repeater of values is told, whatever draws each. */
+function repeated({ data, width, height }: Drawing, getValues: () => FieldDisplay[]) {
+  return { getValues, height, itemSpacing: 8, renderCounter: 0, source: data, width };
+}
+
 interface StatOptions {
   colorMode: BigValueColorMode;
   graphMode: BigValueGraphMode;
@@ -84,12 +89,8 @@ function Stat(drawing: Drawing) {
   const values = useDisplays(drawing, options.reduceOptions);
   return (
     <VizRepeater<FieldDisplay>
-      {...drawing}
+      {...repeated(drawing, values)}
       autoGrid
-      getValues={values}
-      source={drawing.data}
-      renderCounter={0}
-      itemSpacing={8}
       orientation={VizOrientation.Auto}
       renderValue={({ value, width, height, count }) => (
         <BigValue
@@ -123,12 +124,8 @@ function Gauges(drawing: Drawing) {
   const values = useDisplays(drawing, options.reduceOptions);
   return (
     <VizRepeater<FieldDisplay, ReturnType<typeof getDisplayValueAlignmentFactors>>
-      {...drawing}
+      {...repeated(drawing, values)}
       getAlignmentFactors={getDisplayValueAlignmentFactors}
-      getValues={values}
-      source={drawing.data}
-      renderCounter={0}
-      itemSpacing={8}
       minVizHeight={options.minVizHeight}
       maxVizHeight={options.maxVizHeight}
       minVizWidth={options.minVizWidth}

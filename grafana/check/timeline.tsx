@@ -9,15 +9,11 @@ import {
   formattedValueToString,
   getFieldDisplayName,
 } from '@grafana/data';
-import {
-  AxisPlacement,
-  LegendDisplayMode,
-  ScaleDirection,
-  ScaleOrientation,
-  type VizLegendOptions,
-} from '@grafana/schema';
-import { UPlotChart, UPlotConfigBuilder, VizLayout, VizLegend, measureText, useTheme2 } from '@grafana/ui';
+import { LegendDisplayMode, ScaleDirection, type VizLegendOptions } from '@grafana/schema';
+import { VizLayout, VizLegend, measureText, useTheme2 } from '@grafana/ui';
 import type uPlot from 'uplot';
+
+import { LinesPlot } from './plot';
 
 export interface TimelineOptions {
   legend: VizLegendOptions;
@@ -42,6 +38,10 @@ interface Box {
 
 const FONT_SIZE = 12;
 const PADDING = 4;
+
+function textWidth(text: string): number {
+  return measureText(text, FONT_SIZE).width;
+}
 
 function boxes(field: Field, times: Field, merge: boolean): Box[] {
   const step = times.config.interval ?? 0;
@@ -82,42 +82,9 @@ export function StateTimeline({ data, options, range, width, height }: Props) {
     </VizLayout.Legend>
   );
 
-  const builder = new UPlotConfigBuilder('utc');
-  builder.addScale({
-    scaleKey: 'x',
-    orientation: ScaleOrientation.Horizontal,
-    direction: ScaleDirection.Right,
-    isTime: true,
-    range: () => [range.from.valueOf(), range.to.valueOf()],
-  });
-  builder.addScale({
-    scaleKey: 'y',
-    orientation: ScaleOrientation.Vertical,
-    direction: ScaleDirection.Down,
-    range: () => [0, lines.length],
-  });
-  builder.addAxis({
-    scaleKey: 'x',
-    isTime: true,
-    placement: AxisPlacement.Bottom,
-    grid: { show: true },
-    timeZone: 'utc',
-    theme,
-  });
-  builder.addAxis({
-    scaleKey: 'y',
-    placement: AxisPlacement.Left,
-    grid: { show: false },
-    ticks: { show: false },
-    size: Math.max(...lines.map(({ name }) => measureText(name, FONT_SIZE).width)) + 4 * PADDING,
-    splits: lines.map((_, index) => index + 0.5),
-    values: lines.map((line) => line.name),
-    theme,
-  });
-  builder.addHook('draw', (plot: uPlot) => {
+  const draw = (plot: uPlot) => {
     const { ctx } = plot;
     const pixels = devicePixelRatio;
-    ctx.save();
     ctx.font = `${FONT_SIZE * pixels}px ${theme.typography.fontFamily}`;
     ctx.textAlign = 'left';
     ctx.textBaseline = 'middle';
@@ -132,21 +99,29 @@ export function StateTimeline({ data, options, range, width, height }: Props) {
         ctx.fillStyle = box.color;
         ctx.fillRect(left, middle - tall / 2, right - left, tall);
         ctx.globalAlpha = 1;
-        const needed = measureText(box.text, FONT_SIZE).width + 2 * PADDING;
+        const needed = textWidth(box.text) + 2 * PADDING;
         if (needed * pixels < right - left && FONT_SIZE * pixels < tall) {
           ctx.fillStyle = theme.colors.getContrastText(box.color, 3);
           ctx.fillText(box.text, left + PADDING * pixels, middle);
         }
       }
     });
-    ctx.restore();
-  });
-  builder.addSeries({ scaleKey: 'y', pathBuilder: () => null, pointsBuilder: () => false, theme });
-  const times = [range.from.valueOf(), range.to.valueOf()];
+  };
   return (
     <VizLayout width={width} height={height} legend={legend || null}>
       {(plotWidth, plotHeight) => (
-        <UPlotChart config={builder} data={[times, times.map(() => 0)]} width={plotWidth} height={plotHeight} />
+        <LinesPlot
+          width={plotWidth}
+          height={plotHeight}
+          lines={lines.length}
+          direction={ScaleDirection.Down}
+          axis={{
+            size: Math.max(...lines.map(({ name }) => textWidth(name))) + 4 * PADDING,
+            splits: lines.map((_, index) => index + 0.5),
+            values: lines.map(({ name }) => name),
+          }}
+          {...{ draw, range, theme }}
+        />
       )}
     </VizLayout>
   );
