@@ -147,8 +147,7 @@ def lines(
         .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
     )
     if bars:
-        panel.draw_style(common_models.GraphDrawStyle.BARS).interval("1m")
-        panel.decimals(0).axis_soft_max(1)
+        panel.draw_style(common_models.GraphDrawStyle.BARS).interval("1m").axis_soft_max(1)
     if points:
         panel.draw_style(common_models.GraphDrawStyle.POINTS).point_size(8)
     if stack:
@@ -160,6 +159,8 @@ def lines(
         panel.min(least)
     if most is not None:
         panel.axis_soft_max(most)
+    if unit == "short":
+        panel.decimals(0)
     if mark is None:
         panel.thresholds(steps(style.QUIET))
     else:

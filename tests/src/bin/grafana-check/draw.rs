@@ -129,3 +129,35 @@ fn faults(panel: &Value) -> Vec<String> {
     });
     errors.chain(empty).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_without_data_and_with_errors_are_faults() {
+        let panel = |errors: &[&str], query: &str, series: u32| {
+            json!({
+                "title": "Handshakes",
+                "errors": errors,
+                "queries": [{ "expr": query, "series": series }],
+            })
+        };
+        for (description, panel, expected) in [
+            ("drawn", panel(&[], "lapwing_trials_total", 2), vec![]),
+            ("may be empty", panel(&[], "lapwing_quic_x", 0), vec![]),
+            (
+                "empty",
+                panel(&[], "lapwing_trials_total", 0),
+                vec![r#""Handshakes": NO DATA: lapwing_trials_total"#],
+            ),
+            (
+                "not drawn",
+                panel(&["nothing is drawn"], "lapwing_trials_total", 1),
+                vec![r#""Handshakes": "nothing is drawn""#],
+            ),
+        ] {
+            assert_eq!(faults(&panel), expected, "{description}");
+        }
+    }
+}
