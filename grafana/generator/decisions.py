@@ -150,8 +150,8 @@ def decided(b):
 
 def quantile(metric, part):
     return query(
-        f"histogram_quantile({part}, sum by (phase, le) (increase({metric}_bucket{{{HERE}}}"
-        "[$__range]))) >= 0",
+        f"sort_desc(histogram_quantile({part}, sum by (phase, le) (increase({metric}_bucket"
+        f"{{{HERE}}}[$__range]))) >= 0)",
         "{{phase}}",
         instant=True,
     )
@@ -202,7 +202,8 @@ def phases(b):
             ),
             width=24,
             height=7,
-            bars=True,
+            points=True,
+            log=True,
         ),
     )
 
@@ -221,6 +222,7 @@ def quarrels(b):
                 "{{prefix}} {{conflict}} at {{instance}}",
             ),
             width=8,
+            most=2,
             mark=1,
         ),
         lines(

@@ -77,11 +77,11 @@ def board():
             "Alerts firing",
             "What fires now. The runbook of each lies in /usr/share/doc/lapwing/runbooks/ on "
             "every host, by the alert's name.",
-            f"ALERTS{{{FIRING}}}",
+            f"max by (severity, alertname, instance, prefix, service) (ALERTS{{{FIRING}}})",
             ["severity", "alertname", "instance", "prefix", "service"],
-            hide=["__name__", "alertstate", "job"],
             height=9,
             link="host",
+            wide={"severity": 90, "alertname": 250, "prefix": 160},
         ),
         states(
             "Hosts",
@@ -123,6 +123,7 @@ def board():
                 "{{instance}}",
             ),
             width=8,
+            most=0.1,
         ),
         lines(
             "Highest detector score",

@@ -158,7 +158,7 @@ def routes(b):
             link="decisions",
         ),
         states(
-            "As it should be",
+            "Route as decided",
             "Whether the routing table holds the decided level. Worry after some seconds: the "
             "kernel refuses, or another program is at work.",
             style.yes_no("differs", "as decided", style.BAD, style.GOOD),
@@ -167,7 +167,7 @@ def routes(b):
             width=12,
         ),
         states(
-            "Exported as it should be",
+            "Exported as decided",
             "Whether BIRD and its sessions are as the routing table says. Not so for more than "
             "some seconds: clients are sent somewhere else than decided. No data without BIRD's "
             "socket.",
@@ -230,6 +230,7 @@ def cost(b):
                 "{{program}}",
             ),
             width=8,
+            most=0.1,
         ),
         collapsed=True,
     )

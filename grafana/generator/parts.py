@@ -18,6 +18,8 @@ import style
 
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24
+# What the legend calls them.
+CALCS = {"lastNotNull": "Last *", "max": "Max"}
 TITLES = {
     "fleet": "Lapwing: fleet",
     "host": "Lapwing: edge host",
@@ -112,15 +114,25 @@ def fixed_colours(panel, queries):
 
 def lines(
     title, text, unit, *queries, width=12, height=8, least=0, most=None, mark=None, stack=False,
-    bars=False, dashed=None, log=False, calcs=("lastNotNull", "max"),
+    bars=False, points=False, dashed=None, log=False, calcs=("lastNotNull", "max"),
 ):
-    """Values over time. `mark` is a value from which on to worry, drawn as a line."""
+    """Values over time. `mark` is a value from which on to worry, drawn as a line; `most` is
+    what the axis shows at least, so that nothing but zeros has an axis that makes sense.
+    Bars count events: one a minute, else each is drawn as often as a window covers it.
+
+    The legend has the highest value first: where there is no room for all, the worst is seen.
+    """
+    beside = width >= WIDTH / 2
     legend = (
         common.VizLegendOptions()
         .display_mode(common_models.LegendDisplayMode.TABLE)
-        .placement(common_models.LegendPlacement.BOTTOM)
+        .placement(
+            common_models.LegendPlacement.RIGHT if beside else common_models.LegendPlacement.BOTTOM
+        )
         .show_legend(True)
         .calcs(list(calcs))
+        .sort_by(CALCS[calcs[0]])
+        .sort_desc(True)
     )
     tooltip = (
         common.VizTooltipOptions()
@@ -134,10 +146,12 @@ def lines(
         .line_width(1)
         .fill_opacity(60 if bars else 25 if stack else 0)
         .show_points(common_models.VisibilityMode.NEVER)
-        .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
     )
     if bars:
-        panel.draw_style(common_models.GraphDrawStyle.BARS)
+        panel.draw_style(common_models.GraphDrawStyle.BARS).interval("1m").axis_soft_max(1)
+    if points:
+        panel.draw_style(common_models.GraphDrawStyle.POINTS).point_size(8)
     if stack:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
     if log:
@@ -147,6 +161,8 @@ def lines(
         panel.min(least)
     if most is not None:
         panel.axis_soft_max(most)
+    if unit == "short":
+        panel.decimals(0)
     if mark is None:
         panel.thresholds(steps(style.QUIET))
     else:
@@ -160,6 +176,10 @@ def lines(
         panel.override_by_regexp(name, [
             dashboard.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color}),
             dashboard.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [6, 6]}),
+            # Their colour says what they are; the legend is for what they are held against.
+            dashboard.DynamicConfigValue(
+                "custom.hideFrom", {"legend": True, "tooltip": False, "viz": False}
+            ),
         ])
     return panel
 
@@ -227,13 +247,14 @@ def heat(title, text, expr, width=12, height=8):
     return finish(panel, title, text, "s", [buckets], width, height)
 
 
-def rows(title, text, expr, columns, width=12, height=8, hide=(), link=None):
-    """What stands now, one line each; `columns` are labels, in order."""
+def rows(title, text, expr, columns, width=12, height=8, hide=(), link=None, wide=None):
+    """What stands now, one line each, sorted by the first; `columns` are labels, in order."""
     panel = (
         table.Panel()
         .show_header(True)
         .filterable(True)
         .cell_height(common_models.TableCellHeight.SM)
+        .sort_by([common.TableSortByFieldState().display_name(columns[0])])
         .thresholds(steps(style.QUIET))
         .no_value("none")
         .with_transformation(
@@ -255,8 +276,13 @@ def rows(title, text, expr, columns, width=12, height=8, hide=(), link=None):
                 "warning": dashboard.ValueMappingResult(color=style.WATCH, index=1),
             }).to_json(),
         ]),
-        dashboard.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
+        dashboard.DynamicConfigValue("custom.cellOptions", {"type": "color-background"}),
     ])
+    # A label that is not there is no word: that is for a table without rows.
+    panel.override_by_field_type("string", [dashboard.DynamicConfigValue("noValue", " ")])
+    for name, pixels in (wide or {}).items():
+        width = dashboard.DynamicConfigValue("custom.width", pixels)
+        panel.override_by_name(name, [width])
     if link:
         # A row's labels are columns, not labels of the field.
         target = go(link, "__data.fields").build()

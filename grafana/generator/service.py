@@ -110,6 +110,7 @@ def trials(b):
             query(f"lapwing:service_failure_ratio:rate1m{{{SERVICE}}}", WHO),
             query(f"lapwing_detector_normal_ratio{{{SERVICE}}}", f"normal: {WHO}"),
             query(f"lapwing_detector_broken_ratio{{{SERVICE}}}", f"broken: {WHO}"),
+            most=0.1,
             dashed=[("^normal: .*", style.GOOD), ("^broken: .*", style.BAD)],
         ),
         lines(
@@ -166,7 +167,7 @@ def responses(b):
 
 def tcp(b):
     b.row(
-        "TCP",
+        "TCP and ICMP",
         lines(
             "Handshakes",
             "SYN without repeats, SYN-ACK without repeats, and handshakes that the client "
@@ -186,7 +187,6 @@ def tcp(b):
                 "{{service}}: SYN-ACK",
             ),
             query(rate("lapwing_tcp_verified_total", "service"), "{{service}}: verified"),
-            width=8,
         ),
         lines(
             "Repeated handshake segments",
@@ -198,7 +198,6 @@ def tcp(b):
                 rate("lapwing_tcp_synack_retransmissions_total", "service"), "{{service}}: SYN-ACK"
             ),
             query(rate("lapwing_tcp_syn_not_judged_total", "service"), "{{service}}: not judged"),
-            width=8,
         ),
         lines(
             "Resets",
@@ -209,7 +208,6 @@ def tcp(b):
                 rate("lapwing_tcp_rst_total", "direction, phase") + " > 0",
                 "{{direction}}, {{phase}}",
             ),
-            width=8,
         ),
         lines(
             "Retransmissions",
@@ -220,6 +218,7 @@ def tcp(b):
                 f"lapwing:service_retransmission_ratio:rate5m{{{SERVICE}}}",
                 "{{service}} at {{instance}}",
             ),
+            most=0.05,
         ),
         lines(
             "Closed windows and gaps",
@@ -231,6 +230,12 @@ def tcp(b):
                 "{{service}}: closed window {{direction}}",
             ),
             query(rate("lapwing_tcp_out_of_order_total", "service"), "{{service}}: gap filled"),
+        ),
+        lines(
+            "ICMP unreachable",
+            "This host says that the service cannot be reached: nobody listens there.",
+            "cps",
+            query(rate("lapwing_icmp_unreachable_total", "service"), "{{service}}"),
         ),
     )
 
@@ -275,12 +280,6 @@ def applications(b):
             "cps",
             query(rate("lapwing_http_responses_total", "class"), "{{class}}"),
             stack=True,
-        ),
-        lines(
-            "ICMP unreachable",
-            "This host says that the service cannot be reached: nobody listens there.",
-            "cps",
-            query(rate("lapwing_icmp_unreachable_total", "service"), "{{service}}"),
         ),
         collapsed=True,
     )

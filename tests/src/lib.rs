@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod captures;
+pub mod dashboards;
 pub mod demo;
 pub mod lab;
 pub mod manual;

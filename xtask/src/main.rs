@@ -8,7 +8,7 @@
 //!            ├────▶ kernels
 //!            ├────▶ bench
 //!            ├────▶ soak
-//!            ├────▶ grafana
+//!            ├────▶ grafana, grafana-check
 //!            └────▶ dist ─▶ package-test
 //! ```
 //! Each verb calls what it needs of the ones before it, so no verb has a
@@ -25,6 +25,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod grafana;
+mod grafana_check;
 mod kernels;
 mod lab;
 mod needs;
@@ -75,6 +76,8 @@ enum Verb {
     Soak(soak::Args),
     /// Make the Grafana dashboards from their generator
     Grafana(grafana::Args),
+    /// Draw the dashboards with Grafana's own components, to be looked at (as root)
+    GrafanaCheck(grafana_check::Args),
     /// Make the Debian package and the archive
     Dist(dist::Args),
     /// Install, upgrade, break and purge the Debian package, in a container (as root)
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&workspace, &args),
         Verb::Soak(args) => soak::main(&workspace, &args),
         Verb::Grafana(args) => grafana::main(&workspace, &args),
+        Verb::GrafanaCheck(args) => grafana_check::main(&workspace, &args),
         Verb::Dist(args) => dist::main(&workspace, &args),
         Verb::PackageTest(args) => package_test::main(&workspace, &args),
     };

@@ -29,6 +29,8 @@ pub enum Group {
     Package,
     /// To boot other kernels; nothing else needs it.
     Kernels,
+    /// To draw the dashboards' panels; nothing else needs it.
+    Panels,
 }
 
 impl Group {
@@ -42,6 +44,7 @@ impl Group {
             Self::Fuzz => "To build libFuzzer",
             Self::Package => "To install the package in a container",
             Self::Kernels => "To boot other kernels",
+            Self::Panels => "To draw the dashboards' panels",
         }
     }
 }
@@ -197,6 +200,12 @@ const PACKAGE: [(&str, &str, &str); 3] = [
 /// machine has, so it is only unpacked.
 const KERNELS: [(&str, &str, &str); 1] = [("xz-utils", "xz", "decompresses kernel modules")];
 
+/// As [`LAB`].
+const PANELS: [(&str, &str, &str); 2] = [
+    ("nodejs", "node", "checks types and bundles the page"),
+    ("npm", "npm", "brings Grafana's published packages"),
+];
+
 /// Looks at everything the groups need.
 pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) -> Vec<Need> {
     let mut needs = Vec::new();
@@ -210,6 +219,7 @@ pub fn survey(workspace: &Workspace, toolchain: &Toolchain, groups: &[Group]) ->
             Group::Fuzz => needs.extend(program_needs(Group::Fuzz, &FUZZ)),
             Group::Package => needs.extend(program_needs(Group::Package, &PACKAGE)),
             Group::Kernels => needs.extend(program_needs(Group::Kernels, &KERNELS)),
+            Group::Panels => needs.extend(program_needs(Group::Panels, &PANELS)),
         }
     }
     needs

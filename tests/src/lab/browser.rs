@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use data_encoding::BASE64;
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
@@ -98,8 +99,15 @@ impl Browser {
         browser.call("Runtime.enable", &json!({}))?;
         browser.call("Log.enable", &json!({}))?;
         browser.call("Network.enable", &json!({}))?;
-        browser.call("Page.navigate", &json!({ "url": url }))?;
+        browser.go(url)?;
         Ok(browser)
+    }
+
+    /// Opens another page in place of the one that is open, and forgets its complaints.
+    pub fn go(&mut self, url: &str) -> Result<()> {
+        self.call("Page.navigate", &json!({ "url": url }))?;
+        self.complaints.clear();
+        Ok(())
     }
 
     /// The value of an expression in the page.
@@ -134,14 +142,19 @@ impl Browser {
 
     /// Shows the page on a screen of this width, to a reader who likes it light or dark.
     pub fn show_on(&mut self, width: u32, scheme: &str) -> Result<()> {
-        let screen =
-            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", &screen)?;
+        self.resize(width, 900)?;
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.call(
             "Emulation.setEmulatedMedia",
             &json!({ "features": [feature] }),
         )?;
+        Ok(())
+    }
+
+    fn resize(&mut self, width: u32, height: u32) -> Result<()> {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", &size)?;
         Ok(())
     }
 
@@ -151,7 +164,16 @@ impl Browser {
         Ok(&self.asked_for)
     }
 
-    /// Exceptions and errors in the page, and what its policy refused, until now.
+    /// The page as a picture (PNG) of this size, in pixels.
+    pub fn picture(&mut self, width: u32, height: u32) -> Result<Vec<u8>> {
+        self.resize(width, height)?;
+        let picture = self.call("Page.captureScreenshot", &json!({ "format": "png" }))?;
+        let data = picture["data"].as_str().context("a picture has data")?;
+        Ok(BASE64.decode(data.as_bytes())?)
+    }
+
+    /// Exceptions in the page, errors it told the console, and what its policy refused,
+    /// until now.
     pub fn complaints(&mut self) -> Result<&[String]> {
         // Whatever was told before this was answered has been read.
         self.evaluate("1")?;

@@ -3,23 +3,28 @@
 //! It scrapes every half second, and the rules are hurried: what is to stand for minutes
 //! fires after seconds, and groups are evaluated every half second.
 
-use std::{process::Command, time::Duration};
+use std::{fmt::Write as _, fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+
+use crate::dashboards::STEP;
 
 use super::{
     netns::{Namespace, Process},
     wait_until,
 };
 
-const ADDRESS: &str = "127.0.0.1:9090";
+/// Where it answers, inside its node.
+pub const ADDRESS: &str = "127.0.0.1:9090";
+/// The daemon of its own node as a target: instance, address.
+pub const OWN: (&str, &str) = ("fra1", "127.0.0.1:9477");
 const CONFIG: &str = "/run/lab/prometheus.yml";
 /// Thirty seconds of a rule are one here.
 const HURRY: u32 = 30;
 
-/// What it scrapes: the daemon of its own node, by the name that alerts know.
-const SCRAPES: &str = r#"
+/// What it is told, but for the targets.
+const SETTINGS: &str = r#"
 global:
   scrape_interval: 500ms
   evaluation_interval: 500ms
@@ -27,9 +32,16 @@ rule_files: ["/run/lab/rules/*.yml"]
 scrape_configs:
   - job_name: lapwing
     static_configs:
-      - targets: ["127.0.0.1:9477"]
-        labels: { instance: fra1 }
 "#;
+
+/// The rule files as they are committed: name, text.
+pub fn rules() -> Result<Vec<(String, String)>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana/rules");
+    ["lapwing.rules.yml", "lapwing.alerts.yml"]
+        .into_iter()
+        .map(|name| Ok((name.to_owned(), fs::read_to_string(directory.join(name))?)))
+        .collect()
+}
 
 /// A running Prometheus.
 pub struct Prometheus {
@@ -37,16 +49,46 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it with these rule files (name, text), hurried, and waits until it is ready.
-    pub fn start(node: &Namespace, rules: &[(String, String)]) -> Result<Self> {
-        for (name, text) in rules {
-            node.write(&format!("/run/lab/rules/{name}"), &hurried(text)?)?;
-        }
-        Self::with_config(node, SCRAPES)
+    /// Starts it with the committed rules, hurried, and these targets (instance, address),
+    /// and waits until it is ready.
+    pub fn start(node: &Namespace, targets: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(node, targets, &[])
     }
 
-    /// Starts it with this configuration, and waits until it is ready.
+    /// As [`start`](Self::start), serving the files of a directory at `/user`.
+    pub fn start_serving(
+        node: &Namespace,
+        targets: &[(&str, &str)],
+        directory: &Path,
+    ) -> Result<Self> {
+        let files = format!("--web.user-assets={}", directory.display());
+        Self::start_with(node, targets, &[files])
+    }
+
+    fn start_with(
+        node: &Namespace,
+        targets: &[(&str, &str)],
+        arguments: &[String],
+    ) -> Result<Self> {
+        for (name, text) in rules()? {
+            node.write(&format!("/run/lab/rules/{name}"), &hurried(&text)?)?;
+        }
+        let mut config = SETTINGS.to_owned();
+        for (instance, address) in targets {
+            writeln!(
+                config,
+                "      - targets: [\"{address}\"]\n        labels: {{ instance: {instance} }}"
+            )?;
+        }
+        Self::run(node, &config, arguments)
+    }
+
+    /// Starts it with this configuration and no rules, and waits until it is ready.
     pub fn with_config(node: &Namespace, config: &str) -> Result<Self> {
+        Self::run(node, config, &[])
+    }
+
+    fn run(node: &Namespace, config: &str, arguments: &[String]) -> Result<Self> {
         node.write(CONFIG, config)?;
         let mut command = Command::new("prometheus");
         command
@@ -56,7 +98,8 @@ impl Prometheus {
                 "--storage.tsdb.path=/run/lab/prometheus",
                 "--storage.tsdb.retention.time=1h",
                 "--log.level=warn",
-            ]);
+            ])
+            .args(arguments);
         let prometheus = Self {
             process: node.spawn("prometheus", command)?,
         };
@@ -79,15 +122,15 @@ impl Prometheus {
             .with_context(|| format!("the query {query}"))
     }
 
-    /// What a query gave in the last minute, a step every two seconds.
-    pub fn query_minute(&self, node: &Namespace, query: &str) -> Result<Vec<Value>> {
+    /// What a query gave in the last `shown`, step by step as a dashboard asks.
+    pub fn query_last(&self, node: &Namespace, query: &str, shown: Duration) -> Result<Vec<Value>> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let now = now.as_secs();
-        let parameters = [
+        let parameters: [&str; 4] = [
             &format!("query={query}"),
-            &format!("start={}", now - 60),
+            &format!("start={}", now - shown.as_secs()),
             &format!("end={now}"),
-            "step=2",
+            &format!("step={}", STEP.as_secs()),
         ];
         self.samples(node, "query_range", &parameters)
             .with_context(|| format!("the query {query}"))

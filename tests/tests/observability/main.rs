@@ -7,18 +7,19 @@
 //!                     └── ams1 (announced)                               rules, dashboards
 //! ```
 
-mod dashboards;
-
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use lapwing_tests::lab::{
-    bird,
-    lapwing::Settings,
-    load::Plan,
-    prometheus::Prometheus,
-    topology::{Edge, Family, Lab, Site},
-    wait_until,
+use lapwing_tests::{
+    dashboards,
+    lab::{
+        bird,
+        lapwing::Settings,
+        load::Plan,
+        prometheus::{self, Prometheus},
+        topology::{Edge, Family, Lab, Site},
+        wait_until,
+    },
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -31,15 +32,6 @@ const DEAD: [&str; 4] = [
     "LapwingProbeFailing",
     "LapwingServiceFailed",
 ];
-
-/// The rule files as they are committed: name, text.
-fn rules() -> Result<Vec<(String, String)>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana/rules");
-    ["lapwing.rules.yml", "lapwing.alerts.yml"]
-        .into_iter()
-        .map(|name| Ok((name.to_owned(), fs::read_to_string(directory.join(name))?)))
-        .collect()
-}
 
 /// The names of the alerts for which a query over ALERTS gives something.
 fn alerts(prometheus: &Prometheus, edge: &Edge, query: &str) -> Result<BTreeSet<String>> {
@@ -83,7 +75,7 @@ fn ensure_told(prometheus: &Prometheus, edge: &Edge) -> Result<()> {
 
 fn ensure_recorded(prometheus: &Prometheus, edge: &Edge) -> Result<()> {
     let mut empty = Vec::new();
-    for (_, text) in rules()? {
+    for (_, text) in prometheus::rules()? {
         for line in text.lines() {
             if let Some(name) = line.trim().strip_prefix("- record: ")
                 && prometheus.query(&edge.node, name)?.is_empty()
@@ -97,13 +89,14 @@ fn ensure_recorded(prometheus: &Prometheus, edge: &Edge) -> Result<()> {
 }
 
 fn ensure_shown(prometheus: &Prometheus, edge: &Edge) -> Result<()> {
-    let queries = dashboards::queries()?;
+    let shown = Duration::from_mins(1);
+    let queries = dashboards::queries(shown)?;
     let mut empty = Vec::new();
     for query in &queries {
         let found = prometheus
-            .query_minute(&edge.node, &query.text)
+            .query_last(&edge.node, &query.text, shown)
             .with_context(|| query.place.clone())?;
-        if found.is_empty() && !query.may_be_empty() {
+        if found.is_empty() && !dashboards::may_be_empty(&query.text) {
             empty.push(format!("{}: {}", query.place, query.text));
         }
     }
@@ -123,7 +116,7 @@ fn fault_is_recorded_alerted_and_shown_until_it_is_over() -> Result<()> {
     };
     let daemon = lab.fra1.lapwing(&settings)?;
     lab.wait_announced(Site::Fra1)?;
-    let prometheus = Prometheus::start(&lab.fra1.node, &rules()?)?;
+    let prometheus = Prometheus::start(&lab.fra1.node, &[prometheus::OWN])?;
     daemon.wait_ready(&lab.fra1.node, Duration::from_secs(40))?;
     wait_firing(&prometheus, &lab.fra1, &[])?;
 
