@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// What building, testing and the demo need.
-const ALL: [Group; 6] = [
+const ALL: [Group; 7] = [
     Group::Build,
     Group::Lab,
     Group::Browser,

@@ -31,7 +31,8 @@ use crate::workspace::{Profile, Workspace};
 /// Runs every check and every test: format, lints for the host and for bpf,
 /// documentation, unit and property tests, the eBPF programs in the kernel,
 /// the end-to-end tests in a lab of network namespaces, and the package in a
-/// container. Stops at the first failure and says how to run just that step again. Sets up what it needs.
+/// container. Stops at the first failure and says how to run just that step again.
+/// Sets up what it needs.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run only this step (and what it cannot do without); may be repeated
@@ -71,7 +72,7 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Fmt,
         Self::Dashboards,
         Self::ClippyBpf,

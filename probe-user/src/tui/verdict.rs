@@ -48,7 +48,11 @@ pub fn lines(troubles: &[Trouble]) -> Vec<Line> {
     for trouble in troubles {
         let key = match trouble.subject {
             Subject::Prefix | Subject::Service => &trouble.kind,
-            Subject::Sensor | Subject::Route | Subject::Bird | Subject::Daemon => &trouble.sentence,
+            Subject::Sensor
+            | Subject::Route
+            | Subject::Uplink
+            | Subject::Bird
+            | Subject::Daemon => &trouble.sentence,
         };
         let place = *places.entry((trouble.subject, key)).or_insert(groups.len());
         match groups.get_mut(place) {
@@ -70,6 +74,7 @@ pub fn lines(troubles: &[Trouble]) -> Vec<Line> {
                         Subject::Service
                         | Subject::Sensor
                         | Subject::Route
+                        | Subject::Uplink
                         | Subject::Bird
                         | Subject::Daemon => count(others.len(), "other service", "other services"),
                     };
