@@ -101,14 +101,13 @@ fn label(trouble: &Trouble) -> Option<&'static str> {
         (Subject::Daemon, "frozen") => Some("frozen"),
         (Subject::Daemon, "refused") => Some("configuration"),
         (Subject::Daemon, _) => Some("journal"),
-        (Subject::Bird, "session_down") => None,
+        (Subject::Bird, "session_down") | (Subject::Service, _) => None,
         (Subject::Bird, _) => Some("bird"),
         (Subject::Prefix, "unwitnessed") => Some("last site"),
         (Subject::Prefix, kind) => AlertKind::ALL
             .iter()
             .any(|alert| alert.name() == kind)
             .then_some("export"),
-        (Subject::Service, _) => None,
     }
 }
 

@@ -67,7 +67,8 @@ fn has_options(line: &str) -> Result<()> {
 /// What is wrong with a command, if anything is.
 fn mistake(line: &str, words: &[&str]) -> Option<String> {
     // A summary of the options, or an option that is only named.
-    if line.contains('[') || words.last().is_some_and(|word| word.starts_with("--")) {
+    let ends_with_option = words.last().is_some_and(|word| word.starts_with("--"));
+    if line.contains('[') || words.len() > 2 && ends_with_option {
         let mistake = has_options(line).err();
         return mistake.map(|error| error.to_string());
     }

@@ -18,7 +18,7 @@ use lapwing_tests::{
 use super::{blocks, commands::PROGRAMS};
 
 /// Commands that are not run here, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 16] = [
     (
         "birdc show bfd sessions",
         "no witness here, so no BFD; tests/last_site.rs has both",
@@ -34,7 +34,6 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("ethtool", "counters of a real network card"),
     ("ip -ts monitor route", "goes on until it is stopped"),
     ("journalctl", "no systemd in the lab"),
-    ("lapwing replay FILE", "a summary of the options"),
     ("lapwing simulate --docs", "hours"),
     ("lapwing simulate --html", "hours"),
     ("lapwing simulate --scenario", "hours"),

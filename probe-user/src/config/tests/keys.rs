@@ -39,6 +39,12 @@ fn beside(table: &str, key: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Keys with their values, a line each.
+fn written(keys: &[(&str, &str)]) -> Vec<String> {
+    let line = |(name, value): &(&str, &str)| format!("{name} = {value}");
+    keys.iter().map(line).collect()
+}
+
 /// A file with this key, or without it, in an otherwise good file.
 fn file(table: &Table, key: &str, value: Option<&str>) -> String {
     let mut lines: Vec<(&str, &str)> = beside(table.name, key)
@@ -48,16 +54,13 @@ fn file(table: &Table, key: &str, value: Option<&str>) -> String {
         .filter(|(name, _)| *name != key && (value.is_some() || key != "dns"))
         .collect();
     lines.extend(value.map(|value| (key, value)));
-    let lines: Vec<String> = lines
-        .into_iter()
-        .map(|(name, value)| format!("{name} = {value}"))
-        .collect();
-    let section = |name: &str| match name {
-        name if name == table.name => lines.join("\n"),
-        name => beside(name, "")
-            .iter()
-            .map(|(name, value)| format!("{name} = {value}\n"))
-            .collect(),
+    let lines = written(&lines);
+    let section = |name: &str| {
+        if name == table.name {
+            lines.join("\n")
+        } else {
+            written(beside(name, "")).join("\n")
+        }
     };
     let mut text = String::new();
     if !["[[prefix]]", "[[prefix.service]]", "probe"].contains(&table.name) {
