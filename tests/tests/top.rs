@@ -58,7 +58,7 @@ fn fault_is_seen_in_the_terminal_from_the_withdraw_to_the_return() -> Result<()>
         "192.0.2.0/24 is WITHDRAWN",
         "192.0.2.0/24    ✕ withdrawn",
         "✕ failed",
-        "✕ 192.0.2.0/24 withdrawn",
+        "192.0.2.0/24 withdrawn    web4: the probe failed",
     ] {
         terminal.wait_for(shown, PATIENCE)?;
     }
@@ -102,7 +102,7 @@ fn fault_is_seen_in_the_terminal_from_the_withdraw_to_the_return() -> Result<()>
     terminal.press(&["q"])?;
     terminal.wait_restored(PATIENCE)?;
     terminal.run(&format!(
-        "clear; timeout --foreground 1 {}; echo ended $?",
+        "clear; timeout --foreground 2 {}; echo ended $?",
         top()?
     ))?;
     terminal.wait_for("ended 124", PATIENCE)?;

@@ -108,10 +108,14 @@ impl Shown {
         Ok(())
     }
 
-    /// Shows a page, whatever stands on the screen.
+    /// Clears the screen: the next page is written whole.
     pub fn forget<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> Result<(), B::Error> {
         self.0 = Buffer::default();
-        terminal.clear()
+        terminal.autoresize()?;
+        let area = terminal.get_frame().area();
+        // Not `clear`: it asks the terminal where its cursor is, and the thread that reads
+        // keys would get the answer.
+        terminal.resize(area)
     }
 }
 
