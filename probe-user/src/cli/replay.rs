@@ -26,6 +26,10 @@ page cannot be written; 2 mistake in the configuration or on the command line.";
 
 /// What is replayed, and what is shown of it.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 pub struct Replay {
     /// The capture: pcap or pcapng, not compressed.
     file: PathBuf,

@@ -184,7 +184,7 @@ impl Report {
         };
         let left_out = happenings.decisions_left_out + happenings.others_left_out;
         if left_out > 0 {
-            html += &format!("<p class=\"soft\">{left_out} later ones are not listed.</p>");
+            html = format!("{html}<p class=\"soft\">{left_out} later ones are not listed.</p>");
         }
         if !armed.is_empty() {
             let table = happenings_table(&armed, "When live trials could speak").html();
