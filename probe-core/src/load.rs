@@ -19,9 +19,11 @@ const ARRIVALS_MEMORY_TRIALS: f64 = 10.0;
 const ARRIVALS_MEMORY_SECONDS: (f64, f64) = (0.1, 5.0);
 /// A surge is remembered for so long.
 const SURGE: Duration = Duration::from_secs(3);
-/// The time constant of what is served: twice the time after which the first half-open
-/// connections leave a backlog.
-const SERVED_MEMORY_SECONDS: f64 = 2.0;
+/// The time constant of what is served: at least twice the time after which the first
+/// half-open connections leave a backlog, and that of so many as are usually served. Of a
+/// few clients, half of whom are served, chance serves nobody for a second or two.
+const SERVED_MEMORY_TRIALS: f64 = 50.0;
+const SERVED_MEMORY_SECONDS: (f64, f64) = (2.0, 20.0);
 
 /// The part of what is usually served that must still be.
 const SERVED: f64 = 0.2;
@@ -62,15 +64,25 @@ impl Load {
             |rate: f64, memory: f64, count: f64| (rate * memory + count) / (memory + elapsed);
         // What is refused may have arrived before the last reading.
         let arrived = arrivals as f64 - refused as f64;
-        let (least, most) = ARRIVALS_MEMORY_SECONDS;
-        let memory = (ARRIVALS_MEMORY_TRIALS / usual.arrivals_per_second.max(f64::MIN_POSITIVE))
-            .clamp(least, most);
-        self.arrivals_per_second = mean(self.arrivals_per_second, memory, arrived);
+        let memory = |trials: f64, per_second: f64, (least, most): (f64, f64)| {
+            (trials / per_second.max(f64::MIN_POSITIVE)).clamp(least, most)
+        };
+        let arrivals_memory = memory(
+            ARRIVALS_MEMORY_TRIALS,
+            usual.arrivals_per_second,
+            ARRIVALS_MEMORY_SECONDS,
+        );
+        self.arrivals_per_second = mean(self.arrivals_per_second, arrivals_memory, arrived);
         let (highest, at) = self.surge;
         if self.arrivals_per_second >= highest || now.since(at) > SURGE {
             self.surge = (self.arrivals_per_second, now);
         }
-        self.served_per_second = mean(self.served_per_second, SERVED_MEMORY_SECONDS, served as f64);
+        let served_memory = memory(
+            SERVED_MEMORY_TRIALS,
+            usual.served_per_second,
+            SERVED_MEMORY_SECONDS,
+        );
+        self.served_per_second = mean(self.served_per_second, served_memory, served as f64);
     }
 
     /// Whether more than `factor` times the usual arrives, and enough of the usual is
@@ -136,6 +148,30 @@ mod tests {
             }
             assert_eq!(load.is_overload(USUAL, 3.0), expected);
         }
+    }
+
+    /// The simulation withdrew a service of ten clients a second once in two years: half
+    /// of them were served, and of these, by chance, hardly anybody for two seconds.
+    #[test]
+    fn a_lull_in_what_few_clients_get_is_no_death() {
+        let usual = Usual {
+            arrivals_per_second: 10.0,
+            served_per_second: 10.0,
+        };
+        let mut load = Load::default();
+        let mut now = Timestamp::default();
+        load.add((0, 0, 0), usual, now);
+        let mut tenths = |count: u32, arrivals: u64, served: fn(u32) -> u64| {
+            for tenth in 0..count {
+                now = now.after(Duration::from_millis(100));
+                load.add((arrivals, 0, served(tenth)), usual, now);
+            }
+            load.is_overload(usual, 3.0)
+        };
+        assert!(!tenths(600, 1, |_| 1));
+        assert!(tenths(20, 21, |tenth| u64::from(tenth % 2)));
+        assert!(tenths(25, 21, |_| 0), "a lull");
+        assert!(!tenths(100, 21, |_| 0), "death");
     }
 
     #[test]
