@@ -142,8 +142,7 @@ fn typed(dashboards: &[PathBuf]) -> Result<String> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         writeln!(
             text,
-            "
-export const {name} = {} satisfies Board;",
+            "\nexport const {name} = {} satisfies Board;",
             json.trim_end()
         )?;
     }
