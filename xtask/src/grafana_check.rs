@@ -8,6 +8,7 @@
 //! ```
 //! Grafana's packages are 620 MB, so no other verb needs this one.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -139,10 +140,11 @@ fn typed(dashboards: &[PathBuf]) -> Result<String> {
         let json =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        text += &format!(
-            "\nexport const {name} = {} satisfies Board;\n",
+        writeln!(
+            text,
+            "\nexport const {name} = {} satisfies Board;",
             json.trim_end()
-        );
+        )?;
     }
     Ok(text)
 }

@@ -43,7 +43,7 @@ impl Span {
     pub fn last(shown: Duration) -> Result<Self> {
         let to = SystemTime::now().duration_since(UNIX_EPOCH)?;
         Ok(Self {
-            from: to - shown,
+            from: to.saturating_sub(shown),
             to,
         })
     }
