@@ -13,7 +13,7 @@ pub struct Bins<T> {
     start_ns: u64,
     width_ns: u64,
     most: usize,
-    bins: Vec<T>,
+    kept: Vec<T>,
 }
 
 impl<T: Default + Join> Bins<T> {
@@ -23,7 +23,7 @@ impl<T: Default + Join> Bins<T> {
             start_ns,
             width_ns: width_ns.max(1),
             most: most.max(2),
-            bins: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -34,12 +34,12 @@ impl<T: Default + Join> Bins<T> {
 
     /// Whether a time is in the newest bin, or before it.
     pub fn has(&self, at_ns: u64) -> bool {
-        self.index(at_ns) < self.bins.len()
+        self.index(at_ns) < self.kept.len()
     }
 
     /// The newest bin.
     pub fn newest(&mut self) -> Option<&mut T> {
-        self.bins.last_mut()
+        self.kept.last_mut()
     }
 
     /// The bin of a time.
@@ -48,19 +48,19 @@ impl<T: Default + Join> Bins<T> {
             self.widen();
         }
         let index = self.index(at_ns);
-        if index >= self.bins.len() {
-            self.bins.resize_with(index + 1, T::default);
+        if index >= self.kept.len() {
+            self.kept.resize_with(index + 1, T::default);
         }
-        &mut self.bins[index]
+        &mut self.kept[index]
     }
 
     fn widen(&mut self) {
-        let mut narrow = core::mem::take(&mut self.bins).into_iter();
+        let mut narrow = core::mem::take(&mut self.kept).into_iter();
         while let Some(mut bin) = narrow.next() {
             if let Some(later) = narrow.next() {
                 bin.join(later);
             }
-            self.bins.push(bin);
+            self.kept.push(bin);
         }
         self.width_ns *= 2;
     }
@@ -74,7 +74,7 @@ impl<T: Default + Join> Bins<T> {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (f64, &T)> {
         let width = self.width_seconds();
         let begin = move |index: usize| index as f64 * width;
-        self.bins
+        self.kept
             .iter()
             .enumerate()
             .map(move |(index, bin)| (begin(index), bin))
@@ -108,7 +108,7 @@ mod tests {
                 10e-9 * (1_u64 << 35) as f64,
             ),
         ] {
-            let mut bins = Bins::new(START, 10, 8);
+            let mut bins = Bins::<Count>::new(START, 10, 8);
             for time in 0..times {
                 bins.at(START + time * step).0 += 1;
                 assert!(bins.has(START + time * step), "{description}");

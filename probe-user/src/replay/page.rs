@@ -123,11 +123,12 @@ impl Report {
         if self.warnings.is_empty() {
             return String::new();
         }
-        let items: String = self
+        let items: Vec<String> = self
             .warnings
             .iter()
             .map(|warning| format!("<li>{}</li>", escaped(warning)))
             .collect();
+        let items = items.concat();
         format!("<h2>Warnings</h2><ul class=\"bad\" id=\"warnings\">{items}</ul>\n")
     }
 
