@@ -247,21 +247,16 @@ fn the_last_site_is_not_withdrawn() {
         holds: vec![guard],
     };
     let cases = [
-        (Some(Heard::Level(Level::Full)), withdrawn()),
+        (Heard::Level(Level::Full), withdrawn()),
+        (Heard::Level(Level::Withdrawn), degraded(Guard::LastSite)),
         (
-            Some(Heard::Level(Level::Withdrawn)),
-            degraded(Guard::LastSite),
-        ),
-        (
-            Some(Heard::Stale("BIRD has died".into())),
+            Heard::Stale("BIRD has died".into()),
             degraded(Guard::WitnessStale),
         ),
     ];
     for (heard, expected) in cases {
         let mut resort = LastResort::new(config.clone(), None, at(0));
-        if let Some(heard) = heard.clone() {
-            hear(&mut resort, heard, at(0));
-        }
+        hear(&mut resort, heard.clone(), at(0));
         let outcome = decide(&mut resort, Level::Full, &[3]);
         assert_eq!(outcome, expected, "{heard:?}");
         assert_eq!(resort.waits_until(), None, "{heard:?}");

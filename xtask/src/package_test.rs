@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
@@ -66,7 +67,7 @@ pub fn check(workspace: &Workspace, binary: &Path) -> Result<()> {
     println!("── lintian");
     command::run(
         command::clean("lintian")
-            .args(["--allow-root", "--no-tag-display-limit", "--fail-on=error"])
+            .args(["--allow-root", "--tag-display-limit=0", "--fail-on=error"])
             .arg(&package),
         "checking the package by Debian's rules",
         "`lintian-explain-tags TAG` tells what is wanted",
@@ -108,9 +109,11 @@ fn debian(workspace: &Workspace) -> Result<PathBuf> {
             ])
             .arg(release)
             .arg(&root)
-            .arg(mirror),
+            .arg(mirror)
+            // Six hundred lines; what goes wrong is told on the other stream.
+            .stdout(Stdio::null()),
         "making a Debian for the package",
-        "debootstrap's last lines above tell; it needs this machine's mirror",
+        "debootstrap/debootstrap.log below that directory tells; it needs this machine's mirror",
     )?;
     // Written when it is whole.
     command::write_file(&made, recipe.as_bytes())?;
