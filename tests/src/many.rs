@@ -265,22 +265,23 @@ fn prefixes(count: usize) -> Result<Vec<IpNet>> {
         .collect()
 }
 
-/// Milliseconds of processor time per second that a process uses over `span`.
+/// Milliseconds of processor time per second that a process uses over `span`, with its
+/// threads that have ended meanwhile.
 fn cpu_per_second(pid: u32, span: Duration) -> Result<f64> {
-    let used = || -> Result<u64> {
-        let mut nanos = 0;
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            let run = text.split_whitespace().next().context("schedstat")?;
-            nanos += run.parse::<u64>()?;
-        }
-        Ok(nanos)
+    /// What the kernel counts in, whatever its own tick is (`USER_HZ`).
+    const TICK_MILLIS: f64 = 10.0;
+    let used = || -> Result<u32> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name may hold anything; behind it, state is the first field.
+        let (_, fields) = text.rsplit_once(") ").context("no name")?;
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.map(|ticks| Ok(ticks.parse::<u32>()?)).sum()
     };
     let before = used()?;
     let begin = Instant::now();
     thread::sleep(span);
-    let nanos = used()?.saturating_sub(before);
-    Ok(Duration::from_nanos(nanos).as_secs_f64() * 1e3 / begin.elapsed().as_secs_f64())
+    let ticks = used()?.saturating_sub(before);
+    Ok(f64::from(ticks) * TICK_MILLIS / begin.elapsed().as_secs_f64())
 }
 
 /// What was measured.

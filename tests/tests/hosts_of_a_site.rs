@@ -20,7 +20,7 @@ use lapwing_tests::lab::{
     lapwing::{CONFIG, Lapwing, Record, Settings},
     netns::Namespace,
     topology::{Family, Lab, Site, TABLE},
-    wait_until, witness,
+    wait_until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -137,7 +137,9 @@ impl Hosts {
             }
             let expected = [neighbour.name(), other_site.name()];
             wait_until("the others are heard", SOON, || {
-                let others = witness::field(&self.daemon, &self.lab.fra1, family, "others")?;
+                let others = self
+                    .daemon
+                    .prefix_field(&self.lab.fra1.node, family, "others")?;
                 let heard = [0, 1].map(|index| &others[index]["heard"]["level"]);
                 Ok(heard[0] == expected[0] && heard[1] == expected[1])
             })?;
@@ -155,9 +157,13 @@ impl Hosts {
     fn ensure_held(&self) -> Result<()> {
         thread::sleep(ROUND * 2);
         for family in Family::ALL {
-            let held = witness::field(&self.daemon, &self.lab.fra1, family, "held_by")?;
+            let held = self
+                .daemon
+                .prefix_field(&self.lab.fra1.node, family, "held_by")?;
             ensure!(held == "last_site", "{family} is held by {held}");
-            let observed = witness::field(&self.daemon, &self.lab.fra1, family, "observed")?;
+            let observed = self
+                .daemon
+                .prefix_field(&self.lab.fra1.node, family, "observed")?;
             ensure!(observed == "degraded", "{family} is {observed}");
         }
         Ok(())

@@ -19,7 +19,7 @@ use lapwing_tests::{
         routes::RouteWatch,
         topology::{Family, Lab, Site},
         wait_until,
-        witness::{self, is_stale, level, wait_heard},
+        witness::{is_stale, level, wait_heard, wait_level},
     },
     soak::race,
 };
@@ -50,12 +50,12 @@ fn two_sites() -> Result<(Lab, Lapwing)> {
 
 /// Waits until both prefixes are degraded, and held there by this guard.
 fn wait_held(lab: &Lab, daemon: &Lapwing, guard: &str) -> Result<()> {
-    witness::wait_level(daemon, &lab.fra1, "degraded")?;
+    wait_level(daemon, &lab.fra1, "degraded")?;
     thread::sleep(ROUND * 2);
     for family in Family::ALL {
-        let held = witness::field(daemon, &lab.fra1, family, "held_by")?;
+        let held = daemon.prefix_field(&lab.fra1.node, family, "held_by")?;
         ensure!(held == guard, "{family} is held by {held}");
-        let observed = witness::field(daemon, &lab.fra1, family, "observed")?;
+        let observed = daemon.prefix_field(&lab.fra1.node, family, "observed")?;
         ensure!(observed == "degraded", "{family} is {observed}");
     }
     Ok(())
@@ -246,11 +246,11 @@ fn the_last_site_is_drained_only_by_force() -> Result<()> {
         ensure!(why.contains(part), "{part} in {why}");
     }
     for family in Family::ALL {
-        ensure!(witness::field(&daemon, &lab.fra1, family, "observed")? == "full");
+        ensure!(daemon.prefix_field(&lab.fra1.node, family, "observed")? == "full");
     }
     let forced = drain(&["--force"])?;
     ensure!(forced.status.success(), "{forced:?}");
-    witness::wait_level(&daemon, &lab.fra1, "withdrawn")
+    wait_level(&daemon, &lab.fra1, "withdrawn")
 }
 
 /// A hundred times by `cargo xtask soak race`. What is judged stands in

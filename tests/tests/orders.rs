@@ -7,14 +7,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lapwing_tests::lab::{
     lapwing::{CONTROL, Lapwing, Settings, service_name},
     load::Plan,
     topology::{Edge, Family, Lab, Site},
     wait_until,
 };
-use serde_json::Value;
 
 /// Gives an order; what the command printed.
 fn order(edge: &Edge, arguments: &[&str]) -> Result<String> {
@@ -22,17 +21,6 @@ fn order(edge: &Edge, arguments: &[&str]) -> Result<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{arguments:?}: {output:?}");
     Ok(text)
-}
-
-/// A field of the status of a family's prefix.
-fn prefix_field(daemon: &Lapwing, edge: &Edge, family: Family, field: &str) -> Result<Value> {
-    let status = daemon.status(&edge.node)?;
-    let prefixes = status["prefixes"].as_array().context("no prefixes")?;
-    let prefix = prefixes
-        .iter()
-        .find(|prefix| prefix["prefix"] == family.prefix())
-        .context("no such prefix")?;
-    Ok(prefix[field].clone())
 }
 
 #[test]
@@ -57,7 +45,7 @@ fn a_pin_holds_a_dead_site_even_over_a_killed_daemon() -> Result<()> {
     lab.fra1.nginx.kill()?;
     heard.ensure_quiet("pinned")?;
     for family in Family::ALL {
-        let held = prefix_field(&daemon, &lab.fra1, family, "held_by")?;
+        let held = daemon.prefix_field(&lab.fra1.node, family, "held_by")?;
         ensure!(held == "pinned", "{family}: {held}");
     }
 
@@ -65,7 +53,7 @@ fn a_pin_holds_a_dead_site_even_over_a_killed_daemon() -> Result<()> {
     let daemon = Lapwing::start_again(&lab.fra1.node, &settings)?;
     heard.ensure_quiet("pinned before the daemon was killed")?;
     for family in Family::ALL {
-        let pin = prefix_field(&daemon, &lab.fra1, family, "orders")?;
+        let pin = daemon.prefix_field(&lab.fra1.node, family, "orders")?;
         ensure!(
             pin[0]["directive"]["why"] == "new kernel",
             "{family}: {pin}"
@@ -85,7 +73,7 @@ fn a_drain_leaves_in_two_steps_and_a_freeze_stops_everything() -> Result<()> {
     lab.wait_announced(Site::Fra1)?;
     let observed = |family, level: &'static str| {
         wait_until(level, Duration::from_secs(10), || {
-            Ok(prefix_field(&daemon, &lab.fra1, family, "observed")? == level)
+            Ok(daemon.prefix_field(&lab.fra1.node, family, "observed")? == level)
         })
     };
     let family = Family::V4;

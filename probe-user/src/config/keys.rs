@@ -513,14 +513,14 @@ pub static PREFIX: Table = Table {
         key(
             "services",
             Values::Other("list of names"),
-            Value("[]"),
+            Unwritten::Other("none"),
             "Names of services of other prefixes that stand behind this one, too: `[\"web\", \"dns\"]`. So one service may decide about thousands of prefixes, and is probed once.",
         ),
         key(
             "service",
             Values::Other("`[[prefix.service]]`"),
-            Unwritten::Other("required without `services`"),
-            "Its services.",
+            Required,
+            "Its services. May be left out where `services` names some.",
         ),
     ],
     shared: &[],

@@ -9,8 +9,8 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    ATTACH_TIMEOUT, Answer, DecisionList, Error, OrderRequest, Question, RELOAD_TIMEOUT, Reloaded,
-    Request, TIMEOUT, hooks::Hooks, reload::Reload,
+    Answer, CHANGE_TIMEOUT, DecisionList, Error, OrderRequest, Question, Reloaded, Request,
+    TIMEOUT, hooks::Hooks, reload::Reload,
 };
 use crate::{journal::recent::Decision, status::Document};
 
@@ -76,7 +76,8 @@ fn question<T: DeserializeOwned>(path: &Path, question: Question) -> Result<(Str
 
 /// Gives the daemon at `path` an order; what it did, in words.
 pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
-    let reply = ask(path, &Request::Order(order.clone()), TIMEOUT)?;
+    let request = Request::Order(order.clone());
+    let reply = ask(path, &request, CHANGE_TIMEOUT + TIMEOUT)?;
     read_done(path, &reply)
 }
 
@@ -84,7 +85,7 @@ pub fn order(path: &Path, order: &OrderRequest) -> Result<String, Error> {
 /// to `check` it; what changed.
 pub fn reload(path: &Path, check: bool) -> Result<Reloaded, Error> {
     let request = Request::Reload(Reload::Reload { check });
-    let reply = ask(path, &request, RELOAD_TIMEOUT + TIMEOUT)?;
+    let reply = ask(path, &request, CHANGE_TIMEOUT + TIMEOUT)?;
     match read(path, &reply)? {
         Answer::Reloaded(reloaded) => Ok(reloaded),
         Answer::Mistake(report) => Err(Error::Mistake(report)),
@@ -96,7 +97,7 @@ pub fn reload(path: &Path, check: bool) -> Result<Reloaded, Error> {
 /// announces something. Where the hooks are then, in words.
 pub fn attach_native(path: &Path, force: bool) -> Result<String, Error> {
     let request = Request::Hooks(Hooks::AttachNative { force });
-    let reply = ask(path, &request, ATTACH_TIMEOUT + TIMEOUT)?;
+    let reply = ask(path, &request, CHANGE_TIMEOUT + TIMEOUT)?;
     read_done(path, &reply)
 }
 

@@ -34,10 +34,9 @@ pub use self::{
 
 /// How long one request may take, on either side.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a reload may: it reads files, and waits for level changes that are under way.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long attaching may: it waits for the kernel's RTNL lock, interface by interface.
-const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one may take that changes something: it waits for files, for the kernel, and
+/// for all of ten thousand prefixes.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    ATTACH_TIMEOUT, Answer, Asker, DecisionList, Error, NativeAsked, OrderRequest, Question,
-    RELOAD_TIMEOUT, Request, TIMEOUT, hooks::Hooks, reload::Reload,
+    Answer, Asker, CHANGE_TIMEOUT, DecisionList, Error, NativeAsked, OrderRequest, Question,
+    Request, TIMEOUT, hooks::Hooks, reload::Reload,
 };
 use crate::{journal::recent::Decisions, status::Document};
 
@@ -179,18 +179,18 @@ async fn answer(
         }
         Ok(Request::Order(order)) => {
             let demand = |answer| Demand::Order(Asked { order, by, answer });
-            serde_json::to_vec(&hand_over(demand, TIMEOUT, orders).await)?
+            serde_json::to_vec(&hand_over(demand, CHANGE_TIMEOUT, orders).await)?
         }
         Ok(Request::Reload(Reload::Reload { check })) => {
             let demand = |answer| {
                 let answer = Some(answer);
                 Demand::Reload(Asker { by, check, answer })
             };
-            serde_json::to_vec(&hand_over(demand, RELOAD_TIMEOUT, orders).await)?
+            serde_json::to_vec(&hand_over(demand, CHANGE_TIMEOUT, orders).await)?
         }
         Ok(Request::Hooks(Hooks::AttachNative { force })) => {
             let demand = |answer| Demand::Native(NativeAsked { force, by, answer });
-            serde_json::to_vec(&hand_over(demand, ATTACH_TIMEOUT, orders).await)?
+            serde_json::to_vec(&hand_over(demand, CHANGE_TIMEOUT, orders).await)?
         }
         Err(_) => serde_json::to_vec(&Answer::Error("not a known request".to_owned()))?,
     };

@@ -3,6 +3,8 @@
 //! A level change is handed to the route thread at once. Nothing here waits: what
 //! was started tells its end through a channel, which is one more input of the loop.
 
+use std::collections::VecDeque;
+
 use probe_core::{
     Config, Level, Reason, Timestamp,
     command::Event,
@@ -47,7 +49,7 @@ pub struct Actor {
     routes: Routes,
     done: mpsc::Sender<Done>,
     sets_under_way: usize,
-    records: Vec<(Timestamp, Record)>,
+    records: VecDeque<(Timestamp, Record)>,
 }
 
 impl Actor {
@@ -60,7 +62,7 @@ impl Actor {
             routes,
             done,
             sets_under_way: 0,
-            records: Vec::new(),
+            records: VecDeque::new(),
         }
     }
 
@@ -90,12 +92,18 @@ impl Actor {
 
     /// Notes something to write down.
     pub fn record(&mut self, at: Timestamp, record: Record) {
-        self.records.push((at, record));
+        self.records.push_back((at, record));
     }
 
-    /// What is to be written down, oldest first.
-    pub fn take_records(&mut self) -> Vec<(Timestamp, Record)> {
-        std::mem::take(&mut self.records)
+    /// Whether there is something to write down.
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// What is to be written down, oldest first, but not more than this.
+    pub fn take_records(&mut self, most: usize) -> Vec<(Timestamp, Record)> {
+        let count = self.records.len().min(most);
+        self.records.drain(..count).collect()
     }
 
     /// Level changes whose end has not been told.

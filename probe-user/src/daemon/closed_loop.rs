@@ -240,18 +240,12 @@ port = 443
 
     #[test]
     fn clients_of_a_shared_service_come_by_its_own_prefix() {
-        let mut text = r#"
-[[prefix]]
-prefix = "192.0.2.0/24"
-[[prefix.service]]
-name = "web"
-address = "192.0.2.10"
-port = 443
-"#
-        .to_owned();
-        text += "[[prefix]]\nprefix = \"198.51.100.0/24\"\nservices = [\"web\"]\n";
-        let settings = Settings::parse(Path::new("x"), &text, &|_| true)
-            .unwrap_or_else(|report| panic!("{report}"));
+        let mut settings = settings("");
+        let shared = Prefix {
+            prefix: "198.51.100.0/24".parse().unwrap(),
+            ..settings.core.prefixes[0].clone()
+        };
+        settings.core.prefixes.push(shared);
         assert_eq!(services_of(&settings), [vec![ServiceId(0)], vec![]]);
     }
 

@@ -54,6 +54,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const VIEW_LOAD: u32 = 50;
 /// No picture is older.
 const OLDEST_VIEW: Duration = Duration::from_secs(5);
+/// Written down in one turn: what is decided about ten thousand prefixes at once must not
+/// keep the loop from the next decision.
+const RECORDS: usize = 256;
 /// The kernel may add this much to a sleep of the main thread; by default it is
 /// 50 µs, which is much beside a decision of a few milliseconds.
 const TIMER_SLACK_NS: u64 = 1_000;
@@ -253,6 +256,9 @@ impl Daemon {
 
     /// When the loop has something to do by itself.
     fn wake_at(&self) -> Timestamp {
+        if self.actor.has_records() {
+            return Timestamp::default();
+        }
         let at = self.reader.due().min(self.next_second);
         self.engine.poll_timeout().map_or(at, |core| core.min(at))
     }
@@ -319,7 +325,7 @@ impl Daemon {
             }
         }
         tokio::task::yield_now().await;
-        for (at, record) in self.actor.take_records() {
+        for (at, record) in self.actor.take_records(RECORDS) {
             log::log(&record);
             self.journal.append(at, &record);
         }

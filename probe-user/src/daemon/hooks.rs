@@ -63,6 +63,11 @@ pub fn told(attachments: &[Attachment]) -> String {
     lines.join("\n")
 }
 
+/// In mode `observe` others announce, by ways of their own.
+pub fn nobody_knows() -> anyhow::Error {
+    anyhow::anyhow!("in mode observe it is not known what is announced from here")
+}
+
 /// Native XDP may make a link drop for a moment, and the BGP session with it.
 ///
 /// # Errors

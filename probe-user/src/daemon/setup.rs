@@ -12,7 +12,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{Failure, RunOptions, closed_loop::ClosedLoop, lock::Lock, workshop::Workshop};
+use super::{Failure, RunOptions, closed_loop::ClosedLoop, hooks, lock::Lock, workshop::Workshop};
 use crate::{
     announce::{
         self, Announcer, Observation,
@@ -140,9 +140,7 @@ pub fn service_specs(settings: &Settings) -> Vec<ServiceSpec> {
 /// When nobody can say.
 pub async fn announced(settings: &Settings) -> anyhow::Result<Option<String>> {
     match settings.core.mode {
-        Mode::Observe => {
-            anyhow::bail!("in mode observe it is not known what is announced from here")
-        }
+        Mode::Observe => return Err(hooks::nobody_knows()),
         Mode::Enforce => {}
     }
     let table = settings.route.table;

@@ -105,7 +105,7 @@ mod tests {
                 "a long gap at once",
                 1 << 40,
                 2,
-                10e-9 * (1_u64 << 35) as f64,
+                10e-9 * (1_u64 << 34) as f64,
             ),
         ] {
             let mut bins = Bins::<Count>::new(START, 10, 8);

@@ -325,6 +325,17 @@ impl Lapwing {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// A field of the status of a family's prefix.
+    pub fn prefix_field(&self, node: &Namespace, family: Family, field: &str) -> Result<Value> {
+        let status = self.status(node)?;
+        let prefixes = status["prefixes"].as_array().context("no prefixes")?;
+        let prefix = prefixes
+            .iter()
+            .find(|prefix| prefix["prefix"] == family.prefix())
+            .context("no such prefix")?;
+        Ok(prefix[field].clone())
+    }
+
     /// What `/metrics` shows for exactly this name and these labels, if anything.
     pub fn metric(&self, node: &Namespace, series: &str) -> Result<Option<f64>> {
         let text = node.run("curl", ["-sS", "-m", "5", "http://127.0.0.1:9477/metrics"])?;

@@ -1,4 +1,4 @@
-//! What a daemon says of its prefixes and of the other host that it hears.
+//! Waits for what a daemon says of its prefixes and of the other host that it hears.
 
 use std::time::Duration;
 
@@ -13,25 +13,14 @@ use super::{
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A field of the status of a family's prefix.
-pub fn field(daemon: &Lapwing, edge: &Edge, family: Family, field: &str) -> Result<Value> {
-    let status = daemon.status(&edge.node)?;
-    let prefixes = status["prefixes"].as_array().context("no prefixes")?;
-    let prefix = prefixes
-        .iter()
-        .find(|prefix| prefix["prefix"] == family.prefix())
-        .context("no such prefix")?;
-    Ok(prefix[field].clone())
-}
-
 /// Waits until the daemon hears this of the other site, in both families.
 pub fn wait_heard(daemon: &Lapwing, edge: &Edge, heard: impl Fn(&Value) -> bool) -> Result<()> {
     for family in Family::ALL {
         wait_until("the other site is heard as expected", SOON, || {
-            let others = field(daemon, edge, family, "others")?;
+            let others = daemon.prefix_field(&edge.node, family, "others")?;
             Ok(heard(&others[0]["heard"]))
         })
-        .with_context(|| format!("{:?}", field(daemon, edge, family, "others")))?;
+        .with_context(|| format!("{:?}", daemon.prefix_field(&edge.node, family, "others")))?;
     }
     Ok(())
 }
@@ -50,7 +39,7 @@ pub fn is_stale(heard: &Value) -> bool {
 pub fn wait_level(daemon: &Lapwing, edge: &Edge, level: &str) -> Result<()> {
     for family in Family::ALL {
         wait_until(&format!("{family} is {level}"), SOON, || {
-            Ok(field(daemon, edge, family, "observed")? == level)
+            Ok(daemon.prefix_field(&edge.node, family, "observed")? == level)
         })
         .with_context(|| daemon.log_tail())?;
     }

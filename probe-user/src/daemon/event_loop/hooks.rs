@@ -6,7 +6,7 @@ use probe_core::{Input, Level, config::Mode, input::Sensor};
 use super::Daemon;
 use crate::{
     control::{Answer, NativeAsked},
-    daemon::hooks::{ensure_calm, told},
+    daemon::hooks::{ensure_calm, nobody_knows, told},
     datapath::{self, Attachment},
     journal::record::Record,
 };
@@ -69,9 +69,7 @@ impl Daemon {
     /// A prefix that is announced, or may be.
     fn announced(&self) -> anyhow::Result<Option<String>> {
         match self.settings.core.mode {
-            Mode::Observe => {
-                anyhow::bail!("in mode observe it is not known what is announced from here")
-            }
+            Mode::Observe => return Err(nobody_knows()),
             Mode::Enforce => {}
         }
         let prefixes = self.engine.prefixes();
