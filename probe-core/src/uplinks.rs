@@ -67,8 +67,8 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, other: Self) {
-        self.tried += other.tried;
-        self.good += other.good;
+        self.tried = self.tried.saturating_add(other.tried);
+        self.good = self.good.saturating_add(other.good);
     }
 
     fn lost(self) -> Option<f64> {
