@@ -1,6 +1,6 @@
 //! The keys of the file: what may stand there, what holds without them, what they mean.
 //!
-//! In flows nothing; out flow the names that a [`Section`](super::section::Section) knows,
+//! In flows nothing; out flow the names that a `Section` knows,
 //! and the tables of `docs/configuration.md` and of the man page lapwing.toml(5), which are
 //! made from here. That defaults, words and bounds are those of the readers is tested key
 //! by key (`tests/keys.rs`).
