@@ -116,7 +116,7 @@ fn the_uplink_that_loses_clients_is_named() -> Result<()> {
         let mut command = Command::new(binary()?);
         command.args(["status", "--control", CONTROL]);
         let text = pair.host.run_with_input(command, "")?;
-        Ok(text.contains("! uplink: clients are lost through eth1: "))
+        Ok(text.contains("! uplink: Clients are lost through eth1: "))
     })?;
     let lost = |interface: &str| -> Result<f64> {
         let count = |name: &str| -> Result<f64> {

@@ -18,7 +18,7 @@ use lapwing_tests::{
 use super::{blocks, commands::PROGRAMS};
 
 /// Commands that are not run here, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 16] = [
+const NOT_RUN: [(&str, &str); 17] = [
     (
         "birdc show bfd sessions",
         "no witness here, so no BFD; tests/last_site.rs has both",
@@ -44,6 +44,7 @@ const NOT_RUN: [(&str, &str); 16] = [
         "no witness here; tests/last_site.rs has them",
     ),
     ("ssh", "from another machine"),
+    ("lapwing top", "needs a terminal; tests/top.rs has one"),
     ("systemctl", "no systemd in the lab"),
     (
         "lapwing simulate --quick",

@@ -77,11 +77,12 @@ fn every_configuration_that_is_shown_is_good() -> Result<()> {
 #[test]
 fn scrape_configuration_that_is_shown_is_taken_by_prometheus() -> Result<()> {
     let directory = tempfile::tempdir()?;
+    let mut with_rules = 0;
     for block in blocks(&["yaml"])? {
         let place = format!("{}:{}", block.page, block.line);
         let here = manual::root().join("grafana/rules").canonicalize()?;
         let installed = "/usr/share/lapwing/grafana/rules";
-        ensure!(block.text.contains(installed), "{place}: no rules");
+        with_rules += usize::from(block.text.contains(installed));
         let text = block.text.replace(installed, &here.display().to_string());
         let path = directory.path().join("prometheus.yml");
         fs::write(&path, text)?;
@@ -96,6 +97,7 @@ fn scrape_configuration_that_is_shown_is_taken_by_prometheus() -> Result<()> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
+    ensure!(with_rules > 0, "nothing shows how the rules are loaded");
     Ok(())
 }
 
