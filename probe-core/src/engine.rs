@@ -46,6 +46,12 @@ pub struct Engine {
     announcements: Vec<Announcement>,
     /// The positions of each service's prefixes.
     memberships: Vec<Vec<usize>>,
+    /// Of each prefix whether there may be something to decide. Of ten thousand nearly all
+    /// rest, at every input.
+    awake: Vec<bool>,
+    /// Of each service whether it gave no prefix a reason to be lowered, at the last
+    /// decision.
+    unblemished: Vec<bool>,
     orders: Orders,
     budget: Budget,
     uplinks: Uplinks,
@@ -62,6 +68,9 @@ pub struct Engine {
     blind_recorded: bool,
     now: Timestamp,
     refreshed: Timestamp,
+    /// When something is due that no input brings, as of the last decision: asked for
+    /// more often than decided, and ten thousand prefixes may have something.
+    due: Option<Timestamp>,
     out: Outbox,
 }
 
@@ -86,15 +95,17 @@ impl Engine {
             })
             .collect();
         let remembered = config.prefixes.iter().map(|_| None).collect();
-        let announcements = (0..)
+        let announcements: Vec<Announcement> = (0..)
             .zip(config.prefixes)
             .map(|(index, prefix): (u32, Prefix)| {
                 Announcement::new(PrefixId(index), prefix, config.mode, config.recover)
             })
             .collect();
-        Self {
+        let mut engine = Self {
             mode: config.mode,
             false_alarm_seconds,
+            awake: vec![true; announcements.len()],
+            unblemished: Vec::new(),
             watches,
             announcements,
             memberships,
@@ -109,8 +120,11 @@ impl Engine {
             blind_recorded: false,
             now,
             refreshed: now,
+            due: None,
             out: Outbox::default(),
-        }
+        };
+        engine.due = engine.next_due();
+        engine
     }
 
     /// Takes one input that happened at `now`, and decides. Time that goes back is
@@ -128,6 +142,7 @@ impl Engine {
             self.take(input);
         }
         self.decide();
+        self.due = self.next_due();
     }
 
     fn take(&mut self, input: Input) {
@@ -152,8 +167,15 @@ impl Engine {
 
     /// The next time at which something is due that no input brings.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
         let services = self.watches.iter().flat_map(Watch::due);
-        let prefixes = self.announcements.iter().filter_map(Announcement::due);
+        let awake = self.awake.iter().zip(&self.announcements);
+        let prefixes = awake
+            .filter(|(awake, _)| **awake)
+            .filter_map(|(_, announcement)| announcement.due());
         services
             .chain(prefixes)
             .chain(self.orders.due())
@@ -212,17 +234,11 @@ impl Engine {
     }
 
     fn ordered(&mut self, order: Order) {
-        let known = |prefix: &PrefixId| {
+        let known = |prefix: PrefixId| {
             usize::try_from(prefix.0).is_ok_and(|index| index < self.announcements.len())
         };
-        let makes_sense = match &order {
-            Order::Pin { prefix, .. }
-            | Order::Unpin { prefix }
-            | Order::Drain { prefix, .. }
-            | Order::Undrain { prefix } => known(prefix),
-            Order::Freeze { .. } | Order::Thaw => true,
-        };
-        if makes_sense && self.orders.take(&order) {
+        if order.prefix().is_none_or(known) && self.orders.take(&order) {
+            self.wake(order.prefix());
             self.out.record(Event::Ordered {
                 order,
                 expired: false,
@@ -282,6 +298,7 @@ impl Engine {
         let Some(announcement) = self.announcements.get_mut(index) else {
             return;
         };
+        self.awake[index] = true;
         let meaning = announcement.observe(observed, self.now, &mut self.out);
         if let Some((memory, ago)) = self.remembered.get_mut(index).and_then(Option::take) {
             announcement.recall(&memory, ago, self.now);
@@ -364,6 +381,7 @@ impl Engine {
 
     fn decide(&mut self) {
         for order in self.orders.expire(self.now) {
+            self.wake(order.prefix());
             self.out.record(Event::Ordered {
                 order,
                 expired: true,
@@ -381,16 +399,26 @@ impl Engine {
             self.watches[index].judge(moment, &mut self.out);
         }
         let blind = self.is_blind();
-        let unblemished: Vec<bool> = self.watches.iter().map(Watch::is_unblemished).collect();
-        for announcement in &mut self.announcements {
+        self.wake_concerned();
+        for index in 0..self.announcements.len() {
             let mut host = Host {
                 watches: &self.watches,
-                unblemished: &unblemished,
+                unblemished: &self.unblemished,
                 orders: &self.orders,
                 budget: &mut self.budget,
                 blind,
                 now: self.now,
             };
+            let announcement = &mut self.announcements[index];
+            if !self.awake[index] {
+                debug_assert!(announcement.rests(&host), "sleeps over {announcement:?}");
+                continue;
+            }
+            if announcement.rests(&host) {
+                announcement.rest();
+                self.awake[index] = false;
+                continue;
+            }
             let Some(change) = announcement.decide(&mut host, &mut self.out) else {
                 continue;
             };
@@ -405,6 +433,28 @@ impl Engine {
         }
         for watch in &mut self.watches {
             watch.launch_due(self.now, &mut self.out);
+        }
+    }
+
+    /// Wakes the prefixes of services that have become a reason to lower them, or no longer
+    /// are.
+    fn wake_concerned(&mut self) {
+        let before = core::mem::take(&mut self.unblemished);
+        self.unblemished = self.watches.iter().map(Watch::is_unblemished).collect();
+        let known = before.len() == self.unblemished.len();
+        for (service, prefixes) in self.memberships.iter().enumerate() {
+            if !known || before[service] != self.unblemished[service] {
+                for prefix in prefixes {
+                    self.awake[*prefix] = true;
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, prefix: Option<PrefixId>) {
+        let index = prefix.and_then(|prefix| usize::try_from(prefix.0).ok());
+        if let Some(awake) = index.and_then(|index| self.awake.get_mut(index)) {
+            *awake = true;
         }
     }
 

@@ -297,6 +297,17 @@ pub enum Order {
 }
 
 impl Order {
+    /// The prefix that it is about; none if it is about the host.
+    pub fn prefix(&self) -> Option<PrefixId> {
+        match self {
+            Self::Pin { prefix, .. }
+            | Self::Unpin { prefix }
+            | Self::Drain { prefix, .. }
+            | Self::Undrain { prefix } => Some(*prefix),
+            Self::Freeze { .. } | Self::Thaw => None,
+        }
+    }
+
     /// Whether it keeps a prefix at a level.
     pub fn is_pin(&self) -> bool {
         match self {

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     config::PrefixId,
     input::{Directive, Order},
@@ -13,16 +11,28 @@ use crate::{
 };
 
 /// What the operator has ordered.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Orders {
     pins: BTreeMap<PrefixId, (Level, Directive)>,
     drains: BTreeMap<PrefixId, Directive>,
     freeze: Option<Directive>,
+    /// No order expires before: ten thousand of them are not looked through at every
+    /// decision. Orders that were taken back may leave it too early.
+    not_before: Option<Timestamp>,
 }
 
 impl Orders {
     /// Takes an order. Says whether it changed anything.
     pub fn take(&mut self, order: &Order) -> bool {
+        match order {
+            Order::Pin { directive, .. }
+            | Order::Drain { directive, .. }
+            | Order::Freeze { directive } => {
+                let ends = self.not_before.into_iter().chain(directive.until);
+                self.not_before = ends.min();
+            }
+            Order::Unpin { .. } | Order::Undrain { .. } | Order::Thaw => {}
+        }
         match order {
             Order::Pin {
                 prefix,
@@ -47,6 +57,9 @@ impl Orders {
 
     /// Forgets what has expired; the orders that would have taken it back.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Order> {
+        if self.not_before.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
         let is_over = |directive: &Directive| directive.until.is_some_and(|until| until <= now);
         let mut expired = Vec::new();
         self.pins.retain(|prefix, (_, directive)| {
@@ -67,11 +80,16 @@ impl Orders {
             self.freeze = None;
             expired.push(Order::Thaw);
         }
+        self.not_before = self.next_end();
         expired
     }
 
-    /// When the next order expires.
+    /// When to look whether an order has expired: at the latest when the next one does.
     pub fn due(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
+    fn next_end(&self) -> Option<Timestamp> {
         let pins = self.pins.values().map(|(_, directive)| directive);
         pins.chain(self.drains.values())
             .chain(&self.freeze)
@@ -187,5 +205,38 @@ mod tests {
         assert!(orders.drain(ANYCAST).is_some(), "without an end");
         assert!(orders.take(&Order::Undrain { prefix: ANYCAST }));
         assert_eq!(orders, Orders::default());
+    }
+
+    #[test]
+    fn an_order_taken_back_or_given_anew_leaves_the_others_their_end() {
+        let mut orders = Orders::default();
+        let pin = |prefix, until| Order::Pin {
+            prefix: PrefixId(prefix),
+            level: Level::Full,
+            directive: directive(until),
+        };
+        for order in [
+            pin(0, Some(5)),
+            pin(1, Some(10)),
+            pin(2, None),
+            pin(0, Some(20)),
+            Order::Unpin {
+                prefix: PrefixId(1),
+            },
+            pin(3, Some(15)),
+        ] {
+            assert!(orders.take(&order));
+        }
+        for (second, expired) in [(5, vec![]), (14, vec![]), (15, vec![3]), (30, vec![0])] {
+            assert!(orders.due().is_some_and(|due| due <= at(20)));
+            let expired: Vec<Order> = expired
+                .into_iter()
+                .map(|prefix| Order::Unpin {
+                    prefix: PrefixId(prefix),
+                })
+                .collect();
+            assert_eq!(orders.expire(at(second)), expired, "at {second}");
+        }
+        assert_eq!(orders.due(), None);
     }
 }

@@ -62,6 +62,9 @@ impl Engine {
             })
             .collect();
 
+        self.awake = vec![true; self.announcements.len()];
+        self.unblemished.clear();
+
         let threshold = detector::threshold(self.false_alarm_seconds, 0.0);
         let classify = config.classify;
         let count = u32::try_from(config.services.len())

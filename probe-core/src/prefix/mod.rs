@@ -306,11 +306,7 @@ impl Announcement {
 
     /// Decides on orders and on the verdicts about its services.
     pub fn decide(&mut self, host: &mut Host<'_>, out: &mut Outbox) -> Option<Change> {
-        self.held_by = None;
-        self.due = None;
-        if self.rests(host) {
-            return None;
-        }
+        self.rest();
         let services = self.watched(host.watches);
         if services.is_empty() {
             return None;
@@ -351,10 +347,16 @@ impl Announcement {
         }
     }
 
+    /// Nothing is held, and nothing due.
+    pub fn rest(&mut self) {
+        self.held_by = None;
+        self.due = None;
+    }
+
     /// Whether there is nothing to decide: nothing stands against any service, and the level
-    /// is what that asks for, or what was ordered. Of ten thousand prefixes nearly all are
-    /// so, at every input.
-    fn rests(&self, host: &Host<'_>) -> bool {
+    /// is what that asks for, or what was ordered. It stays so until the table, an order for
+    /// it, or what stands against its services has changed.
+    pub fn rests(&self, host: &Host<'_>) -> bool {
         let unblemished = |service: &ServiceId| {
             let index = usize::try_from(service.0).unwrap_or(usize::MAX);
             host.unblemished.get(index).copied().unwrap_or(false)

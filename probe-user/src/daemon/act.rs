@@ -3,7 +3,7 @@
 //! A level change is handed to the route thread at once. Nothing here waits: what
 //! was started tells its end through a channel, which is one more input of the loop.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use probe_core::{
     Config, Level, Reason, Timestamp,
@@ -18,6 +18,9 @@ use crate::{
     follow::{Change, Finding, traffic::News},
     journal::record::{Names, Record},
 };
+
+/// What is to be written down waits no longer than this for level changes.
+const RECORDS_WAIT: Duration = Duration::from_millis(250);
 
 /// The end of a level change.
 #[derive(Debug)]
@@ -95,9 +98,15 @@ impl Actor {
         self.records.push_back((at, record));
     }
 
-    /// Whether there is something to write down.
-    pub fn has_records(&self) -> bool {
-        !self.records.is_empty()
+    /// When something is to be written down. While level changes are under way it waits a
+    /// little: what is told of ten thousand of them would take the processors from those
+    /// that are still to come.
+    pub fn records_due(&self) -> Option<Timestamp> {
+        let (oldest, _) = self.records.front()?;
+        Some(match self.sets_under_way {
+            0 => *oldest,
+            _ => oldest.after(RECORDS_WAIT),
+        })
     }
 
     /// What is to be written down, oldest first, but not more than this.

@@ -51,7 +51,7 @@ use crate::{
 /// Between two looks at everything that is not on the way of a decision.
 const SECOND: Duration = Duration::from_secs(1);
 /// The picture for status and metrics may take one part in so many of the time.
-const VIEW_LOAD: u32 = 50;
+const VIEW_LOAD: u32 = 200;
 /// No picture is older.
 const OLDEST_VIEW: Duration = Duration::from_secs(5);
 /// Written down in one turn: what is decided about ten thousand prefixes at once must not
@@ -256,11 +256,9 @@ impl Daemon {
 
     /// When the loop has something to do by itself.
     fn wake_at(&self) -> Timestamp {
-        if self.actor.has_records() {
-            return Timestamp::default();
-        }
         let at = self.reader.due().min(self.next_second);
-        self.engine.poll_timeout().map_or(at, |core| core.min(at))
+        let others = [self.engine.poll_timeout(), self.actor.records_due()];
+        others.into_iter().flatten().fold(at, Timestamp::min)
     }
 
     /// Does what the time asks for.
@@ -325,6 +323,10 @@ impl Daemon {
             }
         }
         tokio::task::yield_now().await;
+        let now = datapath::now();
+        if self.actor.records_due().is_none_or(|due| due > now) {
+            return;
+        }
         for (at, record) in self.actor.take_records(RECORDS) {
             log::log(&record);
             self.journal.append(at, &record);

@@ -140,6 +140,9 @@ fn open(interface: &str) -> Result<OwnedFd> {
     )?;
     // The filter first: nothing but BGP may ever be queued.
     attach_filter(&socket)?;
+    // A segment that finds no room would be missing for good: what BGP says of ten
+    // thousand prefixes comes at once.
+    setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20))?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     bind(socket.as_raw_fd(), &link_address(interface)?)?;
     Ok(socket)
