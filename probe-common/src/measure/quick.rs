@@ -22,11 +22,12 @@ const PLAIN_IPV4: u8 = 0x45;
 /// More-fragments flag and fragment offset.
 const FRAGMENT: u16 = 0x3fff_u16.to_be();
 
-/// Lengths of Ethernet, IPv4 or IPv6, and TCP headers together.
-const LENGTH_V4: usize = 14 + 20 + 20;
-const LENGTH_V6: usize = 14 + 40 + 20;
-const TCP_V4: usize = 14 + 20;
-const TCP_V6: usize = 14 + 40;
+/// Lengths of the headers.
+const ETHERNET: usize = 14;
+const TCP_HEADER: usize = 20;
+/// Ethernet, IPv4 or IPv6, and TCP together.
+const LENGTH_V4: usize = ETHERNET + 20 + TCP_HEADER;
+const LENGTH_V6: usize = ETHERNET + 40 + TCP_HEADER;
 
 /// What the packet turned out to be, if that is all.
 #[inline(always)]
@@ -46,110 +47,162 @@ pub fn segment<T: Tables, P: Packet + ?Sized>(
         if !is_plain {
             return None;
         }
-        let network = Network {
-            source: Address::v4(start.read::<u32>(26)),
-            destination: Address::v4(start.read::<u32>(30)),
-            protocol: TCP,
-            is_fragment: false,
-            ip_length: u32::from(u16::from_be(start.read::<u16>(16))),
-            header_length: 20,
-            transport_offset: TCP_V4,
-        };
-        let segment = read_segment(&start, &network)?;
-        measure(tables, state, &network, &segment, direction, segments)
+        measure(tables, state, &Headers(start), direction, segments)
     } else if ethertype == IPV6 {
         let start = packet.start::<LENGTH_V6>()?;
         if start.read::<u8>(20) != TCP {
             return None;
         }
-        let network = Network {
-            source: Address::v6(start.read::<[u64; 2]>(22)),
-            destination: Address::v6(start.read::<[u64; 2]>(38)),
-            protocol: TCP,
-            is_fragment: false,
-            ip_length: u32::from(u16::from_be(start.read::<u16>(18))) + 40,
-            header_length: 40,
-            transport_offset: TCP_V6,
-        };
-        let segment = read_segment(&start, &network)?;
-        measure(tables, state, &network, &segment, direction, segments)
+        measure(tables, state, &Headers(start), direction, segments)
     } else {
         None
     }
 }
 
-/// The TCP header, if it is one of a plain segment.
 #[inline(always)]
-fn read_segment<const LENGTH: usize>(
-    start: &Start<'_, LENGTH>,
-    network: &Network,
-) -> Option<Segment> {
-    let at = network.transport_offset;
-    let header_length = u32::from(start.read::<u8>(at + 12) >> 4) * 4;
-    let payload_at = network.header_length + header_length;
-    if header_length < 20 || network.ip_length < payload_at {
-        return None;
-    }
-    Some(Segment {
-        source_port: u16::from_be(start.read(at)),
-        destination_port: u16::from_be(start.read(at + 2)),
-        sequence: u32::from_be(start.read(at + 4)),
-        acknowledgment: u32::from_be(start.read(at + 8)),
-        flags: Flags(start.read(at + 13)),
-        window: start.read(at + 14),
-        checksum: start.read(at + 16),
-        header_length,
-        payload_length: network.ip_length - payload_at,
-        payload_offset: at + header_length as usize,
-    })
-}
-
-#[inline(always)]
-fn measure<T: Tables>(
+fn measure<T: Tables, const LENGTH: usize>(
     tables: &T,
     state: &State,
-    network: &Network,
-    segment: &Segment,
+    headers: &Headers<'_, LENGTH>,
     direction: Direction,
     segments: u32,
 ) -> Option<Measured> {
-    let (address, port, client) = match direction {
-        Direction::In => (
-            &network.destination,
-            segment.destination_port,
-            Client {
-                address: network.source,
-                port: u32::from(segment.source_port),
-            },
-        ),
-        Direction::Out => (
-            &network.source,
-            segment.source_port,
-            Client {
-                address: network.destination,
-                port: u32::from(segment.destination_port),
-            },
-        ),
+    let header_length = headers.header_length();
+    if header_length < 20 || headers.ip_length() < headers.ip_header_length() + header_length {
+        return None;
+    }
+    let (address, port) = match direction {
+        Direction::In => (headers.destination(), headers.destination_port()),
+        Direction::Out => (headers.source(), headers.source_port()),
     };
-    let Some(service) = state.services.find(address, port, TCP) else {
+    let Some(service) = state.services.find(&address, port, TCP) else {
         return Some(Measured::Other);
     };
+    let flags = headers.flags();
+    if flags.any(tcp::CONTROL) || service.options.any(Options::DNS) {
+        return None;
+    }
+    let (address, port) = match direction {
+        Direction::In => (headers.source(), headers.source_port()),
+        Direction::Out => (headers.destination(), headers.destination_port()),
+    };
+    let client = Client {
+        address,
+        port: u32::from(port),
+    };
     let flow = Flow::new(&state.services, service, client);
-    let is_all = !segment.flags.any(tcp::CONTROL)
-        && !service.options.any(Options::DNS)
-        && !state.gate.is_open(flow.hash);
-    if !is_all {
+    if state.gate.is_open(flow.hash) {
         return None;
     }
     if is_sampled(flow.hash, service.sample_mask) {
+        let segment = headers.segment(flags);
         match direction {
-            Direction::In => sampled::segment_in(tables, &flow, segment),
-            Direction::Out => sampled::segment_out(tables, &flow, segment, segments),
+            Direction::In => sampled::segment_in(tables, &flow, &segment),
+            Direction::Out => sampled::segment_out(tables, &flow, &segment, segments),
         }?;
     }
-    tables.count(service.id, |counters| match direction {
-        Direction::In => tcp::count_in(counters, network, segment, segments),
-        Direction::Out => tcp::count_out(counters, network, segment, segments),
+    tables.count(service.id, |counters| {
+        let (network, segment) = (headers.network(), headers.segment(flags));
+        match direction {
+            Direction::In => tcp::count_in(counters, &network, &segment, segments),
+            Direction::Out => tcp::count_out(counters, &network, &segment, segments),
+        }
     })?;
     Some(Measured::Service)
+}
+
+/// The headers of a plain segment, IPv4's or IPv6's by their length.
+///
+/// Each field is read where it is needed: what is read ahead lies on the stack meanwhile,
+/// at a store and a load for each field, which costs more than to read it.
+struct Headers<'a, const LENGTH: usize>(Start<'a, LENGTH>);
+
+impl<const LENGTH: usize> Headers<'_, LENGTH> {
+    const IS_V4: bool = LENGTH == LENGTH_V4;
+    const TCP_AT: usize = LENGTH - TCP_HEADER;
+
+    #[inline(always)]
+    fn source(&self) -> Address {
+        if Self::IS_V4 {
+            Address::v4(self.0.read::<u32>(26))
+        } else {
+            Address::v6(self.0.read::<[u64; 2]>(22))
+        }
+    }
+
+    #[inline(always)]
+    fn destination(&self) -> Address {
+        if Self::IS_V4 {
+            Address::v4(self.0.read::<u32>(30))
+        } else {
+            Address::v6(self.0.read::<[u64; 2]>(38))
+        }
+    }
+
+    #[inline(always)]
+    fn ip_header_length(&self) -> u32 {
+        (Self::TCP_AT - ETHERNET) as u32
+    }
+
+    #[inline(always)]
+    fn ip_length(&self) -> u32 {
+        if Self::IS_V4 {
+            u32::from(u16::from_be(self.0.read::<u16>(16)))
+        } else {
+            u32::from(u16::from_be(self.0.read::<u16>(18))) + 40
+        }
+    }
+
+    #[inline(always)]
+    fn source_port(&self) -> u16 {
+        u16::from_be(self.0.read(Self::TCP_AT))
+    }
+
+    #[inline(always)]
+    fn destination_port(&self) -> u16 {
+        u16::from_be(self.0.read(Self::TCP_AT + 2))
+    }
+
+    /// Of the TCP header.
+    #[inline(always)]
+    fn header_length(&self) -> u32 {
+        u32::from(self.0.read::<u8>(Self::TCP_AT + 12) >> 4) * 4
+    }
+
+    #[inline(always)]
+    fn flags(&self) -> Flags {
+        Flags(self.0.read(Self::TCP_AT + 13))
+    }
+
+    #[inline(always)]
+    fn network(&self) -> Network {
+        Network {
+            source: self.source(),
+            destination: self.destination(),
+            protocol: TCP,
+            is_fragment: false,
+            ip_length: self.ip_length(),
+            header_length: self.ip_header_length(),
+            transport_offset: Self::TCP_AT,
+        }
+    }
+
+    /// The segment, whose flags were read already.
+    #[inline(always)]
+    fn segment(&self, flags: Flags) -> Segment {
+        let header_length = self.header_length();
+        let payload_at = self.ip_header_length() + header_length;
+        Segment {
+            source_port: self.source_port(),
+            destination_port: self.destination_port(),
+            sequence: u32::from_be(self.0.read(Self::TCP_AT + 4)),
+            acknowledgment: u32::from_be(self.0.read(Self::TCP_AT + 8)),
+            flags,
+            window: self.0.read(Self::TCP_AT + 14),
+            checksum: self.0.read(Self::TCP_AT + 16),
+            header_length,
+            payload_length: self.ip_length().wrapping_sub(payload_at),
+            payload_offset: Self::TCP_AT + header_length as usize,
+        }
+    }
 }

@@ -1,0 +1,331 @@
+//! The table in which the kernel finds services.
+//!
+//! It is part of one value of an array map, so that a look-up is a few loads without a
+//! helper call. It has two copies: user space fills the one that is not in use and then
+//! switches, so that a packet sees the old services or the new ones, never a mixture.
+//!
+//! Each service has a place of its own, by hashing and displacing (Belazzougui et al.,
+//! Hash, Displace, and Compress, section 2): services of one bucket are moved together to
+//! where all of them find free places. So one place tells, without a search.
+//!
+//! ```text
+//!  hash of address, port, protocol
+//!   │ bucket           │ place            │ tag
+//!   ▼                  ▼                  ▼
+//!  moves[bucket] ───▶ (+) ─▶ places[ ] ─ equal? ── no ──▶ nobody's
+//!                             │ yes: position
+//!                             ▼
+//!                            entries[position] ─ equal? ─▶ the service
+//! ```
+//! Most packets of a busy host are for no service, or for one among thousands, so what a
+//! look-up reads has to stay in the processor's caches: 36 KiB tell nearly every stranger,
+//! and the services lie close together.
+
+use crate::{
+    address::{Address, HashKey},
+    cell::Shared,
+};
+
+use super::{ANY_PORT, Found, MAX_SERVICES, Options, Service, port_protocol};
+
+/// Buckets of services that are moved together. So many that none has many services, and
+/// about every second key has no two in a bucket that can never be told apart.
+const BUCKETS: usize = MAX_SERVICES / 2;
+/// Places for them, at least half of which stay free.
+const PLACES: usize = 2 * MAX_SERVICES;
+/// Keys that are tried. None of them fits where a service is listed twice.
+const TRIES: u64 = 256;
+/// Above a place's tag stands the position of its service.
+const POSITION_SHIFT: u32 = 16;
+
+/// The services that are looked up together.
+#[repr(C)]
+pub struct Services {
+    /// With which each has a place of its own.
+    key: HashKey,
+    /// Explicit padding.
+    reserved: u64,
+    /// By bucket: how far its services are moved.
+    moves: [u16; BUCKETS],
+    /// By place: the tag of the service whose it is, and its position.
+    places: [u32; PLACES],
+    /// From the first on, bucket by bucket.
+    entries: [Service; MAX_SERVICES],
+}
+
+/// The table: two copies, one of them active.
+#[repr(C)]
+pub struct ServiceTable {
+    /// 0 or 1: the copy in use.
+    active: Shared<u32>,
+    /// Whether any service has [`ANY_PORT`]; then a packet to no service's port is
+    /// looked up once more.
+    wildcards: Shared<u32>,
+    /// Always zero, which the verifier does not know: see [`ServiceTable::opaque`].
+    zero: Shared<u64>,
+    /// A secret of this host, so that nobody outside can choose connections that
+    /// collide in the flow tables. It lives here, not in the program, so that
+    /// entries are found again after the programs were replaced.
+    pub flow_key: HashKey,
+    /// Explicit padding.
+    reserved: [u64; 3],
+    copies: [Services; 2],
+}
+
+const _: () = assert!(size_of::<Services>() == 32 + BUCKETS * 2 + PLACES * 4 + MAX_SERVICES * 32);
+const _: () = assert!(size_of::<ServiceTable>() == 64 + 2 * size_of::<Services>());
+
+impl ServiceTable {
+    /// Writes services into the copy that is not in use, with the first key, of those
+    /// derived from `start` and the numbers after it, with which each has a place, and
+    /// switches to it. About every second key does, even with the most services. False,
+    /// and nothing has changed, if there are more services than that, or the same twice.
+    pub fn replace(&mut self, services: &[Service], start: u64) -> bool {
+        if services.len() > MAX_SERVICES {
+            return false;
+        }
+        let unused = 1 - self.active_copy();
+        let copy = &mut self.copies[unused];
+        let placed = (0..TRIES)
+            .map(|tries| HashKey::from_random(start.wrapping_add(tries)))
+            .any(|key| copy.place(key, services));
+        if !placed {
+            return false;
+        }
+        let any_port = |service: &Service| (service.port_protocol >> 16) as u16 == ANY_PORT;
+        self.wildcards
+            .store(u32::from(services.iter().any(any_port)));
+        self.active.store(unused as u32);
+        true
+    }
+
+    #[inline(always)]
+    fn active_copy(&self) -> usize {
+        (self.active.load() & 1) as usize
+    }
+
+    /// The services in use, in the order of their buckets.
+    pub fn present(&self) -> impl Iterator<Item = &Service> {
+        let entries = self.copies[self.active_copy()].entries.iter();
+        entries.take_while(|service| service.port_protocol != 0)
+    }
+
+    /// The service at an address and port, if there is one.
+    #[inline(always)]
+    pub fn find(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
+        let exact = self.find_exact(address, port, protocol);
+        if exact.is_some() || self.wildcards.load() == 0 {
+            return exact;
+        }
+        self.find_exact(address, ANY_PORT, protocol)
+    }
+
+    #[inline(always)]
+    fn find_exact(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
+        let service = self.entry(address, port_protocol(port, protocol))?;
+        Some(Found {
+            id: service.id,
+            options: Options(service.options.load()),
+            sample_mask: service.sample_mask.load(),
+        })
+    }
+
+    /// What the copy in use holds of a service.
+    #[inline(always)]
+    pub fn entry(&self, address: &Address, port_protocol: u32) -> Option<&Service> {
+        let services = &self.copies[self.active_copy()];
+        let hash = Hash::of(&services.key, address, port_protocol);
+        let place = services.places[hash.place(services.moves[hash.bucket()])];
+        if place as u16 != hash.tag() {
+            return None;
+        }
+        let position = (place >> POSITION_SHIFT) as usize & (MAX_SERVICES - 1);
+        let service = &services.entries[position];
+        let is_it = service.port_protocol == port_protocol && service.address == *address;
+        is_it.then_some(service)
+    }
+
+    /// `offset`, which the verifier now takes for any number up to `mask`.
+    ///
+    /// It follows every way through the program on its own, unless it comes to a
+    /// place in a state that it has seen there before. An offset that came about in
+    /// several ways, a constant each time, makes all those states differ; as an
+    /// unknown number they are the same.
+    #[inline(always)]
+    pub fn opaque(&self, offset: usize, mask: usize) -> usize {
+        crate::verifier::bounded(offset + self.zero.load() as usize, mask)
+    }
+}
+
+/// The hash of a service's address, port and protocol, from the top: 11 bits for its
+/// bucket, 13 for its place, 16 to tell it from a stranger.
+#[derive(Clone, Copy)]
+struct Hash(u64);
+
+impl Hash {
+    #[inline(always)]
+    fn of(key: &HashKey, address: &Address, port_protocol: u32) -> Self {
+        Self(key.hash(address, u64::from(port_protocol)))
+    }
+
+    #[inline(always)]
+    fn bucket(self) -> usize {
+        (self.0 >> 53) as usize & (BUCKETS - 1)
+    }
+
+    #[inline(always)]
+    fn place(self, moved: u16) -> usize {
+        ((self.0 >> 40) as usize + moved as usize) & (PLACES - 1)
+    }
+
+    #[inline(always)]
+    fn tag(self) -> u16 {
+        (self.0 >> 24) as u16
+    }
+}
+
+impl Services {
+    /// Replaces what is there; whether each service has a place with this key.
+    fn place(&mut self, key: HashKey, services: &[Service]) -> bool {
+        self.key = key;
+        self.moves.fill(0);
+        self.places.fill(0);
+        self.entries.fill_with(Service::default);
+        let hash_of = |service: &Service| Hash::of(&key, &service.address, service.port_protocol);
+        // How many each bucket has, then where its first one goes, then all of them.
+        let mut ends = [0_usize; BUCKETS];
+        for service in services {
+            ends[hash_of(service).bucket()] += 1;
+        }
+        let most = ends.iter().copied().max().unwrap_or(0);
+        let mut first = 0;
+        for end in &mut ends {
+            first += core::mem::replace(end, first);
+        }
+        for service in services {
+            let end = &mut ends[hash_of(service).bucket()];
+            self.entries[*end] = service.clone();
+            *end += 1;
+        }
+        // The largest first, while nearly all places are free.
+        let mut is_taken = [false; PLACES];
+        for size in (1..=most).rev() {
+            let mut first = 0;
+            for (bucket, end) in ends.into_iter().enumerate() {
+                let members = core::mem::replace(&mut first, end)..end;
+                if members.len() != size {
+                    continue;
+                }
+                let hashes = self.entries[members.clone()].iter().map(hash_of);
+                let Some(moved) = room_for(hashes.clone(), &mut is_taken) else {
+                    return false;
+                };
+                self.moves[bucket] = moved;
+                for (position, hash) in members.zip(hashes) {
+                    self.places[hash.place(moved)] =
+                        (position as u32) << POSITION_SHIFT | u32::from(hash.tag());
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Takes places for all services of a bucket: how far they are moved there, or none if
+/// nowhere is room for all.
+fn room_for(
+    hashes: impl Iterator<Item = Hash> + Clone,
+    is_taken: &mut [bool; PLACES],
+) -> Option<u16> {
+    (0..PLACES as u16).find(|moved| {
+        let mut taken = 0;
+        for hash in hashes.clone() {
+            let place = &mut is_taken[hash.place(*moved)];
+            if core::mem::replace(place, true) {
+                break;
+            }
+            taken += 1;
+        }
+        let fits = taken == hashes.clone().count();
+        if !fits {
+            // What was taken in vain; at most as far as the first that was not free.
+            for hash in hashes.clone().take(taken) {
+                is_taken[hash.place(*moved)] = false;
+            }
+        }
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{TCP, UDP};
+
+    fn empty() -> Box<ServiceTable> {
+        // SAFETY: the table is made of integers, for which zero is a value.
+        unsafe { Box::<ServiceTable>::new_zeroed().assume_init() }
+    }
+
+    /// Neighbouring addresses and few ports, as hosts have them.
+    fn most_services() -> Vec<Service> {
+        (0..MAX_SERVICES as u32)
+            .map(|id| {
+                let address = Address::v4((0xc000_0200 + id % 1024).to_be());
+                let port = port_protocol(80 + (id / 1024) as u16, TCP);
+                Service::new(address, port, id, Options::default())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_most_services_find_room_within_a_few_keys() {
+        let services = most_services();
+        let mut table = empty();
+        let fitting = (1..=100)
+            .filter(|word| table.copies[0].place(HashKey::from_random(*word), &services))
+            .count();
+        assert!(fitting >= 20, "{fitting} of 100 keys");
+    }
+
+    #[test]
+    fn every_service_is_found_and_no_neighbour_of_it() {
+        let services = most_services();
+        let mut table = empty();
+        for start in [1, 1 << 40] {
+            assert!(table.replace(&services, start));
+            let mut present: Vec<u32> = table.present().map(|service| service.id).collect();
+            present.sort_unstable();
+            assert_eq!(present, (0..MAX_SERVICES as u32).collect::<Vec<_>>());
+            for service in &services {
+                let port = (service.port_protocol >> 16) as u16;
+                let found = table.find(&service.address, port, TCP);
+                assert_eq!(found.map(|found| found.id), Some(service.id));
+                assert_eq!(table.find(&service.address, port, UDP), None);
+                assert_eq!(table.find(&service.address, port + 4, TCP), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_gone_is_not_found_and_one_too_many_changes_nothing() {
+        let services = most_services();
+        let mut table = empty();
+        assert!(table.replace(&services[..2], 1));
+        assert!(table.replace(&services[1..2], 1));
+        assert_eq!(table.find(&services[0].address, 80, TCP), None);
+        let mut many = services.clone();
+        many.push(Service::new(
+            Address::v4(1),
+            1 << 16 | 6,
+            0,
+            Options::default(),
+        ));
+        assert!(!table.replace(&many, 1));
+        assert!(!table.replace(&[services[0].clone(), services[0].clone()], 1));
+        assert!(table.find(&services[1].address, 80, TCP).is_some());
+        assert!(table.replace(&[], 1));
+        assert_eq!(table.present().count(), 0);
+        assert_eq!(table.find(&services[1].address, 80, TCP), None);
+    }
+}
