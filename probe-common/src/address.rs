@@ -120,11 +120,17 @@ impl HashKey {
     /// The hash of an address and one more word. Only the upper bits are good.
     #[inline(always)]
     pub fn hash(&self, address: &Address, word: u64) -> u64 {
-        let sum = address.0[0]
+        let sum = self.sum(address, word);
+        (sum ^ sum >> 32).wrapping_mul(MULTIPLIER)
+    }
+
+    /// The multilinear hash alone, for whoever can take another key if inputs crowd.
+    #[inline(always)]
+    pub fn sum(&self, address: &Address, word: u64) -> u64 {
+        address.0[0]
             .wrapping_mul(self.0[0])
             .wrapping_add(address.0[1].wrapping_mul(self.0[1]))
-            .wrapping_add(word.wrapping_mul(self.0[2]));
-        (sum ^ sum >> 32).wrapping_mul(MULTIPLIER)
+            .wrapping_add(word.wrapping_mul(self.0[2]))
     }
 }
 

@@ -35,8 +35,13 @@ const TRIES: usize = 4;
 /// The gate's memory.
 #[repr(C)]
 pub struct Gate {
-    /// Present generation in the lowest byte, the one before in the next.
-    generations: Shared<u32>,
+    /// The present generation.
+    present: Shared<u32>,
+    /// The one before it. Whoever looks while it changes may miss marks that are about to
+    /// be old.
+    former: Shared<u32>,
+    /// Explicit padding.
+    reserved: u32,
     /// Length of a generation as a power of two of nanoseconds; below
     /// [`MIN_GENERATION_SHIFT`] it is that.
     pub generation_shift: Shared<u32>,
@@ -46,7 +51,7 @@ pub struct Gate {
     names: [[Shared<u32>; 2]; MARKS],
 }
 
-const _: () = assert!(size_of::<Gate>() == 8 + MARKS + 8 * MARKS);
+const _: () = assert!(size_of::<Gate>() == 16 + MARKS + 8 * MARKS);
 
 impl Gate {
     /// Marks the connection with this hash: its first segments are awaited.
@@ -59,9 +64,10 @@ impl Gate {
         // Never zero, which is the mark of a place that was never used; an even number
         // of them, so that even and odd ones take turns.
         let generation = ((now_ns >> shift) % 254) as u32 + 1;
-        let seen = self.generations.load();
-        if seen & 0xff != generation {
-            self.generations.store(generation | (seen & 0xff) << 8);
+        let seen = self.present.load();
+        if seen != generation {
+            self.former.store(seen);
+            self.present.store(generation);
         }
         let position = position(hash);
         self.add_name::<A>(position, generation, name(hash));
@@ -92,17 +98,16 @@ impl Gate {
         if mark == 0 {
             return false;
         }
-        let generations = self.generations.load();
-        let (present, former) = (generations & 0xff, generations >> 8 & 0xff);
-        if mark != present && mark != former {
+        if mark != self.present.load() && mark != self.former.load() {
             return false;
         }
         let name = name(hash);
-        let has_name = |generation: u32| {
+        let has_name = |generation: &Shared<u32>| {
+            let generation = generation.load();
             let word = self.names[position][(generation & 1) as usize].load();
             word >> NAME_BITS == generation && word & name == name
         };
-        has_name(present) || has_name(former)
+        has_name(&self.present) || has_name(&self.former)
     }
 }
 

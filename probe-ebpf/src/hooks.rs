@@ -5,6 +5,8 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
+use probe_common::measure::Direction;
+
 use crate::{packet::Frame, pipeline};
 
 /// No headers that are measured, without options, are longer.
@@ -15,21 +17,30 @@ const HEADERS: u32 = 128;
 pub fn xdp(context: &XdpContext) {
     // SAFETY: the verifier rewrites this into checked loads of the context.
     let interface = || unsafe { (*context.ctx).ingress_ifindex };
-    pipeline::ingress(&whole(context), interface, 1);
+    let frame = whole(context);
+    if !pipeline::plain(&frame, interface, Direction::In, 1) {
+        pipeline::ingress(&frame, interface, 1);
+    }
 }
 
 /// Ingress where XDP would disturb the link: after GRO, with the same counts.
 #[inline(always)]
 pub fn tc_ingress(context: &TcContext) {
-    let frame = linear(context);
-    pipeline::ingress(&frame, || interface(context), segments(context));
+    let interface = || interface(context);
+    let segments = segments(context);
+    if !pipeline::plain(&as_it_lies(context), interface, Direction::In, segments) {
+        pipeline::ingress(&linear(context), interface, segments);
+    }
 }
 
 /// Egress, before segmentation.
 #[inline(always)]
 pub fn tc_egress(context: &TcContext) {
-    let frame = linear(context);
-    pipeline::egress(&frame, || interface(context), segments(context));
+    let interface = || interface(context);
+    let segments = segments(context);
+    if !pipeline::plain(&as_it_lies(context), interface, Direction::Out, segments) {
+        pipeline::egress(&linear(context), interface, segments);
+    }
 }
 
 /// The frame that XDP sees.
@@ -38,6 +49,20 @@ pub fn whole(context: &XdpContext) -> Frame<'_> {
     let (data, end) = (context.data(), context.data_end());
     // SAFETY: these are the context's own packet pointers.
     unsafe { Frame::new(data, end, (end - data) as u32, None) }
+}
+
+/// The frame with what of it is in the linear part, nearly always all headers.
+#[inline(always)]
+fn as_it_lies(context: &TcContext) -> Frame<'_> {
+    // SAFETY: these are the context's own packet pointers.
+    unsafe {
+        Frame::new(
+            context.data(),
+            context.data_end(),
+            context.len(),
+            Some(context.as_ptr().cast()),
+        )
+    }
 }
 
 /// The frame, with its headers in the linear part.
@@ -50,15 +75,7 @@ pub fn linear(context: &TcContext) -> Frame<'_> {
         // truncated.
         let _ = context.pull_data(wanted);
     }
-    // SAFETY: these are the context's own packet pointers, as they are now.
-    unsafe {
-        Frame::new(
-            context.data(),
-            context.data_end(),
-            length,
-            Some(context.as_ptr().cast()),
-        )
-    }
+    as_it_lies(context)
 }
 
 /// The interface's index.

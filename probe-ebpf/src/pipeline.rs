@@ -5,7 +5,7 @@ use probe_common::{
     counters::Counters,
     flow::Set,
     latency::SharedHistogram,
-    measure::{self, Event, Tables},
+    measure::{self, Direction, Event, Tables},
     parse::tunnel::Tunnels,
     sample::{Cell, Holder},
     state::State,
@@ -137,18 +137,29 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
     }
 }
 
-/// Measures a packet on its way in.
+/// Measures a packet as it lies, if it is like nearly all; whether it was.
+#[inline(always)]
+pub fn plain(
+    frame: &Frame<'_>,
+    interface: impl Fn() -> u32,
+    direction: Direction,
+    segments: u32,
+) -> bool {
+    measure::plain(&Maps { interface }, frame, direction, segments).is_some()
+}
+
+/// Measures a packet on its way in that was not [`plain`].
 #[inline(always)]
 pub fn ingress(frame: &Frame<'_>, interface: impl Fn() -> u32, segments: u32) {
-    if let Err(reason) = measure::ingress(&Maps { interface }, frame, segments) {
+    if let Err(reason) = measure::ingress_of_any(&Maps { interface }, frame, segments) {
         counters::skip(reason);
     }
 }
 
-/// Measures a packet on its way out.
+/// Measures a packet on its way out that was not [`plain`].
 #[inline(always)]
 pub fn egress(frame: &Frame<'_>, interface: impl Fn() -> u32, segments: u32) {
-    if let Err(reason) = measure::egress(&Maps { interface }, frame, segments) {
+    if let Err(reason) = measure::egress_of_any(&Maps { interface }, frame, segments) {
         counters::skip(reason);
     }
 }

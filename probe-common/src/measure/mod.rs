@@ -162,15 +162,9 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     segments: u32,
 ) -> Result<Measured, Skip> {
-    let state = tables.state().ok_or(Skip::NoTable)?;
-    if let Some(measured) = quick::segment(tables, state, packet, Direction::In, segments) {
-        return Ok(measured);
-    }
-    let network = parse::network(packet, tables.tunnels(state), &state.services)?;
-    match network.protocol {
-        TCP => tcp::ingress(tables, packet, state, &network, segments),
-        UDP => udp::ingress(tables, packet, state, &network, segments),
-        _ => Err(Skip::NotTransport),
+    match plain(tables, packet, Direction::In, segments) {
+        Some(measured) => Ok(measured),
+        None => ingress_of_any(tables, packet, segments),
     }
 }
 
@@ -185,10 +179,55 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     segments: u32,
 ) -> Result<Measured, Skip> {
-    let state = tables.state().ok_or(Skip::NoTable)?;
-    if let Some(measured) = quick::segment(tables, state, packet, Direction::Out, segments) {
-        return Ok(measured);
+    match plain(tables, packet, Direction::Out, segments) {
+        Some(measured) => Ok(measured),
+        None => egress_of_any(tables, packet, segments),
     }
+}
+
+/// Measures a frame as nearly all are; none, and nothing was counted, if this is another.
+/// The first part of [`ingress`] and [`egress`], for whoever has to prepare a frame before
+/// the second.
+#[inline(always)]
+pub fn plain<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    direction: Direction,
+    segments: u32,
+) -> Option<Measured> {
+    quick::segment(tables, packet, direction, segments)
+}
+
+/// The second part of [`ingress`].
+///
+/// # Errors
+/// As there.
+#[inline(always)]
+pub fn ingress_of_any<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let state = tables.state().ok_or(Skip::NoTable)?;
+    let network = parse::network(packet, tables.tunnels(state), &state.services)?;
+    match network.protocol {
+        TCP => tcp::ingress(tables, packet, state, &network, segments),
+        UDP => udp::ingress(tables, packet, state, &network, segments),
+        _ => Err(Skip::NotTransport),
+    }
+}
+
+/// The second part of [`egress`].
+///
+/// # Errors
+/// As there.
+#[inline(always)]
+pub fn egress_of_any<T: Tables, P: Packet + ?Sized>(
+    tables: &T,
+    packet: &P,
+    segments: u32,
+) -> Result<Measured, Skip> {
+    let state = tables.state().ok_or(Skip::NoTable)?;
     let network = parse::network(packet, tables.tunnels(state), &state.services)?;
     match network.protocol {
         TCP => tcp::egress(tables, packet, state, &network, segments),

@@ -33,12 +33,12 @@ const LENGTH_V6: usize = ETHERNET + 40 + TCP_HEADER;
 #[inline(always)]
 pub fn segment<T: Tables, P: Packet + ?Sized>(
     tables: &T,
-    state: &State,
     packet: &P,
     direction: Direction,
     segments: u32,
 ) -> Option<Measured> {
     let start = packet.start::<LENGTH_V4>()?;
+    let state = tables.state()?;
     let ethertype: u16 = start.read::<u16>(12);
     if ethertype == IPV4 {
         let is_plain = start.read::<u8>(14) == PLAIN_IPV4

@@ -165,7 +165,7 @@ struct Hash(u64);
 impl Hash {
     #[inline(always)]
     fn of(key: &HashKey, address: &Address, port_protocol: u32) -> Self {
-        Self(key.hash(address, u64::from(port_protocol)))
+        Self(key.sum(address, u64::from(port_protocol)))
     }
 
     #[inline(always)]
