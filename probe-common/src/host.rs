@@ -96,9 +96,11 @@ impl HostTables {
         deadline_ns: impl Fn(usize, Kind) -> u64,
     ) -> Self {
         let mut state = empty_state();
-        let table = &mut state.services;
-        table.flow_key = HashKey::from_random(REPLAY_FLOW_WORD);
-        assert!(table.replace(services, 1), "more than MAX_SERVICES");
+        state.flow_key = HashKey::from_random(REPLAY_FLOW_WORD);
+        assert!(
+            state.services.replace(services, 1),
+            "more than MAX_SERVICES, or one twice"
+        );
         let kinds_of = |service: &Service| {
             if service.port_protocol & 0xff == u32::from(crate::service::TCP) {
                 Kind::TCP

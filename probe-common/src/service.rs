@@ -16,7 +16,7 @@ pub const TCP: u8 = 6;
 /// IP protocol number of UDP.
 pub const UDP: u8 = 17;
 
-/// What [`ServiceTable::flow_key`] is made of where nobody attacks and runs must be
+/// What [`State::flow_key`](crate::state::State::flow_key) is made of where nobody attacks and runs must be
 /// alike: in tests and replays.
 pub const REPLAY_FLOW_WORD: u64 = 1;
 

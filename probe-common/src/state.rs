@@ -1,6 +1,7 @@
 //! What nearly every packet needs, in one map value: a single look-up finds it all.
 
 use crate::{
+    address::HashKey,
     cell::Shared,
     gate::Gate,
     service::ServiceTable,
@@ -8,12 +9,19 @@ use crate::{
 };
 
 /// The one value of the map `STATE`.
+///
+/// What is read at a fixed place comes first: an instruction reaches no further than
+/// 32 KiB without another one to help it.
 #[repr(C)]
 pub struct State {
-    /// The services.
-    pub services: ServiceTable,
+    /// A secret of this host, so that nobody outside can choose connections that
+    /// collide in the flow tables. It lives here, not in the program, so that
+    /// entries are found again after the programs were replaced.
+    pub flow_key: HashKey,
     /// The gate.
     pub gate: Gate,
+    /// The services.
+    pub services: ServiceTable,
     /// The replayed time; otherwise the latest time that anybody asked the kernel
     /// for: a trial that began or ended, or user space at a reading.
     pub clock: Shared<u64>,

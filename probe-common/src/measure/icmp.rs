@@ -43,7 +43,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         };
         client.port |= u32::from(u16::from_be_bytes(id)) << 16;
     }
-    let flow = Flow::new(&state.services, service, client);
+    let flow = Flow::new(&state.flow_key, service, client);
     // A UDP query that nobody listens to has failed. A SYN that is answered like
     // this was rejected by a filter, which is no statement of the service.
     let (set, outcome) = if undelivered.protocol == TCP {

@@ -28,6 +28,7 @@ mod trials;
 mod udp;
 
 use crate::{
+    address::HashKey,
     cell::Atomics,
     counters::Counters,
     flow::{FlowKey, Set},
@@ -35,7 +36,7 @@ use crate::{
     packet::Packet,
     parse::{self, ICMP, ICMPV6, Network, tunnel::Tunnels},
     sample::{Cell, Holder},
-    service::{Found, ServiceTable, TCP, UDP},
+    service::{Found, TCP, UDP},
     skip::Skip,
     state::State,
     syn::ChecksumRule,
@@ -129,7 +130,7 @@ struct Flow {
 
 impl Flow {
     #[inline(always)]
-    fn new(table: &ServiceTable, service: Found, client: Client) -> Self {
+    fn new(flow_key: &HashKey, service: Found, client: Client) -> Self {
         let key = FlowKey {
             client: client.address,
             client_port: client.port,
@@ -138,7 +139,7 @@ impl Flow {
         Self {
             service,
             key,
-            hash: key.hash(&table.flow_key),
+            hash: key.hash(flow_key),
         }
     }
 }

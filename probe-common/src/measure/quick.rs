@@ -90,7 +90,7 @@ fn measure<T: Tables, const LENGTH: usize>(
         address,
         port: u32::from(port),
     };
-    let flow = Flow::new(&state.services, service, client);
+    let flow = Flow::new(&state.flow_key, service, client);
     if state.gate.is_open(flow.hash) {
         return None;
     }

@@ -42,7 +42,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         address: network.source,
         port: u32::from(segment.source_port),
     };
-    let flow = Flow::new(&state.services, service, client);
+    let flow = Flow::new(&state.flow_key, service, client);
     let flags = segment.flags;
     if flags.any(CONTROL) {
         trace(tables, Direction::In, &flow, &segment);
@@ -97,7 +97,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         address: network.destination,
         port: u32::from(segment.destination_port),
     };
-    let flow = Flow::new(&state.services, service, client);
+    let flow = Flow::new(&state.flow_key, service, client);
     let flags = segment.flags;
     if flags.any(CONTROL) {
         trace(tables, Direction::Out, &flow, &segment);

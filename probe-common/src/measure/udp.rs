@@ -72,7 +72,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         address: network.source,
         port: client_port,
     };
-    let flow = Flow::new(&state.services, service, client);
+    let flow = Flow::new(&state.flow_key, service, client);
     exchange::begin(tables, &flow, &query)
         .map(|()| Measured::Service)
         .ok_or(Skip::NoTable)
@@ -137,7 +137,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         address: network.destination,
         port: client_port,
     };
-    let flow = Flow::new(&state.services, service, client);
+    let flow = Flow::new(&state.flow_key, service, client);
     // Of QUIC, only the first datagrams of a connection.
     let measured = if !is_answer || options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
         Some(())

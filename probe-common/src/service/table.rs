@@ -35,8 +35,14 @@ const BUCKETS: usize = MAX_SERVICES / 2;
 const PLACES: usize = 2 * MAX_SERVICES;
 /// Keys that are tried. None of them fits where a service is listed twice.
 const TRIES: u64 = 256;
-/// Above a place's tag stands the position of its service.
-const POSITION_SHIFT: u32 = 16;
+
+/// Whose a place is.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Owner {
+    tag: u16,
+    position: u16,
+}
 
 /// The services that are looked up together.
 #[repr(C)]
@@ -47,10 +53,10 @@ pub struct Services {
     reserved: u64,
     /// By bucket: how far its services are moved.
     moves: [u16; BUCKETS],
-    /// By place: the tag of the service whose it is, and its position.
-    places: [u32; PLACES],
     /// From the first on, bucket by bucket.
     entries: [Service; MAX_SERVICES],
+    /// By place.
+    places: [Owner; PLACES],
 }
 
 /// The table: two copies, one of them active.
@@ -63,17 +69,11 @@ pub struct ServiceTable {
     wildcards: Shared<u32>,
     /// Always zero, which the verifier does not know: see [`ServiceTable::opaque`].
     zero: Shared<u64>,
-    /// A secret of this host, so that nobody outside can choose connections that
-    /// collide in the flow tables. It lives here, not in the program, so that
-    /// entries are found again after the programs were replaced.
-    pub flow_key: HashKey,
-    /// Explicit padding.
-    reserved: [u64; 3],
     copies: [Services; 2],
 }
 
 const _: () = assert!(size_of::<Services>() == 32 + BUCKETS * 2 + PLACES * 4 + MAX_SERVICES * 32);
-const _: () = assert!(size_of::<ServiceTable>() == 64 + 2 * size_of::<Services>());
+const _: () = assert!(size_of::<ServiceTable>() == 16 + 2 * size_of::<Services>());
 
 impl ServiceTable {
     /// Writes services into the copy that is not in use, with the first key, of those
@@ -135,12 +135,11 @@ impl ServiceTable {
     pub fn entry(&self, address: &Address, port_protocol: u32) -> Option<&Service> {
         let services = &self.copies[self.active_copy()];
         let hash = Hash::of(&services.key, address, port_protocol);
-        let place = services.places[hash.place(services.moves[hash.bucket()])];
-        if place as u16 != hash.tag() {
+        let owner = &services.places[hash.place(services.moves[hash.bucket()])];
+        if owner.tag != hash.tag() {
             return None;
         }
-        let position = (place >> POSITION_SHIFT) as usize & (MAX_SERVICES - 1);
-        let service = &services.entries[position];
+        let service = &services.entries[owner.position as usize & (MAX_SERVICES - 1)];
         let is_it = service.port_protocol == port_protocol && service.address == *address;
         is_it.then_some(service)
     }
@@ -157,8 +156,8 @@ impl ServiceTable {
     }
 }
 
-/// The hash of a service's address, port and protocol, from the top: 11 bits for its
-/// bucket, 13 for its place, 16 to tell it from a stranger.
+/// The hash of a service's address, port and protocol, from the top: 16 bits to tell it from
+/// a stranger, 11 for its bucket, 13 for its place.
 #[derive(Clone, Copy)]
 struct Hash(u64);
 
@@ -170,17 +169,17 @@ impl Hash {
 
     #[inline(always)]
     fn bucket(self) -> usize {
-        (self.0 >> 53) as usize & (BUCKETS - 1)
+        (self.0 >> 37) as usize & (BUCKETS - 1)
     }
 
     #[inline(always)]
     fn place(self, moved: u16) -> usize {
-        ((self.0 >> 40) as usize + moved as usize) & (PLACES - 1)
+        ((self.0 >> 24) as usize + moved as usize) & (PLACES - 1)
     }
 
     #[inline(always)]
     fn tag(self) -> u16 {
-        (self.0 >> 24) as u16
+        (self.0 >> 48) as u16
     }
 }
 
@@ -189,7 +188,7 @@ impl Services {
     fn place(&mut self, key: HashKey, services: &[Service]) -> bool {
         self.key = key;
         self.moves.fill(0);
-        self.places.fill(0);
+        self.places.fill(Owner::default());
         self.entries.fill_with(Service::default);
         let hash_of = |service: &Service| Hash::of(&key, &service.address, service.port_protocol);
         // How many each bucket has, then where its first one goes, then all of them.
@@ -222,8 +221,10 @@ impl Services {
                 };
                 self.moves[bucket] = moved;
                 for (position, hash) in members.zip(hashes) {
-                    self.places[hash.place(moved)] =
-                        (position as u32) << POSITION_SHIFT | u32::from(hash.tag());
+                    self.places[hash.place(moved)] = Owner {
+                        tag: hash.tag(),
+                        position: position as u16,
+                    };
                 }
             }
         }

@@ -66,16 +66,16 @@ pub fn publish(
     when: When<'_>,
 ) -> Result<Vec<Place>, Error> {
     let deadlines = &flags.deadlines;
-    let table = &mut tables.state.get_mut().services;
-    if table.flow_key == HashKey::default() {
+    let state = tables.state.get_mut();
+    if state.flow_key == HashKey::default() {
         let word = if flags.replay {
             REPLAY_FLOW_WORD
         } else {
             random_word()?
         };
-        table.flow_key = HashKey::from_random(word);
+        state.flow_key = HashKey::from_random(word);
     }
-    let present: Vec<Service> = table.present().cloned().collect();
+    let present: Vec<Service> = state.services.present().cloned().collect();
     let endpoints: Vec<_> = services.iter().map(|service| service.endpoint).collect();
     let none = Resting::default();
     let resting = match when {
