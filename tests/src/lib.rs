@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod captures;
+pub mod cost;
 pub mod dashboards;
 pub mod demo;
 pub mod lab;

@@ -12,7 +12,6 @@
 use std::{
     collections::BTreeSet,
     fmt::{self, Write as _},
-    fs,
     net::{Ipv4Addr, Ipv6Addr},
     process::Command,
     thread,
@@ -29,6 +28,7 @@ use crate::lab::{
     capture::Capture,
     clock::{self, millis_between},
     lapwing::{CONFIG, CONTROL, Lapwing, Settings, service_name},
+    process::cpu_millis_per_second,
     routes::RouteWatch,
     topology::{Family, Lab, Site, TABLE},
     wait_until,
@@ -265,25 +265,6 @@ fn prefixes(count: usize) -> Result<Vec<IpNet>> {
         .collect()
 }
 
-/// Milliseconds of processor time per second that a process uses over `span`, with its
-/// threads that have ended meanwhile.
-fn cpu_per_second(pid: u32, span: Duration) -> Result<f64> {
-    /// What the kernel counts in, whatever its own tick is (`USER_HZ`).
-    const TICK_MILLIS: f64 = 10.0;
-    let used = || -> Result<u32> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name may hold anything; behind it, state is the first field.
-        let (_, fields) = text.rsplit_once(") ").context("no name")?;
-        let times = fields.split_whitespace().skip(11).take(2);
-        times.map(|ticks| Ok(ticks.parse::<u32>()?)).sum()
-    };
-    let before = used()?;
-    let begin = Instant::now();
-    thread::sleep(span);
-    let ticks = used()?.saturating_sub(before);
-    Ok(f64::from(ticks) * TICK_MILLIS / begin.elapsed().as_secs_f64())
-}
-
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Figures {
@@ -301,21 +282,21 @@ pub fn measure(count: usize, rounds: usize, idle: Duration) -> Result<Figures> {
     let few = Many::start(0)?;
     let (daemon, _) = few.daemon()?;
     few.wait_settled(&daemon, "full")?;
-    let alone = cpu_per_second(daemon.pid(), idle)?;
+    let alone = cpu_millis_per_second(daemon.pid(), idle)?;
     drop(daemon);
     drop(few);
 
     let many = Many::start(count)?;
     let (daemon, started) = many.daemon()?;
     many.wait_settled(&daemon, "full")?;
-    let idle_cpu = cpu_per_second(daemon.pid(), idle)?;
+    let idle_cpu = cpu_millis_per_second(daemon.pid(), idle)?;
     let (mut ours, mut bare) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     let mut withdrawn = 0.0;
     for round in 0..rounds {
         ours[0].push(many.withdraw()?);
         many.wait_settled(&daemon, "withdrawn")?;
         if round == 0 {
-            withdrawn = cpu_per_second(daemon.pid(), idle)?;
+            withdrawn = cpu_millis_per_second(daemon.pid(), idle)?;
         }
         ours[1].push(many.announce()?);
         many.wait_settled(&daemon, "full")?;

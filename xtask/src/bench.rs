@@ -23,6 +23,8 @@ pub struct Args {
 enum What {
     /// Nanoseconds a packet, program sizes, and packets per second over a veth
     Dataplane(Dataplane),
+    /// Processor time and memory of the daemon, and whether those who look disturb it
+    Daemon(Daemon),
     /// Thousands of prefixes: how soon all are withdrawn, and what they cost at rest
     Routes(Routes),
 }
@@ -40,6 +42,21 @@ struct Routes {
     /// Over how many seconds the cost at rest is taken
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     idle: u32,
+}
+
+/// Runs the daemon with many services in the lab, at rest and under load, and withdraws
+/// while its metrics are asked for and while they are not.
+#[derive(clap::Args)]
+struct Daemon {
+    /// How many services; several numbers by commas
+    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u16).range(4..=4000))]
+    services: Vec<u16>,
+    /// How many faults each way
+    #[arg(long, default_value_t = 5)]
+    faults: u32,
+    /// Over how many seconds processor time is taken
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
 }
 
 /// Runs packets through the programs in the kernel, without attaching them
@@ -64,6 +81,7 @@ pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     match &args.what {
         What::Dataplane(args) => dataplane(workspace, args),
         What::Routes(args) => routes(workspace, args),
+        What::Daemon(args) => daemon(workspace, args),
     }
 }
 
@@ -78,6 +96,22 @@ fn routes(workspace: &Workspace, args: &Routes) -> Result<()> {
         &mut benchmark,
         "starting the benchmark",
         "run `cargo xtask bench routes` again",
+    ))
+}
+
+fn daemon(workspace: &Workspace, args: &Daemon) -> Result<()> {
+    privilege::require_root(
+        "cargo xtask bench daemon",
+        "it makes network namespaces and loads eBPF programs into them",
+    )?;
+    let mut benchmark = lab::program_with_daemon(workspace, "bench-daemon")?;
+    benchmark
+        .args([args.seconds, args.faults].map(|number| number.to_string()))
+        .args(args.services.iter().map(ToString::to_string));
+    Err(command::replace(
+        &mut benchmark,
+        "starting the benchmark",
+        "run `cargo xtask bench daemon` again",
     ))
 }
 

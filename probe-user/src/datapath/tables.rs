@@ -68,8 +68,9 @@ impl Tables {
     }
 
     fn latencies_at(&self, id: u32, slot: usize) -> Option<&SharedHistogram> {
-        self.latencies
-            .get(slot * self.layout.capacity as usize + id as usize)
+        let number = id * RINGS_PER_BLOCK as u32 + slot as u32;
+        let place = by_place(number, RINGS_PER_BLOCK, self.layout.capacity);
+        self.latencies.get(place as usize)
     }
 
     /// Zeroes what somebody else may have counted in a service's place.

@@ -92,6 +92,8 @@ pub struct Settings {
     pub interfaces: &'static [&'static str],
     /// The services of each family's prefix, as tables of the configuration.
     pub services: fn(Family) -> String,
+    /// So many more services of each family, at the ports from [`MORE_PORTS`] on.
+    pub more_services: u16,
     /// The socket at which BIRD is asked; none for the usual one, where nobody is.
     pub bird_socket: Option<&'static str>,
 }
@@ -115,6 +117,7 @@ impl Settings {
             goes_first: None,
             interfaces: &[OUTER],
             services: web,
+            more_services: 0,
             bird_socket: None,
         }
     }
@@ -191,10 +194,20 @@ hold_max = "{}ms"
                 family.prefix(),
                 (self.services)(family),
             ));
+            config.extend((MORE_PORTS..).take(self.more_services.into()).map(|port| {
+                format!(
+                    "\n[[prefix.service]]\nname = \"{}-{port}\"\naddress = \"{}\"\nport = {port}\n",
+                    service_name(family),
+                    family.service(),
+                )
+            }));
         }
         config.concat()
     }
 }
+
+/// The first port of further services.
+pub const MORE_PORTS: u16 = 20_000;
 
 /// The web server as a service that is probed by HTTP.
 pub fn web(family: Family) -> String {

@@ -26,6 +26,7 @@ pub mod load;
 pub mod netns;
 pub mod nginx;
 pub mod pair;
+pub mod process;
 pub mod prometheus;
 pub mod raw;
 pub mod routes;
