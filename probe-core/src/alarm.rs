@@ -124,6 +124,15 @@ impl Alarm {
         }
     }
 
+    /// Whether there is neither an alarm nor anything that came of one.
+    pub fn rests(&self) -> bool {
+        !self.detector.is_suspect()
+            && self.suspicion.is_none()
+            && self.blame.is_none()
+            && self.held.is_none()
+            && self.fault.is_none()
+    }
+
     /// Begins a suspicion.
     pub fn suspect(&mut self, now: Timestamp, patience: Duration) -> Suspicion {
         let suspicion = Suspicion::new(now, patience, self.purpose);

@@ -2,10 +2,13 @@
 //! look at what is its own, and gives out their commands in the order in which they
 //! were decided.
 
+mod decide;
 mod memory;
 mod reconfigure;
+mod roster;
 
 pub use self::memory::Memory;
+use self::roster::Roster;
 use crate::{
     budget::Budget,
     command::{Command, Event},
@@ -15,7 +18,7 @@ use crate::{
     level::Level,
     operator::Orders,
     outbox::Outbox,
-    prefix::{self, Announcement, Host, Observed},
+    prefix::{self, Announcement, Observed},
     status::{PrefixStatus, ServiceStatus},
     time::Timestamp,
     uplinks::{UplinkStatus, Uplinks},
@@ -25,10 +28,6 @@ use crate::{
 };
 
 const SECOND: u64 = 1_000_000_000;
-
-/// A fault is the host's if more than half of its services are in doubt, and at least
-/// so many.
-const LEAST_HOST_WIDE: usize = 3;
 
 /// The decision core.
 ///
@@ -43,15 +42,13 @@ pub struct Engine {
     mode: Mode,
     false_alarm_seconds: f64,
     watches: Vec<Watch>,
+    roster: Roster,
     announcements: Vec<Announcement>,
     /// The positions of each service's prefixes.
     memberships: Vec<Vec<usize>>,
     /// Of each prefix whether there may be something to decide. Of ten thousand nearly all
     /// rest, at every input.
     awake: Vec<bool>,
-    /// Of each service whether it gave no prefix a reason to be lowered, at the last
-    /// decision.
-    unblemished: Vec<bool>,
     orders: Orders,
     budget: Budget,
     uplinks: Uplinks,
@@ -86,7 +83,7 @@ impl Engine {
             .zip(&config.services)
             .map(|(index, _)| prefixes_of(ServiceId(index), &config.prefixes))
             .collect();
-        let watches = (0..)
+        let watches: Vec<Watch> = (0..)
             .zip(config.services)
             .map(|(index, service)| {
                 let first_probe = first_probe(&service, index, count, now);
@@ -105,7 +102,7 @@ impl Engine {
             mode: config.mode,
             false_alarm_seconds,
             awake: vec![true; announcements.len()],
-            unblemished: Vec::new(),
+            roster: Roster::new(&watches),
             watches,
             announcements,
             memberships,
@@ -171,12 +168,13 @@ impl Engine {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        let services = self.watches.iter().flat_map(Watch::due);
+        let services = self.roster.next_due(self.now);
         let awake = self.awake.iter().zip(&self.announcements);
         let prefixes = awake
             .filter(|(awake, _)| **awake)
             .filter_map(|(_, announcement)| announcement.due());
         services
+            .into_iter()
             .chain(prefixes)
             .chain(self.orders.due())
             .filter(|due| *due > self.now)
@@ -187,8 +185,16 @@ impl Engine {
     /// decision soon, because trials are undecided, failures are being weighed, or a
     /// suspicion stands.
     pub fn attention(&self) -> Attention {
-        let attentions = self.watches.iter().map(|watch| watch.attention(self.now));
+        let watched = self.roster.watched_closely(&self.watches);
+        let attentions = watched.map(|watch| watch.attention(self.now));
         attentions.max().unwrap_or(Attention::Calm)
+    }
+
+    /// The services whose trials are to be read while anything is undecided. Of the others
+    /// nothing was undecided at their last reading, and nothing judged for a while.
+    pub fn watched_closely(&self) -> Vec<ServiceId> {
+        let watched = self.roster.watched_closely(&self.watches);
+        watched.map(Watch::id).collect()
     }
 
     /// Takes the next command, oldest first.
@@ -255,6 +261,7 @@ impl Engine {
                 continue;
             };
             let blindness = watch.read(service, moment, detached, &mut self.out);
+            self.roster.was_read(watch, self.now);
             unread = unread.or(blindness);
         }
         self.unread = unread;
@@ -286,6 +293,7 @@ impl Engine {
             return;
         };
         let recorded = watch.probed(result, self.now, &mut self.out);
+        self.roster.touched(watch);
         if let Some(failed) = recorded.filter(|recorded| !recorded.passed) {
             for announcement in &mut self.announcements {
                 announcement.probe_failed(result.service, failed.launched);
@@ -310,8 +318,9 @@ impl Engine {
             match meaning {
                 Observed::FoundWithdrawn => watch.launch_first(self.now, &mut self.out),
                 Observed::Changed => watch.level_changed(self.now),
-                Observed::Unchanged => {}
+                Observed::Unchanged => continue,
             }
+            self.roster.touched(watch);
         }
     }
 
@@ -358,6 +367,7 @@ impl Engine {
     pub(crate) fn launch_all(&mut self, now: Timestamp) {
         for watch in &mut self.watches {
             watch.launch_first(now, &mut self.out);
+            self.roster.touched(watch);
         }
     }
 
@@ -377,119 +387,6 @@ impl Engine {
             (None, None) => "the sensor sees again".to_owned(),
         };
         self.out.record(Event::Blind { blind, why });
-    }
-
-    fn decide(&mut self) {
-        for order in self.orders.expire(self.now) {
-            self.wake(order.prefix());
-            self.out.record(Event::Ordered {
-                order,
-                expired: true,
-            });
-        }
-        self.refresh();
-        // Asked once, so that it costs little with many services, and the verdict on one
-        // does not depend on which others were judged before it.
-        let host_wide = self.is_host_wide();
-        for index in 0..self.watches.len() {
-            let moment = Moment {
-                host_wide,
-                ..self.moment(self.watches[index].id())
-            };
-            self.watches[index].judge(moment, &mut self.out);
-        }
-        let blind = self.is_blind();
-        self.wake_concerned();
-        for index in 0..self.announcements.len() {
-            let mut host = Host {
-                watches: &self.watches,
-                unblemished: &self.unblemished,
-                orders: &self.orders,
-                budget: &mut self.budget,
-                blind,
-                now: self.now,
-            };
-            let announcement = &mut self.announcements[index];
-            if !self.awake[index] {
-                debug_assert!(announcement.rests(&host), "sleeps over {announcement:?}");
-                continue;
-            }
-            if announcement.rests(&host) {
-                announcement.rest();
-                self.awake[index] = false;
-                continue;
-            }
-            let Some(change) = announcement.decide(&mut host, &mut self.out) else {
-                continue;
-            };
-            for service in announcement.services() {
-                if let Some(watch) = watch_mut(&mut self.watches, *service) {
-                    watch.level_changed(self.now);
-                    if change.returns {
-                        watch.start_again(&mut self.out);
-                    }
-                }
-            }
-        }
-        for watch in &mut self.watches {
-            watch.launch_due(self.now, &mut self.out);
-        }
-    }
-
-    /// Wakes the prefixes of services that have become a reason to lower them, or no longer
-    /// are.
-    fn wake_concerned(&mut self) {
-        let before = core::mem::take(&mut self.unblemished);
-        self.unblemished = self.watches.iter().map(Watch::is_unblemished).collect();
-        let known = before.len() == self.unblemished.len();
-        for (service, prefixes) in self.memberships.iter().enumerate() {
-            if !known || before[service] != self.unblemished[service] {
-                for prefix in prefixes {
-                    self.awake[*prefix] = true;
-                }
-            }
-        }
-    }
-
-    fn wake(&mut self, prefix: Option<PrefixId>) {
-        let index = prefix.and_then(|prefix| usize::try_from(prefix.0).ok());
-        if let Some(awake) = index.and_then(|index| self.awake.get_mut(index)) {
-            *awake = true;
-        }
-    }
-
-    /// About once a second: ages what was learned, and sets the thresholds from it.
-    fn refresh(&mut self) {
-        let elapsed = self.now.as_nanos() - self.refreshed.as_nanos();
-        let seconds = elapsed / SECOND;
-        if seconds == 0 {
-            return;
-        }
-        self.refreshed = Timestamp::from_nanos(self.refreshed.as_nanos() + seconds * SECOND);
-        for index in 0..self.watches.len() {
-            let moment = self.moment(self.watches[index].id());
-            self.watches[index].refresh(seconds, moment);
-        }
-        self.set_thresholds();
-    }
-
-    /// The false-alarm budget is the host's: all detectors that may withdraw share it,
-    /// and all that degrade share another one as large.
-    fn set_thresholds(&mut self) {
-        let rates = self.watches.iter().map(Watch::trials_per_second);
-        let (withdrawing, all) =
-            rates.fold((0.0, 0.0), |sum, rate| (sum.0 + rate.0, sum.1 + rate.1));
-        let withdraw = detector::threshold(self.false_alarm_seconds, withdrawing);
-        let degrade = detector::threshold(self.false_alarm_seconds, all);
-        for watch in &mut self.watches {
-            watch.set_thresholds(withdraw, degrade);
-        }
-    }
-
-    /// Whether most services are in doubt at once.
-    fn is_host_wide(&self) -> bool {
-        let doubted = self.watches.iter().filter(|watch| watch.is_doubted());
-        doubted.count() >= LEAST_HOST_WIDE.max(self.watches.len() / 2 + 1)
     }
 
     fn moment(&self, service: ServiceId) -> Moment {

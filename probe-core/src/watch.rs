@@ -18,7 +18,7 @@ use probe_common::trial::Kind;
 
 pub use self::memory::Memory;
 use crate::{
-    alarm::{Fault, Purpose},
+    alarm::{Alarm, Fault, Purpose},
     clients::Clients,
     command::{Cause, Class, Command, Event, Guard, Reason},
     config::{Absorb, Action, Classify, Protocol, Service, ServiceId},
@@ -519,6 +519,24 @@ impl Watch {
         self.probe_fault.is_none()
             && self.probe_held.is_none()
             && alarms.all(|alarm| alarm.fault.is_none() && alarm.suspicion.is_none())
+    }
+
+    /// Whether judging it can come to nothing, whatever the time is: nothing stands against
+    /// it, and no detector has an alarm. It stays so until it takes something in.
+    pub fn rests(&self) -> bool {
+        let mut alarms = self.judges.iter().flat_map(|judge| &judge.alarms);
+        self.probe_fault.is_none()
+            && self.probe_held.is_none()
+            && self.probing.verdict() != Some(false)
+            && alarms.all(Alarm::rests)
+    }
+
+    /// Whether its trials may decide soon: some are undecided or being weighed, or were
+    /// judged within the last second.
+    pub fn is_restless(&self, now: Timestamp) -> bool {
+        let judged = self.primary().last_judged;
+        judged.is_some_and(|judged| now.since(judged) < RESTLESS)
+            || self.attention(now) != Attention::Calm
     }
 
     /// Whether any suspicion stands.

@@ -7,6 +7,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -25,7 +26,7 @@ use crate::lab::{
     lapwing::{Lapwing, MORE_PORTS, Settings},
     load::Plan,
     netns::{Namespace, Process},
-    process::{cpu_millis_per_second, resident_mib},
+    process::{cpu_by_thread, resident_mib},
     topology::{Family, Lab, Site},
     wait_until,
     withdrawal::{Fault, Sample, Withdrawal, clear_state, measure},
@@ -50,10 +51,11 @@ pub struct Cost {
 }
 
 /// At a rate of new connections a second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Row {
     rate: u32,
-    cpu_millis: f64,
+    /// Processor time by thread, in milliseconds a second.
+    cpu: BTreeMap<String, f64>,
     resident: f64,
     own: f64,
 }
@@ -81,13 +83,15 @@ pub fn measure_daemon(services: u16, rates: &[u32], span: Duration, faults: usiz
     let mut rows = Vec::new();
     for rate in rates {
         // Half of the clients reach the other site.
-        let _load = (*rate > 0).then(|| lab.load(Plan::steady(*rate))).transpose()?;
+        let _load = (*rate > 0)
+            .then(|| lab.load(Plan::steady(*rate)))
+            .transpose()?;
         thread::sleep(Duration::from_secs(5));
-        let cpu_millis = cpu_millis_per_second(daemon.pid(), span)?;
+        let cpu = cpu_by_thread(daemon.pid(), span)?;
         let (resident, own) = resident_mib(daemon.pid())?;
         rows.push(Row {
             rate: *rate,
-            cpu_millis,
+            cpu,
             resident,
             own,
         });
@@ -227,10 +231,20 @@ impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} services", self.services)?;
         for row in &self.rates {
+            let all: f64 = row.cpu.values().sum();
+            let threads: Vec<String> = row
+                .cpu
+                .iter()
+                .filter(|(_, millis)| **millis >= 0.1)
+                .map(|(name, millis)| format!("{name} {millis:.1}"))
+                .collect();
             writeln!(
                 f,
-                "  {:>5} connects/s: {:>6.1} ms of processor time a second, {:>5.1} MiB resident, {:>5.1} its own",
-                row.rate, row.cpu_millis, row.resident, row.own
+                "  {:>5} connects/s: {all:.1} ms of processor time a second ({}); {:.1} MiB resident, {:.1} its own",
+                row.rate,
+                threads.join(", "),
+                row.resident,
+                row.own
             )?;
         }
         for (path, answers) in [("/metrics", &self.metrics), ("/api/v1", &self.page)] {

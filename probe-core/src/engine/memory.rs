@@ -9,7 +9,7 @@ use core::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::{Engine, roster::Roster};
 use crate::{
     config::{Endpoint, PrefixId, ServiceId},
     input::{Directive, Order},
@@ -126,6 +126,7 @@ impl Engine {
             }
         }
         self.set_thresholds();
+        self.roster = Roster::new(&self.watches);
     }
 
     fn service_like(&self, known: &Service) -> Option<ServiceId> {

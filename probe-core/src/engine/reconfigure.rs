@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{Engine, first_probe, prefixes_of};
+use super::{Engine, first_probe, prefixes_of, roster::Roster};
 use crate::{
     config::{Config, PrefixId, ServiceId},
     detector,
@@ -63,7 +63,6 @@ impl Engine {
             .collect();
 
         self.awake = vec![true; self.announcements.len()];
-        self.unblemished.clear();
 
         let threshold = detector::threshold(self.false_alarm_seconds, 0.0);
         let classify = config.classify;
@@ -87,6 +86,7 @@ impl Engine {
             })
             .collect();
         self.set_thresholds();
+        self.roster = Roster::new(&self.watches);
 
         // Clients may come on other ways now.
         let before = numbers.move_services(announced_by, self.watches.len());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use probe_core::{
-    Attention, Command, Engine, Input, Timestamp,
+    Command, Engine, Input, Timestamp,
     input::{Evidence, Sensor},
 };
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ use super::{
     log,
     reload::Reloader,
     remember::{Keeper, MemoryFile},
-    rhythm::{self, Pace, Reader},
+    rhythm::{self, Pace, Reader, Wanted},
     routes::Routes,
     setup::Parts,
     signals::{Received, Signals},
@@ -51,7 +51,7 @@ use crate::{
 /// Between two looks at everything that is not on the way of a decision.
 const SECOND: Duration = Duration::from_secs(1);
 /// The picture for status and metrics may take one part in so many of the time.
-const VIEW_LOAD: u32 = 200;
+const VIEW_LOAD: u32 = 100;
 /// No picture is older.
 const OLDEST_VIEW: Duration = Duration::from_secs(5);
 /// Written down in one turn: what is decided about ten thousand prefixes at once must not
@@ -267,13 +267,21 @@ impl Daemon {
         // is ahead of the reading.
         let now = datapath::now();
         if now >= self.reader.due() {
-            let all = self.reader.all_are_due(now) || self.engine.attention() == Attention::All;
-            let scope = if all { Scope::All } else { Scope::Judged };
+            let wanted = self.reader.wanted(now);
+            let closely = match wanted {
+                Wanted::JudgedOfSome => self.engine.watched_closely(),
+                Wanted::Judged | Wanted::All => Vec::new(),
+            };
+            let scope = match wanted {
+                Wanted::JudgedOfSome => Scope::JudgedOf(&closely),
+                Wanted::Judged => Scope::Judged,
+                Wanted::All => Scope::All,
+            };
             let reading = self.datapath.tick(scope, now);
             self.engine.handle(Input::Reading(reading), now);
             let took = datapath::now().since(now);
             self.reader
-                .has_read(now, took, all, self.engine.attention());
+                .has_read(now, took, wanted, self.engine.attention());
         }
         if self.engine.poll_timeout().is_some_and(|at| at <= now) {
             self.engine.handle(Input::Wake, now);

@@ -17,8 +17,13 @@ use crate::{
 
 /// The kernel side's coarse clock is set at every reading and must not be older.
 const MOST_QUIET: Duration = Duration::from_millis(100);
-/// Readings may take this part of the time.
+/// Readings may take one part in so many of the time.
 const LOAD: u32 = 20;
+/// ... while a suspicion stands.
+const URGENT_LOAD: u32 = 2;
+/// ... when the bell rings again and again, in readings of all kinds; those of the judged
+/// kinds alone, which it asks for, take about a fifth.
+const BELL_LOAD: u32 = 4;
 /// Two readings are at least so far apart, however often the bell rings.
 const LEAST_PAUSE: Duration = Duration::from_micros(500);
 
@@ -37,13 +42,28 @@ pub struct Pace {
     quiet: Duration,
 }
 
+/// What the next reading is to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The judged kinds of the services of which something is undecided.
+    JudgedOfSome,
+    /// The judged kinds of all services: the bell does not say for which it rang.
+    Judged,
+    /// All kinds of all services.
+    All,
+}
+
 /// When and why the maps were read last.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     pace: Pace,
     read_at: Timestamp,
     all_read_at: Timestamp,
-    took: Duration,
+    /// How long readings of a few services take, and of all.
+    some_took: Duration,
+    all_took: Duration,
+    attention: Attention,
+    has_rung: bool,
     due: Timestamp,
 }
 
@@ -88,7 +108,10 @@ impl Reader {
             pace,
             read_at: now,
             all_read_at: Timestamp::default(),
-            took: Duration::ZERO,
+            some_took: Duration::ZERO,
+            all_took: Duration::ZERO,
+            attention: Attention::Calm,
+            has_rung: false,
             due: now,
         }
     }
@@ -103,27 +126,55 @@ impl Reader {
         self.due
     }
 
-    /// Whether all kinds are due, at a reading that begins now.
-    pub fn all_are_due(&self, now: Timestamp) -> bool {
-        now.since(self.all_read_at) + self.pace.tick >= self.pace.quiet
+    /// What a reading that begins now has to tell.
+    pub fn wanted(&self, now: Timestamp) -> Wanted {
+        let all_are_due = now.since(self.all_read_at) + self.pace.tick >= self.pace.quiet;
+        if all_are_due || self.attention == Attention::All {
+            Wanted::All
+        } else if self.has_rung {
+            Wanted::Judged
+        } else {
+            Wanted::JudgedOfSome
+        }
     }
 
     /// A reading began at `now` and took so long, and the core asks for this attention.
-    pub fn has_read(&mut self, now: Timestamp, took: Duration, all: bool, attention: Attention) {
+    pub fn has_read(
+        &mut self,
+        now: Timestamp,
+        took: Duration,
+        wanted: Wanted,
+        attention: Attention,
+    ) {
         self.read_at = now;
-        self.took = took;
-        if all {
-            self.all_read_at = now;
+        self.attention = attention;
+        match wanted {
+            Wanted::JudgedOfSome => self.some_took = took,
+            Wanted::Judged => self.has_rung = false,
+            Wanted::All => {
+                self.all_read_at = now;
+                self.all_took = took;
+                self.has_rung = false;
+            }
         }
+        let quiet = self.all_read_at.after(self.pace.quiet);
+        let pause = match attention {
+            Attention::Calm => self.pace.quiet,
+            Attention::Judged => self.some_took.saturating_mul(LOAD),
+            Attention::All => self.all_took.saturating_mul(URGENT_LOAD),
+        };
         self.due = match attention {
-            Attention::Judged | Attention::All => next(self.due, self.pace.tick, now),
-            Attention::Calm => self.all_read_at.after(self.pace.quiet),
+            Attention::Calm => quiet,
+            Attention::Judged | Attention::All => next(self.due, self.pace.tick, now)
+                .max(now.after(pause))
+                .min(quiet),
         };
     }
 
     /// The bell has rung: reads now, or as soon as readings are not too dense.
     pub fn rung(&mut self) {
-        let pause = LEAST_PAUSE.max(self.took.saturating_mul(LOAD));
+        self.has_rung = true;
+        let pause = LEAST_PAUSE.max(self.all_took.saturating_mul(BELL_LOAD));
         self.due = self.due.min(self.read_at.after(pause));
     }
 }
@@ -188,28 +239,60 @@ mod tests {
     fn readings_are_rare_while_nothing_is_undecided_and_dense_otherwise() {
         let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
         let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-        assert_eq!(reader.due(), at(0));
-        assert!(reader.all_are_due(at(0)));
-        reader.has_read(at(0), Duration::ZERO, true, Attention::Calm);
+        assert_eq!((reader.due(), reader.wanted(at(0))), (at(0), Wanted::All));
+        reader.has_read(at(0), Duration::ZERO, Wanted::All, Attention::Calm);
         assert_eq!(reader.due(), at(100));
-        reader.has_read(at(100), Duration::ZERO, true, Attention::Judged);
+        reader.has_read(at(100), Duration::ZERO, Wanted::All, Attention::Judged);
         assert_eq!(reader.due(), at(105));
-        assert!(!reader.all_are_due(at(105)));
-        assert!(reader.all_are_due(at(195)));
+        assert_eq!(reader.wanted(at(105)), Wanted::JudgedOfSome);
+        assert_eq!(reader.wanted(at(195)), Wanted::All);
+        reader.has_read(
+            at(105),
+            Duration::ZERO,
+            Wanted::JudgedOfSome,
+            Attention::All,
+        );
+        assert_eq!(
+            (reader.due(), reader.wanted(at(110))),
+            (at(110), Wanted::All)
+        );
     }
 
     #[test]
-    fn the_bell_is_heard_at_once_but_readings_never_take_all_the_time() {
+    fn the_bell_is_heard_at_once_and_asks_for_all_services() {
         let at = |us: u64| Timestamp::from_nanos(1_000_000_000 + us * 1_000);
+        let us = Duration::from_micros;
         let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-        reader.has_read(at(0), Duration::from_micros(10), true, Attention::Calm);
+        reader.has_read(at(0), us(10), Wanted::All, Attention::Calm);
         reader.rung();
-        assert_eq!(reader.due(), at(500));
-        reader.has_read(at(600), Duration::from_micros(100), true, Attention::Calm);
+        assert_eq!(
+            (reader.due(), reader.wanted(at(500))),
+            (at(500), Wanted::Judged)
+        );
+        reader.has_read(at(500), us(10), Wanted::Judged, Attention::Judged);
+        assert_eq!(reader.wanted(at(5500)), Wanted::JudgedOfSome);
+        reader.has_read(at(6000), us(1000), Wanted::All, Attention::Calm);
         reader.rung();
-        assert_eq!(reader.due(), at(2600));
+        assert_eq!(reader.due(), at(10_000));
         reader.rung();
-        assert_eq!(reader.due(), at(2600));
+        assert_eq!(reader.due(), at(10_000));
+    }
+
+    #[test]
+    fn readings_never_take_all_the_time_and_never_wait_longer_than_the_rings_allow() {
+        let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
+        for (attention, wanted, due) in [
+            (Attention::Judged, Wanted::JudgedOfSome, 40),
+            (Attention::All, Wanted::All, 5),
+            (Attention::Calm, Wanted::All, 100),
+        ] {
+            let mut reader = Reader::new(pace(&[200 * MS]), at(0));
+            reader.has_read(at(0), Duration::ZERO, Wanted::All, Attention::Calm);
+            reader.has_read(at(0), 2 * MS, wanted, attention);
+            assert_eq!(reader.due(), at(due), "{attention:?}");
+            reader.has_read(at(0), 60 * MS, wanted, attention);
+            assert_eq!(reader.due(), at(100), "{attention:?}");
+        }
     }
 
     #[test]

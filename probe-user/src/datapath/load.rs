@@ -104,7 +104,7 @@ impl Datapath {
     /// A reading that is begun at `now` and taken for decisions. Whatever fails from
     /// now on rings the bell, even what the walk still sees: nothing falls between a
     /// reading and the sleep after it.
-    pub fn tick(&mut self, scope: Scope, now: Timestamp) -> Reading {
+    pub fn tick(&mut self, scope: Scope<'_>, now: Timestamp) -> Reading {
         self.object.set_clock(now.as_nanos());
         self.object.arm_bell();
         self.object.read(scope)

@@ -29,42 +29,62 @@ const PROGRAMS: [&str; 3] = ["lapwing_xdp", "lapwing_ingress", "lapwing_egress"]
 /// A service's latencies by kind of trial.
 pub type Latencies = BTreeMap<Kind, Histogram>;
 
-/// Which kinds of trials are read.
+/// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The one on which each service is judged.
+pub enum Scope<'a> {
+    /// Of these services, the kind of trials on which each is judged first.
+    JudgedOf(&'a [ServiceId]),
+    /// That kind, of all services.
     Judged,
-    /// All of them.
+    /// All kinds of all services.
     All,
+}
+
+impl Scope<'_> {
+    /// Whether the other kinds are read, too.
+    pub fn has_others(&self) -> bool {
+        *self == Self::All
+    }
 }
 
 impl Object {
     /// One walk over the cohort rings and verified handshakes of all services.
-    pub fn read(&self, scope: Scope) -> Reading {
-        let services = self
-            .places
-            .iter()
-            .zip(0..)
-            .filter_map(|(place, service)| {
-                let verified = self.tables.verified.get(place.id as usize)?;
-                let servfails = self.tables.servfails.get(place.id as usize)?;
-                Some(ServiceReading {
-                    service: ServiceId(service),
-                    trials: self.read_trials(place, scope),
-                    verified: verified.iter().map(Shared::load).collect(),
-                    requests: self.read_begun(place, Begun::Request, scope),
-                    finishes: self.read_begun(place, Begun::Finish, scope),
-                    servfails: servfails.iter().map(Shared::load).collect(),
-                })
-            })
-            .collect();
+    pub fn read(&self, scope: Scope<'_>) -> Reading {
+        let services = match scope {
+            Scope::JudgedOf(services) => {
+                let read = services
+                    .iter()
+                    .filter_map(|id| self.read_service(*id, scope));
+                read.collect()
+            }
+            Scope::Judged | Scope::All => (0..)
+                .map(ServiceId)
+                .take(self.places.len())
+                .filter_map(|id| self.read_service(id, scope))
+                .collect(),
+        };
         Reading { services }
     }
 
-    fn read_trials(&self, place: &Place, scope: Scope) -> Vec<TrialReading> {
-        let kinds = match scope {
-            Scope::Judged => std::slice::from_ref(&place.judged),
-            Scope::All => place.kinds,
+    fn read_service(&self, service: ServiceId, scope: Scope<'_>) -> Option<ServiceReading> {
+        let place = self.places.get(service.0 as usize)?;
+        let verified = self.tables.verified.get(place.id as usize)?;
+        let servfails = self.tables.servfails.get(place.id as usize)?;
+        Some(ServiceReading {
+            service,
+            trials: self.read_trials(place, scope),
+            verified: verified.iter().map(Shared::load).collect(),
+            requests: self.read_begun(place, Begun::Request, scope),
+            finishes: self.read_begun(place, Begun::Finish, scope),
+            servfails: servfails.iter().map(Shared::load).collect(),
+        })
+    }
+
+    fn read_trials(&self, place: &Place, scope: Scope<'_>) -> Vec<TrialReading> {
+        let kinds = if scope.has_others() {
+            place.kinds
+        } else {
+            std::slice::from_ref(&place.judged)
         };
         kinds
             .iter()
@@ -78,11 +98,11 @@ impl Object {
             .collect()
     }
 
-    fn read_begun(&self, place: &Place, begun: Begun, scope: Scope) -> Vec<u32> {
-        let networks = match scope {
-            Scope::Judged => None,
-            Scope::All => self.tables.begun.get(begun.index(place.id) as usize),
-        };
+    fn read_begun(&self, place: &Place, begun: Begun, scope: Scope<'_>) -> Vec<u32> {
+        let networks = scope
+            .has_others()
+            .then(|| self.tables.begun.get(begun.index(place.id) as usize))
+            .flatten();
         networks.map_or_else(Vec::new, |networks| {
             networks.iter().map(Shared::load).collect()
         })

@@ -40,7 +40,7 @@ const CROWD: u64 = 64;
 /// What is read of a measurement.
 pub trait Maps {
     /// What decisions need.
-    fn reading(&self, scope: Scope) -> Reading;
+    fn reading(&self, scope: Scope<'_>) -> Reading;
     /// From the start of trials to their success, by service.
     fn latencies(&self) -> Vec<Latencies>;
 }
@@ -261,7 +261,7 @@ mod tests {
             Vec::new()
         }
 
-        fn reading(&self, _: Scope) -> Reading {
+        fn reading(&self, _: Scope<'_>) -> Reading {
             Reading {
                 services: vec![ServiceReading {
                     service: ServiceId(0),

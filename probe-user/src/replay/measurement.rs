@@ -121,7 +121,7 @@ fn options(frame: &[u8]) -> TestRunOptions<'_> {
 }
 
 impl Maps for Kernel {
-    fn reading(&self, scope: Scope) -> Reading {
+    fn reading(&self, scope: Scope<'_>) -> Reading {
         self.0.read(scope)
     }
 
@@ -208,7 +208,7 @@ impl Host {
 }
 
 impl Maps for Host {
-    fn reading(&self, scope: Scope) -> Reading {
+    fn reading(&self, scope: Scope<'_>) -> Reading {
         let services = self
             .kinds
             .iter()
@@ -218,7 +218,7 @@ impl Maps for Host {
                 service: ServiceId(service),
                 trials: kinds
                     .iter()
-                    .filter(|kind| scope == Scope::All || *kind == judged)
+                    .filter(|kind| scope.has_others() || *kind == judged)
                     .map(|kind| TrialReading {
                         kind: *kind,
                         ring: read_ring(self.tables.cohorts(index, *kind)),

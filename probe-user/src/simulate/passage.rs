@@ -19,7 +19,7 @@ use super::{
     kernel::{Batch, End, Shape},
     site::{Outlook, Site, Trials},
 };
-use crate::daemon::rhythm::Reader;
+use crate::daemon::rhythm::{Reader, Wanted};
 
 /// The longest span, and the longest while probes fail.
 const SPAN: Duration = Duration::from_secs(5);
@@ -181,7 +181,7 @@ impl Passage {
                 host.read();
                 let attention = host.engine.attention();
                 self.reader
-                    .has_read(host.now, READING_TAKES, true, attention);
+                    .has_read(host.now, READING_TAKES, Wanted::All, attention);
             } else if wake.is_some_and(|at| at <= host.now) {
                 host.handle(Input::Wake);
             } else {

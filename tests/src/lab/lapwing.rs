@@ -209,6 +209,14 @@ hold_max = "{}ms"
 /// The first port of further services.
 pub const MORE_PORTS: u16 = 20_000;
 
+fn is_further(service: &Value) -> bool {
+    let name = service["name"].as_str().unwrap_or_default();
+    Family::ALL.iter().any(|family| {
+        let port = name.strip_prefix(service_name(*family));
+        port.is_some_and(|port| port.starts_with('-'))
+    })
+}
+
 /// The web server as a service that is probed by HTTP.
 pub fn web(family: Family) -> String {
     let endpoint = SocketAddr::new(family.service(), 80);
@@ -358,13 +366,15 @@ impl Lapwing {
         Ok(value.map(str::parse).transpose()?)
     }
 
-    /// Waits until live trials guard all services.
+    /// Waits until live trials guard all services but those that no client asks, see
+    /// [`Settings::more_services`].
     pub fn wait_armed(&self, node: &Namespace, timeout: Duration) -> Result<()> {
         wait_until("all services are armed", timeout, || {
             let status = self.status(node)?;
-            Ok(status["services"]
-                .as_array()
-                .is_some_and(|services| services.iter().all(|service| service["state"] == "armed")))
+            Ok(status["services"].as_array().is_some_and(|services| {
+                let mut asked = services.iter().filter(|service| !is_further(service));
+                asked.all(|service| service["state"] == "armed")
+            }))
         })
         .with_context(|| format!("lapwing says:\n{}", self.log_tail()))
     }
