@@ -116,6 +116,9 @@ struct Ring {
     base: [Bucket; BUCKETS],
     /// Trials that started between the last two readings.
     started: u64,
+    /// Whether trials were undecided at the last reading whose outcome, or lateness, will
+    /// be told.
+    outstanding: bool,
     /// The oldest bucket that is not final.
     next: u64,
     /// The first bucket of which no trial started before the first reading: earlier
@@ -215,7 +218,7 @@ impl Window {
     /// Whether trials were undecided at the last reading whose outcome, or lateness,
     /// will be told.
     pub fn has_outstanding(&self) -> bool {
-        self.ring.as_ref().is_some_and(Ring::has_outstanding)
+        self.ring.as_ref().is_some_and(|ring| ring.outstanding)
     }
 }
 
@@ -227,6 +230,7 @@ impl Ring {
             seen: *buckets,
             base: *buckets,
             started: 0,
+            outstanding: false,
             next: shape.oldest_pending(now),
             whole_from: shape.bucket_at(now) + 1,
         }
@@ -240,6 +244,10 @@ impl Ring {
         let gap = now.since(self.read_at);
         if gap > self.shape.longest_gap {
             return Err(Blindness::Gap(gap));
+        }
+        if !self.outstanding && *buckets == self.seen {
+            self.pass_over(now);
+            return Ok(Vec::new());
         }
         // Every slot once, oldest first, up to the bucket that may have begun while
         // the ring was read.
@@ -273,7 +281,20 @@ impl Ring {
         self.seen = *buckets;
         self.started = started;
         self.read_at = now;
+        self.outstanding = self.has_outstanding();
         Ok(news)
+    }
+
+    /// Nothing happened since the last reading, and nothing was undecided then: as most
+    /// rings of a host with many services are found.
+    fn pass_over(&mut self, now: Timestamp) {
+        while self.shape.is_final(self.next, now) {
+            let slot = usize::try_from(self.next % BUCKETS as u64).unwrap_or_default();
+            self.base[slot] = self.seen[slot];
+            self.next += 1;
+        }
+        self.started = 0;
+        self.read_at = now;
     }
 
     fn has_outstanding(&self) -> bool {

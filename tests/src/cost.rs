@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  clients ─▶ upstream ─▶ edge: nginx on every port, lapwing with so many services
-//!                              ▲ GET /metrics, GET /api/v1
+//!                              ▲ GET /metrics, GET /api/v1/status
 //! ```
 
 use std::{
@@ -97,7 +97,7 @@ pub fn measure_daemon(services: u16, rates: &[u32], span: Duration, faults: usiz
         });
     }
     let metrics = answers(&lab.fra1.node, "/metrics")?;
-    let page = answers(&lab.fra1.node, "/api/v1")?;
+    let page = answers(&lab.fra1.node, "/api/v1/status")?;
     daemon.kill()?;
     clear_state(&lab.fra1)?;
     let load = lab.load(Plan::steady(2000))?;
@@ -200,7 +200,7 @@ struct Watchers {
 impl Watchers {
     fn start(node: &Namespace) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let threads = ["/metrics", "/api/v1"].map(|path| {
+        let threads = ["/metrics", "/api/v1/status"].map(|path| {
             let stopped = Arc::clone(&stop);
             let ask = move || {
                 while !stopped.load(Ordering::Relaxed) {
@@ -247,7 +247,7 @@ impl fmt::Display for Cost {
                 row.own
             )?;
         }
-        for (path, answers) in [("/metrics", &self.metrics), ("/api/v1", &self.page)] {
+        for (path, answers) in [("/metrics", &self.metrics), ("/api/v1/status", &self.page)] {
             writeln!(
                 f,
                 "  {path}: {:.1} ms median, {:.1} at most, {} bytes",

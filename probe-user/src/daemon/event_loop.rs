@@ -30,7 +30,7 @@ use super::{
     log,
     reload::Reloader,
     remember::{Keeper, MemoryFile},
-    rhythm::{self, Pace, Reader, Wanted},
+    rhythm::{self, Pace, Reader},
     routes::Routes,
     setup::Parts,
     signals::{Received, Signals},
@@ -268,14 +268,11 @@ impl Daemon {
         let now = datapath::now();
         if now >= self.reader.due() {
             let wanted = self.reader.wanted(now);
-            let closely = match wanted {
-                Wanted::JudgedOfSome => self.engine.watched_closely(),
-                Wanted::Judged | Wanted::All => Vec::new(),
-            };
-            let scope = match wanted {
-                Wanted::JudgedOfSome => Scope::JudgedOf(&closely),
-                Wanted::Judged => Scope::Judged,
-                Wanted::All => Scope::All,
+            let closely = self.engine.watched_closely();
+            let scope = Scope {
+                everyone: wanted.everyone,
+                depth: wanted.closely,
+                closely: &closely,
             };
             let reading = self.datapath.tick(scope, now);
             self.engine.handle(Input::Reading(reading), now);

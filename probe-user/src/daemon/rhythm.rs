@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! nothing undecided:   reading ──────────── up to 100 ms ────────────▶ reading (all kinds)
-//! something undecided: reading ── tick ──▶ reading (judged kind) ── tick ──▶ ...
-//! the bell rings:      reading ── at once, or after a pause ──▶ reading
+//! something undecided: reading ── tick ──▶ reading (of that) ── tick ──▶ ...
+//! the bell rings:      reading ── at once, or after a pause ──▶ reading (judged kinds)
 //! ```
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use probe_core::{Attention, Timestamp, config::Service};
 
 use crate::{
-    datapath::{Deadlines, ServiceSpec},
+    datapath::{Deadlines, Depth, ServiceSpec},
     journal::record::nanoseconds,
 };
 
@@ -21,9 +21,6 @@ const MOST_QUIET: Duration = Duration::from_millis(100);
 const LOAD: u32 = 20;
 /// ... while a suspicion stands.
 const URGENT_LOAD: u32 = 2;
-/// ... when the bell rings again and again, in readings of all kinds; those of the judged
-/// kinds alone, which it asks for, take about a fifth.
-const BELL_LOAD: u32 = 4;
 /// Two readings are at least so far apart, however often the bell rings.
 const LEAST_PAUSE: Duration = Duration::from_micros(500);
 
@@ -42,15 +39,21 @@ pub struct Pace {
     quiet: Duration,
 }
 
-/// What the next reading is to tell.
+/// What a reading is to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// The judged kinds of the services of which something is undecided.
-    JudgedOfSome,
-    /// The judged kinds of all services: the bell does not say for which it rang.
-    Judged,
-    /// All kinds of all services.
-    All,
+pub struct Wanted {
+    /// Of all services. The bell does not say for which it rang.
+    pub everyone: Depth,
+    /// Of those of which something is undecided.
+    pub closely: Depth,
+}
+
+impl Wanted {
+    /// Everything.
+    pub const ALL: Self = Self {
+        everyone: Depth::All,
+        closely: Depth::All,
+    };
 }
 
 /// When and why the maps were read last.
@@ -59,9 +62,10 @@ pub struct Reader {
     pace: Pace,
     read_at: Timestamp,
     all_read_at: Timestamp,
-    /// How long readings of a few services take, and of all.
-    some_took: Duration,
-    all_took: Duration,
+    /// How long it takes to read those of which something is undecided.
+    closely_took: Duration,
+    /// ... and the judged kinds of everyone.
+    judged_took: Duration,
     attention: Attention,
     has_rung: bool,
     due: Timestamp,
@@ -108,8 +112,8 @@ impl Reader {
             pace,
             read_at: now,
             all_read_at: Timestamp::default(),
-            some_took: Duration::ZERO,
-            all_took: Duration::ZERO,
+            closely_took: Duration::ZERO,
+            judged_took: Duration::ZERO,
             attention: Attention::Calm,
             has_rung: false,
             due: now,
@@ -129,12 +133,19 @@ impl Reader {
     /// What a reading that begins now has to tell.
     pub fn wanted(&self, now: Timestamp) -> Wanted {
         let all_are_due = now.since(self.all_read_at) + self.pace.tick >= self.pace.quiet;
-        if all_are_due || self.attention == Attention::All {
-            Wanted::All
-        } else if self.has_rung {
-            Wanted::Judged
-        } else {
-            Wanted::JudgedOfSome
+        if all_are_due {
+            return Wanted::ALL;
+        }
+        Wanted {
+            everyone: if self.has_rung {
+                Depth::Judged
+            } else {
+                Depth::Nothing
+            },
+            closely: match self.attention {
+                Attention::Calm | Attention::Judged => Depth::Judged,
+                Attention::All => Depth::All,
+            },
         }
     }
 
@@ -148,33 +159,31 @@ impl Reader {
     ) {
         self.read_at = now;
         self.attention = attention;
-        match wanted {
-            Wanted::JudgedOfSome => self.some_took = took,
-            Wanted::Judged => self.has_rung = false,
-            Wanted::All => {
-                self.all_read_at = now;
-                self.all_took = took;
-                self.has_rung = false;
-            }
+        match wanted.everyone {
+            Depth::Nothing => self.closely_took = took,
+            Depth::Judged => self.judged_took = took,
+            Depth::All => self.all_read_at = now,
         }
+        self.has_rung &= wanted.everyone == Depth::Nothing;
         let quiet = self.all_read_at.after(self.pace.quiet);
-        let pause = match attention {
-            Attention::Calm => self.pace.quiet,
-            Attention::Judged => self.some_took.saturating_mul(LOAD),
-            Attention::All => self.all_took.saturating_mul(URGENT_LOAD),
+        let load = match attention {
+            Attention::Calm => {
+                self.due = quiet;
+                return;
+            }
+            Attention::Judged => LOAD,
+            Attention::All => URGENT_LOAD,
         };
-        self.due = match attention {
-            Attention::Calm => quiet,
-            Attention::Judged | Attention::All => next(self.due, self.pace.tick, now)
-                .max(now.after(pause))
-                .min(quiet),
-        };
+        let pause = self.closely_took.saturating_mul(load);
+        self.due = next(self.due, self.pace.tick, now)
+            .max(now.after(pause))
+            .min(quiet);
     }
 
     /// The bell has rung: reads now, or as soon as readings are not too dense.
     pub fn rung(&mut self) {
         self.has_rung = true;
-        let pause = LEAST_PAUSE.max(self.all_took.saturating_mul(BELL_LOAD));
+        let pause = LEAST_PAUSE.max(self.judged_took.saturating_mul(LOAD));
         self.due = self.due.min(self.read_at.after(pause));
     }
 }
@@ -235,62 +244,65 @@ mod tests {
         }
     }
 
+    fn wanted(everyone: Depth, closely: Depth) -> Wanted {
+        Wanted { everyone, closely }
+    }
+
     #[test]
     fn readings_are_rare_while_nothing_is_undecided_and_dense_otherwise() {
         let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
         let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-        assert_eq!((reader.due(), reader.wanted(at(0))), (at(0), Wanted::All));
-        reader.has_read(at(0), Duration::ZERO, Wanted::All, Attention::Calm);
+        assert_eq!((reader.due(), reader.wanted(at(0))), (at(0), Wanted::ALL));
+        reader.has_read(at(0), Duration::ZERO, Wanted::ALL, Attention::Calm);
         assert_eq!(reader.due(), at(100));
-        reader.has_read(at(100), Duration::ZERO, Wanted::All, Attention::Judged);
+        reader.has_read(at(100), Duration::ZERO, Wanted::ALL, Attention::Judged);
         assert_eq!(reader.due(), at(105));
-        assert_eq!(reader.wanted(at(105)), Wanted::JudgedOfSome);
-        assert_eq!(reader.wanted(at(195)), Wanted::All);
-        reader.has_read(
-            at(105),
-            Duration::ZERO,
-            Wanted::JudgedOfSome,
-            Attention::All,
-        );
+        let some = wanted(Depth::Nothing, Depth::Judged);
+        assert_eq!(reader.wanted(at(105)), some);
+        assert_eq!(reader.wanted(at(195)), Wanted::ALL);
+        reader.has_read(at(105), Duration::ZERO, some, Attention::All);
+        let all_of_some = wanted(Depth::Nothing, Depth::All);
         assert_eq!(
             (reader.due(), reader.wanted(at(110))),
-            (at(110), Wanted::All)
+            (at(110), all_of_some)
         );
     }
 
     #[test]
-    fn the_bell_is_heard_at_once_and_asks_for_all_services() {
+    fn the_bell_is_heard_at_once_and_asks_for_everyone() {
         let at = |us: u64| Timestamp::from_nanos(1_000_000_000 + us * 1_000);
         let us = Duration::from_micros;
+        let everyone = wanted(Depth::Judged, Depth::Judged);
         let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-        reader.has_read(at(0), us(10), Wanted::All, Attention::Calm);
+        reader.has_read(at(0), us(10), Wanted::ALL, Attention::Calm);
         reader.rung();
+        assert_eq!((reader.due(), reader.wanted(at(500))), (at(500), everyone));
+        reader.has_read(at(500), us(100), everyone, Attention::Judged);
         assert_eq!(
-            (reader.due(), reader.wanted(at(500))),
-            (at(500), Wanted::Judged)
+            reader.wanted(at(5500)),
+            wanted(Depth::Nothing, Depth::Judged)
         );
-        reader.has_read(at(500), us(10), Wanted::Judged, Attention::Judged);
-        assert_eq!(reader.wanted(at(5500)), Wanted::JudgedOfSome);
-        reader.has_read(at(6000), us(1000), Wanted::All, Attention::Calm);
+        reader.has_read(at(6000), us(1000), Wanted::ALL, Attention::Calm);
         reader.rung();
-        assert_eq!(reader.due(), at(10_000));
+        assert_eq!(reader.due(), at(8000), "readings are not too dense");
         reader.rung();
-        assert_eq!(reader.due(), at(10_000));
+        assert_eq!(reader.due(), at(8000));
     }
 
     #[test]
     fn readings_never_take_all_the_time_and_never_wait_longer_than_the_rings_allow() {
         let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
-        for (attention, wanted, due) in [
-            (Attention::Judged, Wanted::JudgedOfSome, 40),
-            (Attention::All, Wanted::All, 5),
-            (Attention::Calm, Wanted::All, 100),
+        let some = wanted(Depth::Nothing, Depth::All);
+        for (attention, due) in [
+            (Attention::Judged, 40),
+            (Attention::All, 5),
+            (Attention::Calm, 100),
         ] {
             let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-            reader.has_read(at(0), Duration::ZERO, Wanted::All, Attention::Calm);
-            reader.has_read(at(0), 2 * MS, wanted, attention);
+            reader.has_read(at(0), Duration::ZERO, Wanted::ALL, Attention::Calm);
+            reader.has_read(at(0), 2 * MS, some, attention);
             assert_eq!(reader.due(), at(due), "{attention:?}");
-            reader.has_read(at(0), 60 * MS, wanted, attention);
+            reader.has_read(at(0), 60 * MS, some, attention);
             assert_eq!(reader.due(), at(100), "{attention:?}");
         }
     }

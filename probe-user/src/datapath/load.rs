@@ -98,7 +98,7 @@ impl Datapath {
 
     /// One walk over the maps that decisions need.
     pub fn read(&self) -> Reading {
-        self.object.read(Scope::All)
+        self.object.read(Scope::ALL)
     }
 
     /// A reading that is begun at `now` and taken for decisions. Whatever fails from

@@ -48,7 +48,7 @@ pub use bell::Bell;
 pub use load::Datapath;
 pub use measure::{Deadlines, InterfaceTunnels, Measure};
 pub use publish::kinds;
-pub use read::{Latencies, Scope, read_ring};
+pub use read::{Depth, Latencies, Scope, read_ring};
 pub use sizes::{Sizes, capacity};
 pub use slots::key;
 

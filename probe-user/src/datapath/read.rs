@@ -29,62 +29,81 @@ const PROGRAMS: [&str; 3] = ["lapwing_xdp", "lapwing_ingress", "lapwing_egress"]
 /// A service's latencies by kind of trial.
 pub type Latencies = BTreeMap<Kind, Histogram>;
 
-/// What is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope<'a> {
-    /// Of these services, the kind of trials on which each is judged first.
-    JudgedOf(&'a [ServiceId]),
-    /// That kind, of all services.
+/// How much of a service is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Nothing.
+    Nothing,
+    /// The kind of trials on which it is judged first.
     Judged,
-    /// All kinds of all services.
+    /// All kinds.
     All,
 }
 
+/// What is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Of every service.
+    pub everyone: Depth,
+    /// Of the services in `closely`, if that is more.
+    pub depth: Depth,
+    /// In ascending order.
+    pub closely: &'a [ServiceId],
+}
+
 impl Scope<'_> {
-    /// Whether the other kinds are read, too.
-    pub fn has_others(&self) -> bool {
-        *self == Self::All
+    /// All of everyone.
+    pub const ALL: Self = Self::of_everyone(Depth::All);
+
+    /// As much of everyone.
+    pub const fn of_everyone(depth: Depth) -> Self {
+        Self {
+            everyone: depth,
+            depth,
+            closely: &[],
+        }
     }
 }
 
 impl Object {
-    /// One walk over the cohort rings and verified handshakes of all services.
+    /// One walk over the cohort rings and verified handshakes of services.
     pub fn read(&self, scope: Scope<'_>) -> Reading {
-        let services = match scope {
-            Scope::JudgedOf(services) => {
-                let read = services
-                    .iter()
-                    .filter_map(|id| self.read_service(*id, scope));
-                read.collect()
-            }
-            Scope::Judged | Scope::All => (0..)
-                .map(ServiceId)
-                .take(self.places.len())
-                .filter_map(|id| self.read_service(id, scope))
-                .collect(),
-        };
+        let mut services = Vec::new();
+        let mut closely = scope.closely.iter().copied().peekable();
+        if scope.everyone == Depth::Nothing {
+            services.extend(closely.filter_map(|id| self.read_service(id, scope.depth)));
+            return Reading { services };
+        }
+        services.reserve(self.places.len());
+        for id in (0..).map(ServiceId).take(self.places.len()) {
+            let depth = match closely.next_if_eq(&id) {
+                Some(_) => scope.depth.max(scope.everyone),
+                None => scope.everyone,
+            };
+            services.extend(self.read_service(id, depth));
+        }
         Reading { services }
     }
 
-    fn read_service(&self, service: ServiceId, scope: Scope<'_>) -> Option<ServiceReading> {
+    fn read_service(&self, service: ServiceId, depth: Depth) -> Option<ServiceReading> {
         let place = self.places.get(service.0 as usize)?;
         let verified = self.tables.verified.get(place.id as usize)?;
         let servfails = self.tables.servfails.get(place.id as usize)?;
         Some(ServiceReading {
             service,
-            trials: self.read_trials(place, scope),
+            trials: self.read_trials(place, depth),
             verified: verified.iter().map(Shared::load).collect(),
-            requests: self.read_begun(place, Begun::Request, scope),
-            finishes: self.read_begun(place, Begun::Finish, scope),
+            requests: self.read_begun(place, Begun::Request, depth),
+            finishes: self.read_begun(place, Begun::Finish, depth),
             servfails: servfails.iter().map(Shared::load).collect(),
         })
     }
 
-    fn read_trials(&self, place: &Place, scope: Scope<'_>) -> Vec<TrialReading> {
-        let kinds = if scope.has_others() {
-            place.kinds
-        } else {
-            std::slice::from_ref(&place.judged)
+    fn read_trials(&self, place: &Place, depth: Depth) -> Vec<TrialReading> {
+        let kinds = match depth {
+            Depth::Nothing => &[],
+            Depth::Judged => std::slice::from_ref(&place.judged),
+            Depth::All => place.kinds,
         };
         kinds
             .iter()
@@ -98,11 +117,11 @@ impl Object {
             .collect()
     }
 
-    fn read_begun(&self, place: &Place, begun: Begun, scope: Scope<'_>) -> Vec<u32> {
-        let networks = scope
-            .has_others()
-            .then(|| self.tables.begun.get(begun.index(place.id) as usize))
-            .flatten();
+    fn read_begun(&self, place: &Place, begun: Begun, depth: Depth) -> Vec<u32> {
+        let networks = match depth {
+            Depth::Nothing | Depth::Judged => None,
+            Depth::All => self.tables.begun.get(begun.index(place.id) as usize),
+        };
         networks.map_or_else(Vec::new, |networks| {
             networks.iter().map(Shared::load).collect()
         })

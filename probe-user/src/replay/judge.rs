@@ -25,7 +25,7 @@ use probe_core::{
 
 use super::{clock::START_NS, history::History, plan::Plan, stand_in::StandIn};
 use crate::{
-    datapath::{Latencies, Scope, kinds},
+    datapath::{Depth, Latencies, kinds},
     journal::record::nanoseconds,
 };
 
@@ -40,7 +40,7 @@ const CROWD: u64 = 64;
 /// What is read of a measurement.
 pub trait Maps {
     /// What decisions need.
-    fn reading(&self, scope: Scope<'_>) -> Reading;
+    fn reading(&self, depth: Depth) -> Reading;
     /// From the start of trials to their success, by service.
     fn latencies(&self) -> Vec<Latencies>;
 }
@@ -161,13 +161,13 @@ impl Judge {
         while self.next_ns <= now_ns {
             let attention = self.engine.attention();
             let all_are_due = self.next_ns - self.all_read_ns + self.coarse_ns > self.all_ns;
-            let scope = if all_are_due || attention == Attention::All {
+            let depth = if all_are_due || attention == Attention::All {
                 self.all_read_ns = self.next_ns;
-                Scope::All
+                Depth::All
             } else {
-                Scope::Judged
+                Depth::Judged
             };
-            let reading = maps.reading(scope);
+            let reading = maps.reading(depth);
             self.history.read(&reading);
             self.hand_in(Input::Reading(reading));
             self.look(maps);
@@ -261,7 +261,7 @@ mod tests {
             Vec::new()
         }
 
-        fn reading(&self, _: Scope<'_>) -> Reading {
+        fn reading(&self, _: Depth) -> Reading {
             Reading {
                 services: vec![ServiceReading {
                     service: ServiceId(0),

@@ -17,7 +17,7 @@ use probe_core::{
 
 use super::{judge::Maps, plan::Plan};
 use crate::datapath::{
-    self, Latencies, Scope, Sizes, capacity, key, kinds,
+    self, Depth, Latencies, Scope, Sizes, capacity, key, kinds,
     object::{EMBEDDED, LoadFlags, Object},
     read_ring,
 };
@@ -121,8 +121,8 @@ fn options(frame: &[u8]) -> TestRunOptions<'_> {
 }
 
 impl Maps for Kernel {
-    fn reading(&self, scope: Scope<'_>) -> Reading {
-        self.0.read(scope)
+    fn reading(&self, depth: Depth) -> Reading {
+        self.0.read(Scope::of_everyone(depth))
     }
 
     fn latencies(&self) -> Vec<Latencies> {
@@ -208,7 +208,7 @@ impl Host {
 }
 
 impl Maps for Host {
-    fn reading(&self, scope: Scope<'_>) -> Reading {
+    fn reading(&self, depth: Depth) -> Reading {
         let services = self
             .kinds
             .iter()
@@ -218,7 +218,7 @@ impl Maps for Host {
                 service: ServiceId(service),
                 trials: kinds
                     .iter()
-                    .filter(|kind| scope.has_others() || *kind == judged)
+                    .filter(|kind| depth == Depth::All || *kind == judged)
                     .map(|kind| TrialReading {
                         kind: *kind,
                         ring: read_ring(self.tables.cohorts(index, *kind)),

@@ -181,7 +181,7 @@ impl Passage {
                 host.read();
                 let attention = host.engine.attention();
                 self.reader
-                    .has_read(host.now, READING_TAKES, Wanted::All, attention);
+                    .has_read(host.now, READING_TAKES, Wanted::ALL, attention);
             } else if wake.is_some_and(|at| at <= host.now) {
                 host.handle(Input::Wake);
             } else {
