@@ -30,6 +30,12 @@ pub const fn by_place(number: u32, each: usize, capacity: u32) -> u32 {
     (number & (each - 1)) * capacity + number / each
 }
 
+/// The number of a service's latencies of the kind with this slot, as [`by_place`] wants it.
+#[inline(always)]
+pub const fn latencies_number(service: u32, slot: usize) -> u32 {
+    service * RINGS_PER_BLOCK as u32 + slot as u32
+}
+
 /// What a trial asks of a service.
 #[cfg_attr(
     feature = "serde",

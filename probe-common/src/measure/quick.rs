@@ -68,7 +68,7 @@ fn measure<T: Tables, const LENGTH: usize>(
     segments: u32,
 ) -> Option<Measured> {
     let header_length = headers.header_length();
-    if header_length < 20 || headers.ip_length() < headers.ip_header_length() + header_length {
+    if header_length < 20 || headers.ip_length() < Headers::<LENGTH>::IP_HEADER + header_length {
         return None;
     }
     let (address, port) = match direction {
@@ -120,6 +120,7 @@ struct Headers<'a, const LENGTH: usize>(Start<'a, LENGTH>);
 impl<const LENGTH: usize> Headers<'_, LENGTH> {
     const IS_V4: bool = LENGTH == LENGTH_V4;
     const TCP_AT: usize = LENGTH - TCP_HEADER;
+    const IP_HEADER: u32 = (Self::TCP_AT - ETHERNET) as u32;
 
     #[inline(always)]
     fn source(&self) -> Address {
@@ -137,11 +138,6 @@ impl<const LENGTH: usize> Headers<'_, LENGTH> {
         } else {
             Address::v6(self.0.read::<[u64; 2]>(38))
         }
-    }
-
-    #[inline(always)]
-    fn ip_header_length(&self) -> u32 {
-        (Self::TCP_AT - ETHERNET) as u32
     }
 
     #[inline(always)]
@@ -182,7 +178,7 @@ impl<const LENGTH: usize> Headers<'_, LENGTH> {
             protocol: TCP,
             is_fragment: false,
             ip_length: self.ip_length(),
-            header_length: self.ip_header_length(),
+            header_length: Self::IP_HEADER,
             transport_offset: Self::TCP_AT,
         }
     }
@@ -191,7 +187,7 @@ impl<const LENGTH: usize> Headers<'_, LENGTH> {
     #[inline(always)]
     fn segment(&self, flags: Flags) -> Segment {
         let header_length = self.header_length();
-        let payload_at = self.ip_header_length() + header_length;
+        let payload_at = Self::IP_HEADER + header_length;
         Segment {
             source_port: self.source_port(),
             destination_port: self.destination_port(),

@@ -216,7 +216,7 @@ impl Services {
                     continue;
                 }
                 let hashes = self.entries[members.clone()].iter().map(hash_of);
-                let Some(moved) = room_for(hashes.clone(), &mut is_taken) else {
+                let Some(moved) = room_for(&hashes, &mut is_taken) else {
                     return false;
                 };
                 self.moves[bucket] = moved;
@@ -235,7 +235,7 @@ impl Services {
 /// Takes places for all services of a bucket: how far they are moved there, or none if
 /// nowhere is room for all.
 fn room_for(
-    hashes: impl Iterator<Item = Hash> + Clone,
+    hashes: &(impl Iterator<Item = Hash> + Clone),
     is_taken: &mut [bool; PLACES],
 ) -> Option<u16> {
     (0..PLACES as u16).find(|moved| {

@@ -8,7 +8,9 @@ use probe_common::{
     latency::SharedHistogram,
     skip::SharedSkips,
     state::State,
-    trial::{Begun, CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
+    trial::{
+        Begun, CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place, latencies_number,
+    },
     uplink::{INTERFACES, Uplink},
 };
 
@@ -68,7 +70,7 @@ impl Tables {
     }
 
     fn latencies_at(&self, id: u32, slot: usize) -> Option<&SharedHistogram> {
-        let number = id * RINGS_PER_BLOCK as u32 + slot as u32;
+        let number = latencies_number(id, slot);
         let place = by_place(number, RINGS_PER_BLOCK, self.layout.capacity);
         self.latencies.get(place as usize)
     }
