@@ -293,17 +293,18 @@ mod tests {
     fn readings_never_take_all_the_time_and_never_wait_longer_than_the_rings_allow() {
         let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
         let some = wanted(Depth::Nothing, Depth::All);
-        for (attention, due) in [
-            (Attention::Judged, 40),
-            (Attention::All, 5),
-            (Attention::Calm, 100),
+        for (attention, took, due) in [
+            (Attention::Judged, 2 * MS, 45),
+            (Attention::All, 2 * MS, 10),
+            (Attention::Calm, 2 * MS, 100),
+            (Attention::Judged, 60 * MS, 100),
+            (Attention::All, 60 * MS, 100),
         ] {
             let mut reader = Reader::new(pace(&[200 * MS]), at(0));
-            reader.has_read(at(0), Duration::ZERO, Wanted::ALL, Attention::Calm);
-            reader.has_read(at(0), 2 * MS, some, attention);
-            assert_eq!(reader.due(), at(due), "{attention:?}");
-            reader.has_read(at(0), 60 * MS, some, attention);
-            assert_eq!(reader.due(), at(100), "{attention:?}");
+            reader.has_read(at(0), Duration::ZERO, Wanted::ALL, Attention::Judged);
+            assert_eq!(reader.due(), at(5));
+            reader.has_read(at(5), took, some, attention);
+            assert_eq!(reader.due(), at(due), "{attention:?}, {took:?}");
         }
     }
 
