@@ -1,4 +1,4 @@
-//! Services: what the kernel knows of each, and the [table](table) in which it finds them.
+//! Services: what the kernel knows of each, and the [`table`] in which it finds them.
 
 pub mod table;
 
