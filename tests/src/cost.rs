@@ -105,7 +105,9 @@ pub fn measure_daemon(services: u16, rates: &[u32], span: Duration, faults: usiz
     let mut withdrawals = [Vec::new(), Vec::new()];
     for _ in 0..faults {
         for (watched, millis) in [false, true].into_iter().zip(&mut withdrawals) {
-            let _watchers = watched.then(|| Watchers::start(&lab.fra1.node));
+            let _watchers = watched
+                .then(|| Watchers::start(&lab.fra1.node))
+                .transpose()?;
             let both = measure(&mut lab, Fault::Refused, &settings)?;
             millis.extend(both.iter().map(Withdrawal::millis));
             load.drain();
@@ -198,10 +200,13 @@ struct Watchers {
 }
 
 impl Watchers {
-    fn start(node: &Namespace) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let threads = ["/metrics", "/api/v1/status"].map(|path| {
-            let stopped = Arc::clone(&stop);
+    fn start(node: &Namespace) -> Result<Self> {
+        let mut watchers = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Vec::new(),
+        };
+        for path in ["/metrics", "/api/v1/status"] {
+            let stopped = Arc::clone(&watchers.stop);
             let ask = move || {
                 while !stopped.load(Ordering::Relaxed) {
                     // Before the daemon runs there is no answer.
@@ -209,12 +214,9 @@ impl Watchers {
                     thread::sleep(Duration::from_millis(100));
                 }
             };
-            node.network_thread("watcher", ask)
-        });
-        Self {
-            stop,
-            threads: threads.into_iter().filter_map(Result::ok).collect(),
+            watchers.threads.push(node.network_thread("watcher", ask)?);
         }
+        Ok(watchers)
     }
 }
 

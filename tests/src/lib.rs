@@ -14,6 +14,7 @@ pub mod demo;
 pub mod lab;
 pub mod manual;
 pub mod many;
+pub mod outcome;
 pub mod package;
 pub mod packets;
 pub mod soak;

@@ -80,38 +80,39 @@ struct Dataplane {
 pub fn main(workspace: &Workspace, args: &Args) -> Result<()> {
     match &args.what {
         What::Dataplane(args) => dataplane(workspace, args),
-        What::Routes(args) => routes(workspace, args),
-        What::Daemon(args) => daemon(workspace, args),
+        What::Routes(Routes {
+            prefixes,
+            rounds,
+            idle,
+        }) => {
+            let numbers = [prefixes, rounds, idle].map(ToString::to_string);
+            in_the_lab(workspace, "routes", &numbers)
+        }
+        What::Daemon(Daemon {
+            services,
+            faults,
+            seconds,
+        }) => {
+            let mut numbers = vec![seconds.to_string(), faults.to_string()];
+            numbers.extend(services.iter().map(ToString::to_string));
+            in_the_lab(workspace, "daemon", &numbers)
+        }
     }
 }
 
-fn routes(workspace: &Workspace, args: &Routes) -> Result<()> {
+/// Becomes a benchmark that runs a daemon in the lab: `cargo xtask bench WHAT`.
+fn in_the_lab(workspace: &Workspace, what: &str, arguments: &[String]) -> Result<()> {
+    let verb = format!("cargo xtask bench {what}");
     privilege::require_root(
-        "cargo xtask bench routes",
+        &verb,
         "it makes network namespaces and loads eBPF programs into them",
     )?;
-    let mut benchmark = lab::program_with_daemon(workspace, "bench-routes")?;
-    benchmark.args([args.prefixes, args.rounds, args.idle].map(|number| number.to_string()));
+    let mut benchmark = lab::program_with_daemon(workspace, &format!("bench-{what}"))?;
+    benchmark.args(arguments);
     Err(command::replace(
         &mut benchmark,
         "starting the benchmark",
-        "run `cargo xtask bench routes` again",
-    ))
-}
-
-fn daemon(workspace: &Workspace, args: &Daemon) -> Result<()> {
-    privilege::require_root(
-        "cargo xtask bench daemon",
-        "it makes network namespaces and loads eBPF programs into them",
-    )?;
-    let mut benchmark = lab::program_with_daemon(workspace, "bench-daemon")?;
-    benchmark
-        .args([args.seconds, args.faults].map(|number| number.to_string()))
-        .args(args.services.iter().map(ToString::to_string));
-    Err(command::replace(
-        &mut benchmark,
-        "starting the benchmark",
-        "run `cargo xtask bench daemon` again",
+        &format!("run `{verb}` again"),
     ))
 }
 

@@ -27,6 +27,8 @@ mod tcp_dns;
 mod trials;
 mod udp;
 
+pub use self::quick::plain;
+
 use crate::{
     address::HashKey,
     cell::Atomics,
@@ -184,19 +186,6 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         Some(measured) => Ok(measured),
         None => egress_of_any(tables, packet, segments),
     }
-}
-
-/// Measures a frame as nearly all are; none, and nothing was counted, if this is another.
-/// The first part of [`ingress`] and [`egress`], for whoever has to prepare a frame before
-/// the second.
-#[inline(always)]
-pub fn plain<T: Tables, P: Packet + ?Sized>(
-    tables: &T,
-    packet: &P,
-    direction: Direction,
-    segments: u32,
-) -> Option<Measured> {
-    quick::segment(tables, packet, direction, segments)
 }
 
 /// The second part of [`ingress`].

@@ -29,9 +29,11 @@ const TCP_HEADER: usize = 20;
 const LENGTH_V4: usize = ETHERNET + 20 + TCP_HEADER;
 const LENGTH_V6: usize = ETHERNET + 40 + TCP_HEADER;
 
-/// What the packet turned out to be, if that is all.
+/// Measures a frame as nearly all are; none, and nothing was counted, if this is another.
+/// The first part of [`ingress`](super::ingress) and [`egress`](super::egress), for whoever
+/// has to prepare a frame before the second. `segments` as there.
 #[inline(always)]
-pub fn segment<T: Tables, P: Packet + ?Sized>(
+pub fn plain<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
     direction: Direction,

@@ -7,20 +7,13 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use lapwing_tests::cost;
+use lapwing_tests::{cost, outcome};
 
 /// New connections a second.
 const RATES: [u32; 2] = [0, 1000];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match bench(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the benchmark failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::of("benchmark", bench)
 }
 
 fn bench(arguments: &[String]) -> Result<()> {

@@ -7,17 +7,10 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use lapwing_tests::many;
+use lapwing_tests::{many, outcome};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match bench(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the benchmark failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::of("benchmark", bench)
 }
 
 fn bench(arguments: &[String]) -> Result<()> {

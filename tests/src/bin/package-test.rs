@@ -7,17 +7,10 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::{Result, bail};
-use lapwing_tests::package;
+use lapwing_tests::{outcome, package};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match test(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the package test failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::of("package test", test)
 }
 
 fn test(arguments: &[String]) -> Result<()> {

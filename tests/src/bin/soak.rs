@@ -11,18 +11,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use lapwing_tests::{
     lab::topology::Site,
+    outcome,
     soak::{crash, race, restart},
 };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match soak(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the soak failed: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::of("soak", soak)
 }
 
 fn soak(arguments: &[String]) -> Result<()> {
