@@ -9,7 +9,7 @@
 //! The ring spans at least twice the deadline, and an outcome is added only while
 //! the trial is younger than the deadline, so a bucket's laps cannot mix.
 
-use crate::cell::Shared;
+use crate::cell::{Atomics, Shared};
 
 /// Buckets of a cohort ring.
 pub const BUCKETS: usize = 64;
@@ -178,10 +178,14 @@ impl CohortBucket {
 pub struct CohortRing {
     /// When an unanswered trial is late. Set before the ring is first used.
     pub deadline_ns: Shared<u64>,
-    /// Width of a bucket as a power of two of nanoseconds. Set with the deadline.
-    pub width_shift: Shared<u32>,
     /// Outcomes that came after the deadline and are in no bucket.
     pub after_deadline: Shared<u32>,
+    /// Width of a bucket as a power of two of nanoseconds. Set with the deadline.
+    pub width_shift: Shared<u8>,
+    /// Whether something was counted since user space last set this to 0. Of a thousand
+    /// services most are at rest, and their rings need not be read.
+    touched: Shared<u8>,
+    reserved: [u8; 2],
     /// The buckets.
     pub buckets: [CohortBucket; BUCKETS],
 }
@@ -227,8 +231,10 @@ impl CohortRing {
     pub fn new(deadline_ns: u64) -> Self {
         Self {
             deadline_ns: Shared::new(deadline_ns),
-            width_shift: Shared::new(width_shift(deadline_ns)),
             after_deadline: Shared::new(0),
+            width_shift: Shared::new(width_shift(deadline_ns)),
+            touched: Shared::new(0),
+            reserved: [0; 2],
             buckets: [const { CohortBucket::new() }; BUCKETS],
         }
     }
@@ -240,9 +246,22 @@ impl CohortRing {
         &self.buckets[(start_ns >> shift) as usize & (BUCKETS - 1)]
     }
 
-    /// The counter to which an outcome at `now_ns` of a trial from `start_ns` belongs.
+    /// A trial starts.
     #[inline(always)]
-    pub fn outcome(&self, start_ns: u64, now_ns: u64, outcome: Outcome) -> &Shared<u32> {
+    pub fn begin<A: Atomics>(&self, start_ns: u64) {
+        A::add(&self.bucket(start_ns).started, 1);
+        self.touch();
+    }
+
+    /// A trial that started at `start_ns` ends.
+    #[inline(always)]
+    pub fn end<A: Atomics>(&self, start_ns: u64, now_ns: u64, outcome: Outcome) {
+        A::add(self.counter(start_ns, now_ns, outcome), 1);
+        self.touch();
+    }
+
+    #[inline(always)]
+    fn counter(&self, start_ns: u64, now_ns: u64, outcome: Outcome) -> &Shared<u32> {
         if now_ns.saturating_sub(start_ns) > self.deadline_ns.load() {
             return &self.after_deadline;
         }
@@ -252,6 +271,26 @@ impl CohortRing {
             Outcome::Failed => &bucket.failed,
             Outcome::Abandoned => &bucket.abandoned,
         }
+    }
+
+    /// Says that something was counted, after it was. Stored only where that is news, so
+    /// that CPUs do not take the line from each other at every packet.
+    #[inline(always)]
+    fn touch(&self) {
+        if self.touched.load() == 0 {
+            self.touched.store(1);
+        }
+    }
+
+    /// Whether something was counted since the last call. What is read after a full memory
+    /// barrier after this call holds all that was counted before it, except, on processors
+    /// that order less than x86, for what a CPU is counting just now.
+    pub fn take_touched(&self) -> bool {
+        let touched = self.touched.load() != 0;
+        if touched {
+            self.touched.store(0);
+        }
+        touched
     }
 
     /// Whether trials that started one deadline ago, and a bucket more, are still
@@ -266,8 +305,8 @@ impl CohortRing {
 
 /// The narrowest bucket width, as a power of two of nanoseconds, with which a ring
 /// spans at least twice `deadline_ns`. At least 2^16 ns (66 µs).
-pub fn width_shift(deadline_ns: u64) -> u32 {
-    let mut shift = 16;
+pub fn width_shift(deadline_ns: u64) -> u8 {
+    let mut shift: u8 = 16;
     while shift < 40 && (BUCKETS as u64) << shift < deadline_ns.saturating_mul(2) {
         shift += 1;
     }

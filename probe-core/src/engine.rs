@@ -4,6 +4,7 @@
 
 mod decide;
 mod memory;
+mod reading;
 mod reconfigure;
 mod roster;
 
@@ -14,7 +15,7 @@ use crate::{
     command::{Command, Event},
     config::{Config, Mode, Prefix, PrefixId, Service, ServiceId},
     detector,
-    input::{Input, Latencies, Order, ProbeResult, Reading, Sensor, UplinkReading},
+    input::{Input, Latencies, Order, ProbeResult, Sensor, UplinkReading},
     level::Level,
     operator::Orders,
     outbox::Outbox,
@@ -252,22 +253,6 @@ impl Engine {
         }
     }
 
-    fn read(&mut self, reading: &Reading) {
-        let mut unread = None;
-        let detached = self.detached.is_some();
-        for service in &reading.services {
-            let moment = self.moment(service.service);
-            let Some(watch) = watch_mut(&mut self.watches, service.service) else {
-                continue;
-            };
-            let blindness = watch.read(service, moment, detached, &mut self.out);
-            self.roster.was_read(watch, self.now);
-            unread = unread.or(blindness);
-        }
-        self.unread = unread;
-        self.record_blindness();
-    }
-
     fn learn_deadlines(&mut self, latencies: &[Latencies]) {
         for read in latencies {
             let moment = self.moment(read.service);
@@ -360,6 +345,7 @@ impl Engine {
     pub fn forget_hooks(&mut self) {
         for watch in &mut self.watches {
             watch.forget_hooks();
+            self.roster.was_read(watch, self.now);
         }
     }
 

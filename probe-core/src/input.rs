@@ -61,6 +61,9 @@ pub enum Input {
 pub struct Reading {
     /// One per service, in any order; a service that is not read keeps its values.
     pub services: Vec<ServiceReading>,
+    /// Services of which nothing has changed since all kinds of trials were read last.
+    #[serde(default)]
+    pub unchanged: Vec<ServiceId>,
 }
 
 /// One service's maps as they were read. All counters are cumulative and wrap.

@@ -46,16 +46,32 @@ impl Tally {
             let trials = self.kinds.entry(reading.kind).or_default();
             let mut read = trials.window.read(&reading.ring, now);
             if let Read::News(news) = &mut read {
-                for outcomes in news {
-                    if reading.kind.silence_is_success() {
-                        outcomes.succeeded += core::mem::take(&mut outcomes.late);
-                    }
-                    trials.totals.add(outcomes);
-                }
+                trials.totals.add_all(reading.kind, news);
             }
             told.push((reading.kind, read));
         }
         told
+    }
+
+    /// Takes it that nothing had changed at `now`; what that says of each kind that was read.
+    pub fn unchanged(&mut self, now: Timestamp) -> Vec<(Kind, Read)> {
+        let told = self.kinds.iter_mut().filter_map(|(kind, trials)| {
+            let mut news = trials.window.unchanged(now)?;
+            trials.totals.add_all(*kind, &mut news);
+            Some((*kind, Read::News(news)))
+        });
+        told.collect()
+    }
+
+    /// Whether a kind has to be read before anything can be told of it.
+    pub fn is_blank(&self) -> bool {
+        self.kinds.values().any(|trials| trials.window.is_blank())
+    }
+
+    /// Whether trials of any kind are undecided.
+    pub fn is_undecided(&self) -> bool {
+        let mut kinds = self.kinds.values();
+        kinds.any(|trials| trials.window.has_outstanding())
     }
 
     /// Forgets the last reading: the next one only rebases.
@@ -97,6 +113,15 @@ impl Tally {
 }
 
 impl TrialTotals {
+    fn add_all(&mut self, kind: Kind, news: &mut [Outcomes]) {
+        for outcomes in news {
+            if kind.silence_is_success() {
+                outcomes.succeeded += core::mem::take(&mut outcomes.late);
+            }
+            self.add(outcomes);
+        }
+    }
+
     fn add(&mut self, outcomes: &Outcomes) {
         self.succeeded += outcomes.succeeded;
         self.failed += outcomes.failed;

@@ -150,11 +150,29 @@ impl Watch {
                 begun.read(read);
             }
         }
+        let told = self.tally.read(&reading.trials, moment.now);
+        self.take_in(told, verified, moment, detached, out)
+    }
+
+    /// Takes it that nothing of it had changed at `moment`.
+    pub fn unchanged(&mut self, moment: Moment, detached: bool, out: &mut Outbox) {
+        let told = self.tally.unchanged(moment.now);
+        self.take_in(told, 0, moment, detached, out);
+    }
+
+    fn take_in(
+        &mut self,
+        told: Vec<(Kind, Read)>,
+        verified: u64,
+        moment: Moment,
+        detached: bool,
+        out: &mut Outbox,
+    ) -> Option<Blindness> {
         let believed = moment.live && !detached;
         let mut blindness = None;
         let mut arrivals = 0;
         let (mut refused, mut succeeded) = (0, 0);
-        for (kind, read) in self.tally.read(&reading.trials, moment.now) {
+        for (kind, read) in told {
             let Some(index) = self.judges.iter().position(|judge| judge.kind == kind) else {
                 continue;
             };
@@ -537,6 +555,12 @@ impl Watch {
         let judged = self.primary().last_judged;
         judged.is_some_and(|judged| now.since(judged) < RESTLESS)
             || self.attention(now) != Attention::Calm
+            || self.tally.is_blank()
+    }
+
+    /// Whether trials of any kind are undecided: they become late although nothing changes.
+    pub fn is_undecided(&self) -> bool {
+        self.tally.is_undecided()
     }
 
     /// Whether any suspicion stands.

@@ -205,6 +205,17 @@ impl Window {
         }
     }
 
+    /// Takes it that at `now` nothing had changed since the last reading: what is told is
+    /// who has become late. Nothing can have been lost in between, however long it was.
+    pub fn unchanged(&mut self, now: Timestamp) -> Option<Vec<Outcomes>> {
+        self.ring.as_mut().map(|ring| ring.unchanged(now))
+    }
+
+    /// Whether there was no reading yet, or the last one is forgotten.
+    pub fn is_blank(&self) -> bool {
+        self.ring.is_none()
+    }
+
     /// Forgets the last reading: the next one only rebases.
     pub fn forget(&mut self) {
         self.ring = None;
@@ -245,9 +256,8 @@ impl Ring {
         if gap > self.shape.longest_gap {
             return Err(Blindness::Gap(gap));
         }
-        if !self.outstanding && *buckets == self.seen {
-            self.pass_over(now);
-            return Ok(Vec::new());
+        if *buckets == self.seen {
+            return Ok(self.unchanged(now));
         }
         // Every slot once, oldest first, up to the bucket that may have begun while
         // the ring was read.
@@ -255,7 +265,7 @@ impl Ring {
         let mut news = Vec::new();
         let mut started = 0;
         for bucket in oldest..oldest + BUCKETS as u64 {
-            let slot = usize::try_from(bucket % BUCKETS as u64).unwrap_or_default();
+            let slot = slot(bucket);
             let current = buckets[slot];
             let change = difference(current, self.seen[slot])?;
             started += u64::from(change.started);
@@ -285,22 +295,40 @@ impl Ring {
         Ok(news)
     }
 
-    /// Nothing happened since the last reading, and nothing was undecided then: as most
-    /// rings of a host with many services are found.
-    fn pass_over(&mut self, now: Timestamp) {
-        while self.shape.is_final(self.next, now) {
-            let slot = usize::try_from(self.next % BUCKETS as u64).unwrap_or_default();
+    /// Nothing has changed since the last reading, as most rings of a host with many
+    /// services are found.
+    fn unchanged(&mut self, now: Timestamp) -> Vec<Outcomes> {
+        let mut news = Vec::new();
+        let pending = self.shape.oldest_pending(now);
+        // A lap later the slots are the same again, and settled.
+        for bucket in self.next..pending.min(self.next + BUCKETS as u64) {
+            let slot = slot(bucket);
+            if self.outstanding && bucket >= self.whole_from {
+                let lap = difference(self.seen[slot], self.base[slot]).unwrap_or_default();
+                let late = u64::from(lap.started).saturating_sub(lap.ended());
+                if late > 0 {
+                    news.push(Outcomes {
+                        start: self.shape.start_of(bucket),
+                        succeeded: 0,
+                        failed: 0,
+                        late,
+                        abandoned: 0,
+                    });
+                }
+            }
             self.base[slot] = self.seen[slot];
-            self.next += 1;
         }
+        self.next = self.next.max(pending);
         self.started = 0;
         self.read_at = now;
+        self.outstanding = self.outstanding && self.has_outstanding();
+        news
     }
 
     fn has_outstanding(&self) -> bool {
         let newest = self.shape.bucket_at(self.read_at) + 1;
         (self.next.max(self.whole_from)..=newest).any(|bucket| {
-            let slot = usize::try_from(bucket % BUCKETS as u64).unwrap_or_default();
+            let slot = slot(bucket);
             difference(self.seen[slot], self.base[slot])
                 .is_ok_and(|lap| u64::from(lap.started) > lap.ended())
         })
@@ -311,6 +339,10 @@ impl Bucket {
     fn ended(&self) -> u64 {
         u64::from(self.succeeded) + u64::from(self.failed) + u64::from(self.abandoned)
     }
+}
+
+fn slot(bucket: u64) -> usize {
+    usize::try_from(bucket % BUCKETS as u64).unwrap_or_default()
 }
 
 /// How far the counters moved on, if they did not go backwards.
@@ -334,6 +366,8 @@ fn difference(current: Bucket, before: Bucket) -> Result<Bucket, Blindness> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SHIFT: u32 = 22;
@@ -536,6 +570,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unchanged_becomes_late_and_loses_nothing_however_long_it_takes() {
+        let mut kernel = Kernel::new(0);
+        let mut window = Window::default();
+        assert_eq!(window.unchanged(start(999)), None, "never read");
+        window.read(&kernel.0, start(1000));
+        kernel.at(1001).started += 5;
+        kernel.at(1001).succeeded += 3;
+        window.read(&kernel.0, start(1002));
+        assert_eq!(window.unchanged(start(1003)), Some(vec![]));
+        assert!(window.has_outstanding());
+        let late = Some(vec![outcomes(1001, 0, 0, 2)]);
+        assert_eq!(window.clone().unchanged(final_at(1001)), late);
+        assert_eq!(window.unchanged(start(9000)), late);
+        assert!(!window.has_outstanding());
+        kernel.at(9001).started += 1;
+        kernel.at(9001).succeeded += 1;
+        let expected = [outcomes(9001, 1, 0, 0)];
+        assert_eq!(news(window.read(&kernel.0, start(9002))), expected);
+    }
+
+    #[test]
     fn other_width_or_deadline_rebases() {
         let mut kernel = Kernel::new(0);
         let mut window = Window::default();
@@ -567,5 +622,37 @@ mod tests {
         kernel.0.buckets.pop();
         let read = Window::default().read(&kernel.0, start(1000));
         assert_eq!(read, Read::Blind(Blindness::Malformed));
+    }
+
+    proptest! {
+        /// Not to read what has not changed tells the same at the same time.
+        #[test]
+        fn unchanged_tells_what_the_same_reading_tells(
+            steps in prop::collection::vec(
+                (1_u64..5, prop::option::weighted(0.3, (0_u64..3, 0_u32..3, 0_u32..3))),
+                1..200,
+            )
+        ) {
+            let mut kernel = Kernel::new(u32::MAX - 3);
+            let (mut all, mut changes) = (Window::default(), Window::default());
+            all.read(&kernel.0, start(1000));
+            changes.read(&kernel.0, start(1000));
+            let mut now = 1000;
+            for (buckets, event) in steps {
+                now += buckets;
+                if let Some((ago, started, succeeded)) = event {
+                    let bucket = kernel.at(now - ago);
+                    bucket.started = bucket.started.wrapping_add(started);
+                    bucket.succeeded = bucket.succeeded.wrapping_add(succeeded.min(started));
+                }
+                let expected = news(all.read(&kernel.0, start(now)));
+                let told = match event {
+                    Some(_) => news(changes.read(&kernel.0, start(now))),
+                    None => changes.unchanged(start(now)).expect("a ring"),
+                };
+                prop_assert_eq!(told, expected);
+                prop_assert_eq!(all.has_outstanding(), changes.has_outstanding());
+            }
+        }
     }
 }

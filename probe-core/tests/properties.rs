@@ -233,6 +233,7 @@ fn input() -> impl Strategy<Value = Input> {
         .prop_map(
             |((service, kind), width_shift, deadline, buckets, counts)| {
                 Input::Reading(Reading {
+                    unchanged: vec![ServiceId(service ^ 1)],
                     services: vec![ServiceReading {
                         service: ServiceId(service),
                         trials: vec![TrialReading {

@@ -8,7 +8,7 @@
 //! What can tell the two apart is the handshake: only who receives at its address
 //! can acknowledge our SYN-ACK. So what is asserted is, with the clients' own count
 //! as the truth:
-//! - nearly each connection of theirs (98 of 100 and more) is one verified handshake,
+//! - nearly each connection of theirs (95 of 100 and more) is one verified handshake,
 //!   one request and one end, and all that are judged are successes;
 //! - `connect`, in which the flood's SYNs take part, has no failure and nothing
 //!   missing: each SYN that was seen was answered (by SYN cookies), or says that it
@@ -65,10 +65,10 @@ fn flooded(pair: &Pair, port: u16) -> Result<Interval> {
     Ok(got)
 }
 
-/// What is true of real clients, whatever else comes. In a hundred, two may be forgotten:
-/// their half-open entry gave way to the flood before their ACK came, or the flood made
-/// the link drop their request until the gate had closed. Of those nothing more is
-/// known, and nothing is counted. No other may fail but those who say so themselves.
+/// What is true of real clients, whatever else comes. In a hundred, five may be forgotten
+/// (one or two are where the machine is left alone): their half-open entry gave way to the
+/// flood before their ACK came, or the flood made the link drop their request until the
+/// gate had closed. Of those nothing more is known, and nothing is counted. No other may fail but those who say so themselves.
 fn expect_clients(
     sensor: &mut Sensor,
     service: usize,
@@ -76,7 +76,7 @@ fn expect_clients(
     family: Family,
 ) -> Result<()> {
     let clients = served(got, family)?;
-    let enough = clients - clients * 2 / 100;
+    let enough = clients - clients * 5 / 100;
     let refused = got.refused.get(&family).copied().unwrap_or(0);
     let counters = sensor.counters(service);
     let verified = u32::try_from(counters.verified)?;

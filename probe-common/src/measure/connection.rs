@@ -67,7 +67,7 @@ pub fn syn_in<T: Tables, P: Packet + ?Sized>(
     if inserted == Inserted::NoRoom {
         return tables.count(service, |counters| counters.trials_without_room += 1);
     }
-    T::add(&ring.bucket(now_ns).started, 1);
+    ring.begin::<T>(now_ns);
     if ring.is_silent(now_ns) {
         tables.wake();
     }
@@ -79,7 +79,7 @@ pub fn syn_in<T: Tables, P: Packet + ?Sized>(
 pub fn evict<T: Tables>(tables: &T, inserted: Inserted, now_ns: u64) -> Option<()> {
     if let Inserted::Evicting(Evicted { ring, started_ns }) = inserted {
         let ring = tables.ring(ring)?;
-        T::add(ring.outcome(started_ns, now_ns, Outcome::Abandoned), 1);
+        ring.end::<T>(started_ns, now_ns, Outcome::Abandoned);
     }
     Some(())
 }
@@ -109,7 +109,7 @@ pub fn synack_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
     let (trial, ring) = trials::new_trial(tables, &flow.service, Kind::Handshake, now_ns)?;
     let ways = entry.ways().left_by(tables.interface());
     if entry.answer::<T>(seen, segment.sequence, ways, &trial) {
-        T::add(&ring.bucket(now_ns).started, 1);
+        ring.begin::<T>(now_ns);
         tables.uplink(ways.came())?.came.answer::<T>();
         tables.uplink(ways.left())?.left.answer::<T>();
         trials::end(

@@ -78,7 +78,7 @@ pub fn begin<T: Tables>(tables: &T, flow: &Flow, query: &Query) -> Option<()> {
             counters.trials_without_room += 1;
         });
     }
-    T::add(&ring.bucket(now_ns).started, 1);
+    ring.begin::<T>(now_ns);
     if query.kind == Kind::Quic {
         tables.state()?.gate.open::<T>(flow.hash, now_ns);
     }

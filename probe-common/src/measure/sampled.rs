@@ -93,12 +93,12 @@ fn deliver<T: Tables>(
 ) -> Option<()> {
     let ring = tables.ring(flow.service.ring(Kind::Deliver))?;
     if let Some(start_ns) = cell.new_span(now_ns) {
-        T::add(&ring.bucket(start_ns).started, 1);
+        ring.begin::<T>(start_ns);
         T::add_wide(&tables.uplink(tables.interface())?.spans, 1);
     }
     let again = sequence == Sequence::Retransmission;
     if again && let Some(start_ns) = cell.fail_span() {
-        T::add(ring.outcome(start_ns, now_ns, Outcome::Failed), 1);
+        ring.end::<T>(start_ns, now_ns, Outcome::Failed);
         T::add_wide(&tables.uplink(tables.interface())?.spans_failed, 1);
     }
     let segments = u64::from(segments.max(1));

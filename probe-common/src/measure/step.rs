@@ -59,7 +59,7 @@ pub fn take<T: Tables>(
         let (trial, ring) = trials::new_trial(tables, &flow.service, kind, now_ns)?;
         let done = entry.begin::<T>(seen, step.next, &trial);
         if done {
-            T::add(&ring.bucket(now_ns).started, 1);
+            ring.begin::<T>(now_ns);
             if kind == Kind::Request {
                 add_begun(tables, flow, Begun::Request);
             }

@@ -36,7 +36,7 @@ pub fn end<T: Tables>(
     outcome: Outcome,
 ) -> Option<()> {
     let ring = tables.ring(trial.ring)?;
-    T::add(ring.outcome(trial.started_ns, now_ns, outcome), 1);
+    ring.end::<T>(trial.started_ns, now_ns, outcome);
     match outcome {
         Outcome::Succeeded => {
             let slot = trial.ring & (RINGS_PER_BLOCK as u32 - 1);
@@ -60,13 +60,12 @@ pub fn judge<T: Tables>(
     succeeded: bool,
 ) -> Option<()> {
     let ring = tables.ring(service.ring(kind))?;
-    let bucket = ring.bucket(now_ns);
-    T::add(&bucket.started, 1);
     let outcome = if succeeded {
-        &bucket.succeeded
+        Outcome::Succeeded
     } else {
-        &bucket.failed
+        Outcome::Failed
     };
-    T::add(outcome, 1);
+    ring.begin::<T>(now_ns);
+    ring.end::<T>(now_ns, now_ns, outcome);
     Some(())
 }

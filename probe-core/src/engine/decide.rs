@@ -104,7 +104,9 @@ impl Engine {
         }
         self.refreshed = Timestamp::from_nanos(self.refreshed.as_nanos() + seconds * SECOND);
         for index in 0..self.watches.len() {
-            let moment = self.moment(self.watches[index].id());
+            let service = self.watches[index].id();
+            self.catch_up(service);
+            let moment = self.moment(service);
             self.watches[index].refresh(seconds, moment);
         }
         self.set_thresholds();

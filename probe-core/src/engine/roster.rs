@@ -14,6 +14,10 @@ pub(super) struct Roster {
     awake: Vec<bool>,
     /// Whether it was restless when it was read last.
     restless: Vec<bool>,
+    /// Whether trials of any kind were undecided when it was read last.
+    undecided: Vec<bool>,
+    /// When it was last found unchanged, if it has not taken that in.
+    unchanged: Vec<Option<Timestamp>>,
     /// Whether nothing stood against it at the last decision.
     unblemished: Vec<bool>,
     /// When something is due; the end of time where nothing is.
@@ -26,6 +30,8 @@ impl Roster {
         let mut roster = Self {
             awake: vec![true; watches.len()],
             restless: vec![true; watches.len()],
+            undecided: vec![true; watches.len()],
+            unchanged: vec![None; watches.len()],
             unblemished: vec![false; watches.len()],
             due: vec![Timestamp::default(); watches.len()],
         };
@@ -45,7 +51,26 @@ impl Roster {
     /// A service was read.
     pub fn was_read(&mut self, watch: &Watch, now: Timestamp) {
         self.touched(watch);
-        self.restless[position(watch.id())] = watch.is_restless(now);
+        let index = position(watch.id());
+        self.restless[index] = watch.is_restless(now);
+        self.undecided[index] = watch.is_undecided();
+    }
+
+    /// A service was found unchanged. Says whether it has to take that in now.
+    pub fn was_unchanged(&mut self, service: ServiceId, now: Timestamp) -> bool {
+        let index = position(service);
+        match self.unchanged.get_mut(index) {
+            Some(unchanged) => {
+                *unchanged = Some(now);
+                self.undecided[index]
+            }
+            None => false,
+        }
+    }
+
+    /// When a service was last found unchanged, if it has not taken that in: it does now.
+    pub fn take_unchanged(&mut self, service: ServiceId) -> Option<Timestamp> {
+        self.unchanged.get_mut(position(service))?.take()
     }
 
     /// A service was judged. Says whether what stands against it is another thing than

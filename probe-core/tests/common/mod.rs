@@ -286,6 +286,7 @@ pub struct Client {
     /// So many SYNs with forged sources come with each connection.
     pub flood: Option<u32>,
     connected: Timestamp,
+    last_reading: Option<ServiceReading>,
 }
 
 impl Client {
@@ -301,6 +302,7 @@ impl Client {
             rate: 1000,
             flood: None,
             connected: now,
+            last_reading: None,
         }
     }
 }
@@ -548,11 +550,18 @@ impl World {
     }
 
     pub fn read(&mut self) {
-        let services = (0..)
-            .zip(&self.clients)
-            .map(|(index, client)| client.kernel.reading(ServiceId(index)))
-            .collect();
-        self.handle(Input::Reading(Reading { services }));
+        let closely = self.engine.watched_closely();
+        let mut reading = Reading::default();
+        for (service, client) in (0..).map(ServiceId).zip(&mut self.clients) {
+            let read = client.kernel.reading(service);
+            if client.last_reading.as_ref() == Some(&read) && !closely.contains(&service) {
+                reading.unchanged.push(service);
+                continue;
+            }
+            client.last_reading = Some(read.clone());
+            reading.services.push(read);
+        }
+        self.handle(Input::Reading(reading));
     }
 
     pub fn fail(&mut self, service: usize, answer: Answer, probe: ProbeAnswer) {

@@ -61,6 +61,7 @@ impl Wanted {
 pub struct Reader {
     pace: Pace,
     read_at: Timestamp,
+    everyone_read_at: Timestamp,
     all_read_at: Timestamp,
     /// How long it takes to read those of which something is undecided.
     closely_took: Duration,
@@ -111,6 +112,7 @@ impl Reader {
         Self {
             pace,
             read_at: now,
+            everyone_read_at: Timestamp::default(),
             all_read_at: Timestamp::default(),
             closely_took: Duration::ZERO,
             judged_took: Duration::ZERO,
@@ -137,7 +139,8 @@ impl Reader {
             return Wanted::ALL;
         }
         Wanted {
-            everyone: if self.has_rung {
+            // While a service fails it rings all the time.
+            everyone: if self.has_rung && now >= self.answer_due() {
                 Depth::Judged
             } else {
                 Depth::Nothing
@@ -164,27 +167,39 @@ impl Reader {
             Depth::Judged => self.judged_took = took,
             Depth::All => self.all_read_at = now,
         }
-        self.has_rung &= wanted.everyone == Depth::Nothing;
-        let quiet = self.all_read_at.after(self.pace.quiet);
-        let load = match attention {
-            Attention::Calm => {
-                self.due = quiet;
-                return;
-            }
-            Attention::Judged => LOAD,
-            Attention::All => URGENT_LOAD,
+        if wanted.everyone != Depth::Nothing {
+            self.everyone_read_at = now;
+            self.has_rung = false;
+        }
+        let closely = match attention {
+            Attention::Calm => None,
+            Attention::Judged => Some(LOAD),
+            Attention::All => Some(URGENT_LOAD),
         };
-        let pause = self.closely_took.saturating_mul(load);
-        self.due = next(self.due, self.pace.tick, now)
-            .max(now.after(pause))
-            .min(quiet);
+        let closely = closely.map(|load| {
+            let pause = self.closely_took.saturating_mul(load);
+            next(self.due, self.pace.tick, now).max(now.after(pause))
+        });
+        let quiet = self.all_read_at.after(self.pace.quiet);
+        let answer = self.has_rung.then(|| self.answer_due());
+        self.due = [closely, answer]
+            .into_iter()
+            .flatten()
+            .fold(quiet, Timestamp::min);
     }
 
     /// The bell has rung: reads now, or as soon as readings are not too dense.
     pub fn rung(&mut self) {
         self.has_rung = true;
-        let pause = LEAST_PAUSE.max(self.judged_took.saturating_mul(LOAD));
-        self.due = self.due.min(self.read_at.after(pause));
+        self.due = self.due.min(self.answer_due());
+    }
+
+    /// When everyone may be read because of the bell.
+    fn answer_due(&self) -> Timestamp {
+        let pause = self.judged_took.saturating_mul(LOAD);
+        self.everyone_read_at
+            .after(pause)
+            .max(self.read_at.after(LEAST_PAUSE))
     }
 }
 
@@ -237,7 +252,7 @@ mod tests {
         for deadline in [10, 20, 50, 100, 1000, 30_000] {
             let deadline = deadline * MS;
             let shift = probe_common::trial::width_shift(nanoseconds(deadline));
-            let longest = probe_core::input::longest_gap(shift, deadline).unwrap();
+            let longest = probe_core::input::longest_gap(shift.into(), deadline).unwrap();
             let quiet = pace(&[deadline]).quiet;
             assert!(quiet <= longest / 2 && quiet <= 100 * MS, "{deadline:?}");
             assert!(quiet >= pace(&[deadline]).tick, "{deadline:?}");
@@ -287,6 +302,28 @@ mod tests {
         assert_eq!(reader.due(), at(8000), "readings are not too dense");
         reader.rung();
         assert_eq!(reader.due(), at(8000));
+    }
+
+    #[test]
+    fn a_bell_that_rings_all_the_time_leaves_room_for_what_is_read_closely() {
+        let at = |us: u64| Timestamp::from_nanos(1_000_000_000 + us * 1_000);
+        let us = Duration::from_micros;
+        let mut reader = Reader::new(pace(&[200 * MS]), at(0));
+        reader.has_read(at(0), us(10), Wanted::ALL, Attention::Calm);
+        reader.rung();
+        let everyone = wanted(Depth::Judged, Depth::Judged);
+        reader.has_read(at(500), us(1000), everyone, Attention::All);
+        reader.rung();
+        let closely = wanted(Depth::Nothing, Depth::All);
+        assert_eq!((reader.due(), reader.wanted(at(5500))), (at(5500), closely));
+        reader.has_read(at(5500), us(20), closely, Attention::All);
+        reader.rung();
+        assert_eq!(reader.wanted(at(10_500)), closely);
+        // A twentieth of the time for everyone: the bell is answered.
+        let answered = wanted(Depth::Judged, Depth::All);
+        assert_eq!(reader.wanted(at(20_500)), answered);
+        reader.has_read(at(20_000), us(20), closely, Attention::Calm);
+        assert_eq!(reader.due(), at(20_500), "what rang is not forgotten");
     }
 
     #[test]

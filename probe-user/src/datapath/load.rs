@@ -11,8 +11,9 @@ use probe_core::{
 };
 
 use super::{
-    Attachment, Bell, Deadlines, Error, Latencies, Options, ProgramRuns, Scope, ServiceSpec,
+    Attachment, Bell, Deadlines, Depth, Error, Latencies, Options, ProgramRuns, Scope, ServiceSpec,
     adapt::Adaptation,
+    changes::Changes,
     attach::Hooks,
     driver,
     object::{EMBEDDED, LoadFlags, Object},
@@ -24,6 +25,7 @@ pub struct Datapath {
     object: Object,
     hooks: Hooks,
     adaptation: Adaptation,
+    changes: Changes,
 }
 
 impl Datapath {
@@ -65,6 +67,7 @@ impl Datapath {
             object,
             hooks,
             adaptation,
+            changes: Changes::new(options.services.len()),
         })
     }
 
@@ -107,7 +110,14 @@ impl Datapath {
     pub fn tick(&mut self, scope: Scope<'_>, now: Timestamp) -> Reading {
         self.object.set_clock(now.as_nanos());
         self.object.arm_bell();
-        self.object.read(scope)
+        if scope.everyone == Depth::Nothing {
+            return self.object.read(scope);
+        }
+        let unchanged = self.changes.look(&self.object, scope.everyone);
+        self.object.read(Scope {
+            unchanged: &unchanged,
+            ..scope
+        })
     }
 
     /// The bell, once.
@@ -130,6 +140,7 @@ impl Datapath {
     /// # Errors
     /// When a map cannot be written.
     pub fn set_deadline(&mut self, service: ServiceId, deadline: Duration) -> Result<(), Error> {
+        self.changes.start_again(service);
         self.object.set_deadline(service, deadline)
     }
 
@@ -148,6 +159,7 @@ impl Datapath {
         let before: Vec<_> = self.object.places.iter().map(|place| place.key).collect();
         self.object.replace_services(services, deadlines, now)?;
         self.adaptation.follow(&before, &self.object);
+        self.changes = Changes::new(services.len());
         Ok(())
     }
 

@@ -46,7 +46,7 @@ impl Deadlines {
     pub fn longest_gap(&self, service: &ServiceSpec, kind: Kind) -> Duration {
         let deadline = self.of(service, kind);
         let deadline_ns = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
-        longest_gap(width_shift(deadline_ns), deadline).unwrap_or_default()
+        longest_gap(width_shift(deadline_ns).into(), deadline).unwrap_or_default()
     }
 }
 

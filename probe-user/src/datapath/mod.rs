@@ -15,6 +15,7 @@
 mod adapt;
 mod attach;
 mod bell;
+mod changes;
 mod clsact;
 pub(crate) mod driver;
 mod evidence;

@@ -49,6 +49,9 @@ pub struct Scope<'a> {
     pub depth: Depth,
     /// In ascending order.
     pub closely: &'a [ServiceId],
+    /// Services of which nothing has changed, in ascending order. Of these only those in
+    /// `closely` are read.
+    pub unchanged: &'a [ServiceId],
 }
 
 impl Scope<'_> {
@@ -61,6 +64,7 @@ impl Scope<'_> {
             everyone: depth,
             depth,
             closely: &[],
+            unchanged: &[],
         }
     }
 }
@@ -69,20 +73,45 @@ impl Object {
     /// One walk over the cohort rings and verified handshakes of services.
     pub fn read(&self, scope: Scope<'_>) -> Reading {
         let mut services = Vec::new();
+        let mut unchanged = Vec::new();
         let mut closely = scope.closely.iter().copied().peekable();
         if scope.everyone == Depth::Nothing {
             services.extend(closely.filter_map(|id| self.read_service(id, scope.depth)));
-            return Reading { services };
+            return Reading {
+                services,
+                unchanged,
+            };
         }
-        services.reserve(self.places.len());
+        let mut at_rest = scope.unchanged.iter().copied().peekable();
         for id in (0..).map(ServiceId).take(self.places.len()) {
+            let is_at_rest = at_rest.next_if_eq(&id).is_some();
             let depth = match closely.next_if_eq(&id) {
                 Some(_) => scope.depth.max(scope.everyone),
+                None if is_at_rest => {
+                    unchanged.push(id);
+                    continue;
+                }
                 None => scope.everyone,
             };
             services.extend(self.read_service(id, depth));
         }
-        Reading { services }
+        Reading {
+            services,
+            unchanged,
+        }
+    }
+
+    /// Whether anything was counted in a service's rings since the last call.
+    pub fn take_touched(&self, service: ServiceId) -> bool {
+        let Some(place) = self.places.get(service.0 as usize) else {
+            return false;
+        };
+        let rings = place.kinds.iter().map(|kind| place.ring(*kind));
+        // Each of them has its mark taken.
+        rings.fold(false, |touched, ring| {
+            let ring = self.tables.ring(ring);
+            touched | ring.is_some_and(CohortRing::take_touched)
+        })
     }
 
     fn read_service(&self, service: ServiceId, depth: Depth) -> Option<ServiceReading> {
@@ -284,7 +313,7 @@ pub fn read_ring(ring: &CohortRing) -> CohortReading {
         })
         .collect();
     CohortReading {
-        width_shift: ring.width_shift.load(),
+        width_shift: ring.width_shift.load().into(),
         deadline: Duration::from_nanos(ring.deadline_ns.load()),
         after_deadline,
         buckets,

@@ -94,7 +94,7 @@ impl Judge {
             .clone()
             .filter_map(|deadline_ns| {
                 let deadline = Duration::from_nanos(deadline_ns);
-                longest_gap(width_shift(deadline_ns), deadline)
+                longest_gap(width_shift(deadline_ns).into(), deadline)
             })
             .min()
             .map_or(0, nanoseconds);
@@ -268,7 +268,7 @@ mod tests {
                     trials: vec![TrialReading {
                         kind: Kind::Connect,
                         ring: CohortReading {
-                            width_shift: width_shift(nanoseconds(DEADLINE)),
+                            width_shift: width_shift(nanoseconds(DEADLINE)).into(),
                             deadline: DEADLINE,
                             after_deadline: 0,
                             buckets: self.0.borrow().clone(),

@@ -230,7 +230,10 @@ impl Maps for Host {
                 servfails: self.tables.servfails(index).to_vec(),
             })
             .collect();
-        Reading { services }
+        Reading {
+            services,
+            ..Reading::default()
+        }
     }
 
     fn latencies(&self) -> Vec<Latencies> {

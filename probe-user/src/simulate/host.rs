@@ -125,7 +125,10 @@ impl Host {
             .zip(&self.sites)
             .map(|(index, site)| site.kernel.reading(ServiceId(index)))
             .collect();
-        self.handle(Input::Reading(Reading { services }));
+        self.handle(Input::Reading(Reading {
+            services,
+            ..Reading::default()
+        }));
     }
 
     /// Changes over to rings of another shape, between two readings at one instant: no

@@ -21,7 +21,7 @@ use probe_core::{
 use crate::journal::record::nanoseconds;
 
 /// A bucket of a coarse ring is 2^30 ns wide: 1.07 s.
-const COARSE_SHIFT: u32 = 30;
+const COARSE_SHIFT: u8 = 30;
 
 /// How wide the buckets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Batch {
 /// One service's maps.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    width_shift: u32,
+    width_shift: u8,
     deadline: Duration,
     buckets: Vec<Bucket>,
     verified: Vec<u32>,
@@ -159,7 +159,7 @@ impl Kernel {
             trials: vec![TrialReading {
                 kind: Kind::Connect,
                 ring: CohortReading {
-                    width_shift: self.width_shift,
+                    width_shift: self.width_shift.into(),
                     deadline: self.deadline,
                     after_deadline: 0,
                     buckets: self.buckets.clone(),
