@@ -6,8 +6,13 @@
 //!  due       ^              .^             ^  (up to a tenth of the interval later)
 //! ```
 //!
-//! Without that, probes of many services that once fell together would do so for ever. The core has no randomness: the place is a hash of the service
-//! and the probe's number. The slots do not move with it, so the mean stays.
+//! Without that, probes of many services that once fell together would do so for ever. The
+//! core has no randomness: the place is a hash of the service and the probe's number. The
+//! slots do not move with it, so the mean stays.
+//!
+//! What is due lies on a grid that all services of this interval share. A thousand of them
+//! are launched and answered twenty at a time: to wake up for each would cost more than the
+//! probes.
 
 use core::time::Duration;
 
@@ -19,6 +24,9 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 /// A probe is late by less than this part of the interval, so that two of them are at
 /// most this part nearer or farther than the interval.
 const SPREAD: u32 = 10;
+
+/// Lines of the grid in an interval.
+const LINES: u32 = 50;
 
 /// Places within the spread.
 const PLACES: u32 = 1024;
@@ -79,17 +87,21 @@ impl Cadence {
         // A probe that was launched late must not bring the next one nearer: `fall`
         // failures in a row would then span less time than the operator asked for.
         let nearest = now.after(self.interval / SPREAD * (SPREAD - 1));
-        self.due = self
-            .slot
-            .after(self.lateness())
-            .max(nearest)
-            .max(now.after(LEAST_INTERVAL));
+        let due = self.slot.after(self.lateness());
+        self.due = self.on_the_grid(due.max(nearest).max(now.after(LEAST_INTERVAL)));
+    }
+
+    /// The next line of the grid.
+    fn on_the_grid(&self, time: Timestamp) -> Timestamp {
+        let line = u64::try_from((self.interval / LINES).as_nanos()).unwrap_or(u64::MAX);
+        Timestamp::from_nanos(time.as_nanos().div_ceil(line).saturating_mul(line))
     }
 
     fn lateness(&self) -> Duration {
         let seed = u64::from(self.service.0) << 32 ^ self.launched;
         let place = u32::try_from(mixed(seed) % u64::from(PLACES)).unwrap_or_default();
-        (self.interval / (SPREAD * PLACES)).saturating_mul(place)
+        let spread = self.interval / SPREAD - self.interval / LINES;
+        (spread / PLACES).saturating_mul(place)
     }
 }
 
@@ -149,12 +161,28 @@ mod tests {
         let places: BTreeSet<Duration> = (0..100)
             .map(|service| launches(service, Duration::from_secs(1), 2)[1])
             .collect();
-        assert!(places.len() > 90, "{}", places.len());
+        // The slots themselves lie on lines, which only an exact place keeps.
+        let lines = (LINES / SPREAD - 1) as usize;
+        assert!(places.len() >= lines, "all lines within the spread: {places:?}");
         let seconds: BTreeSet<u128> = launches(0, Duration::from_secs(1), 100)
             .iter()
             .map(|launch| launch.as_micros() % 1_000_000)
             .collect();
-        assert!(seconds.len() > 90, "{}", seconds.len());
+        assert!(seconds.len() >= lines, "{seconds:?}");
+    }
+
+    #[test]
+    fn probes_of_many_services_are_due_together() {
+        let second = Duration::from_secs(1);
+        let due: BTreeSet<Timestamp> = (0..1000)
+            .map(|service| {
+                let first = Timestamp::default().after(second / 1000 * service);
+                let mut cadence = Cadence::new(ServiceId(service), second, first);
+                cadence.launch(first);
+                cadence.due()
+            })
+            .collect();
+        assert!(due.len() <= 60, "{} times to wake up", due.len());
     }
 
     #[test]
