@@ -78,6 +78,13 @@ impl Default for Histogram {
     }
 }
 
+impl Histogram {
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|count| *count == 0)
+    }
+}
+
 /// The bucket of a latency. Always below [`BUCKETS`].
 #[inline(always)]
 pub fn bucket(latency_ns: u64) -> usize {

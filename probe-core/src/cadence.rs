@@ -100,7 +100,8 @@ impl Cadence {
     fn lateness(&self) -> Duration {
         let seed = u64::from(self.service.0) << 32 ^ self.launched;
         let place = u32::try_from(mixed(seed) % u64::from(PLACES)).unwrap_or_default();
-        let spread = self.interval / SPREAD - self.interval / LINES;
+        // The way to the next line of the grid comes on top.
+        let spread = (self.interval / SPREAD).saturating_sub(self.interval / LINES);
         (spread / PLACES).saturating_mul(place)
     }
 }
@@ -163,7 +164,10 @@ mod tests {
             .collect();
         // The slots themselves lie on lines, which only an exact place keeps.
         let lines = (LINES / SPREAD - 1) as usize;
-        assert!(places.len() >= lines, "all lines within the spread: {places:?}");
+        assert!(
+            places.len() >= lines,
+            "all lines within the spread: {places:?}"
+        );
         let seconds: BTreeSet<u128> = launches(0, Duration::from_secs(1), 100)
             .iter()
             .map(|launch| launch.as_micros() % 1_000_000)

@@ -3,41 +3,29 @@
 //!
 //! ```text
 //!  clients ─▶ upstream ─▶ edge: nginx on every port, lapwing with so many services
-//!                              ▲ GET /metrics, GET /api/v1/status
+//!                              ▲ GET /metrics, GET /api/v1/status, a browser on the page
 //! ```
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+mod answers;
+mod page;
+mod services;
+
+use std::{collections::BTreeMap, fmt, thread, time::Duration};
+
+use anyhow::Result;
+
+use self::{
+    answers::{Answers, Watchers, answers},
+    page::Frames,
+    services::{PATIENT, ask_each, serve_more, wait_probed},
 };
-
-use anyhow::{Context as _, Result, ensure};
-
 use crate::lab::{
-    lapwing::{Lapwing, MORE_PORTS, Settings},
+    lapwing::Settings,
     load::Plan,
-    netns::{Namespace, Process},
     process::{cpu_by_thread, resident_mib},
-    topology::{Family, Lab, Site},
-    wait_until,
+    topology::{Lab, Site},
     withdrawal::{Fault, Sample, Withdrawal, clear_state, measure},
 };
-
-const CONFIG: &str = "/run/lab/nginx-more.conf";
-const HTTP: ([u8; 4], u16) = ([127, 0, 0, 1], 9477);
-/// A thousand services are probed before all of them are known.
-const PATIENT: Duration = Duration::from_mins(1);
-/// Of each document that is asked for.
-const ANSWERS: usize = 20;
 
 /// What was measured with so many services.
 #[derive(Clone, Debug)]
@@ -45,7 +33,8 @@ pub struct Cost {
     services: u16,
     rates: Vec<Row>,
     metrics: Answers,
-    page: Answers,
+    status: Answers,
+    frames: Frames,
     /// Faults while nobody looks, and while both documents are asked for all the time.
     withdrawals: [Sample; 2],
 }
@@ -60,21 +49,15 @@ struct Row {
     own: f64,
 }
 
-/// How a document is answered.
-#[derive(Clone, Debug)]
-struct Answers {
-    millis: Sample,
-    bytes: usize,
-}
-
 /// Measures a daemon with so many services, half of each family, over `span` at each
 /// rate, and `faults` withdraws each way.
 pub fn measure_daemon(services: u16, rates: &[u32], span: Duration, faults: usize) -> Result<Cost> {
     let mut lab = Lab::start()?;
     lab.announce(Site::Ams1)?;
-    let _servers = serve_more(&lab.fra1.node, services / 2 - 1)?;
+    let per_family = services / 2 - 1;
+    let _servers = serve_more(&lab.fra1.node, per_family)?;
     let settings = Settings {
-        more_services: services / 2 - 1,
+        more_services: per_family,
         ..Settings::fast()
     };
     let daemon = lab.fra1.lapwing(&settings)?;
@@ -96,8 +79,10 @@ pub fn measure_daemon(services: u16, rates: &[u32], span: Duration, faults: usiz
             own,
         });
     }
+    ask_each(&lab.clients, per_family)?;
     let metrics = answers(&lab.fra1.node, "/metrics")?;
-    let page = answers(&lab.fra1.node, "/api/v1/status")?;
+    let status = answers(&lab.fra1.node, "/api/v1/status")?;
+    let frames = Frames::measure(&lab.fra1.node, services)?;
     daemon.kill()?;
     clear_state(&lab.fra1)?;
     let load = lab.load(Plan::steady(2000))?;
@@ -117,116 +102,10 @@ pub fn measure_daemon(services: u16, rates: &[u32], span: Duration, faults: usiz
         services,
         rates: rows,
         metrics,
-        page,
+        status,
+        frames,
         withdrawals: withdrawals.map(Sample::new),
     })
-}
-
-/// Another nginx, at the ports of the further services.
-fn serve_more(node: &Namespace, per_family: u16) -> Result<Process> {
-    let listen: String = Family::ALL
-        .iter()
-        .flat_map(|family| {
-            (MORE_PORTS..)
-                .take(per_family.into())
-                .map(|port| format!("listen {};\n", SocketAddr::new(family.service(), port)))
-        })
-        .collect();
-    node.write(
-        CONFIG,
-        &format!(
-            "user root;\nworker_processes 1;\nworker_rlimit_nofile 20000;\n\
-             pid /run/lab/nginx-more.pid;\nerror_log stderr error;\n\
-             events {{ worker_connections 8192; }}\nhttp {{ access_log off; keepalive_timeout 0;\n\
-             client_body_temp_path /run/lab/more-body; proxy_temp_path /run/lab/more-proxy;\n\
-             fastcgi_temp_path /run/lab/more-fastcgi; uwsgi_temp_path /run/lab/more-uwsgi;\n\
-             scgi_temp_path /run/lab/more-scgi;\nserver {{ {listen} return 204; }} }}\n"
-        ),
-    )?;
-    let mut command = Command::new("nginx");
-    command.args(["-c", CONFIG, "-e", "stderr", "-g", "daemon off;"]);
-    node.spawn("nginx-more", command)
-}
-
-fn wait_probed(node: &Namespace, daemon: &Lapwing) -> Result<()> {
-    wait_until("every service's probe passes", PATIENT, || {
-        let status = daemon.status(node)?;
-        let services = status["services"].as_array().context("no services")?;
-        Ok(services
-            .iter()
-            .all(|service| service["probe_passes"] == true))
-    })
-}
-
-fn answers(node: &Namespace, path: &'static str) -> Result<Answers> {
-    let (mut millis, mut bytes) = (Vec::new(), 0);
-    for _ in 0..ANSWERS {
-        let (took, length) = node.inside(move || get(path))??;
-        millis.push(took.as_secs_f64() * 1e3);
-        bytes = length;
-        // Not in step with the daemon's seconds.
-        thread::sleep(Duration::from_millis(270));
-    }
-    Ok(Answers {
-        millis: Sample::new(millis),
-        bytes,
-    })
-}
-
-/// How long a document took, and its length with headers.
-fn get(path: &str) -> Result<(Duration, usize)> {
-    let begin = Instant::now();
-    let mut stream = TcpStream::connect(SocketAddr::from(HTTP))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
-        HTTP.1
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let took = begin.elapsed();
-    ensure!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{path}: {}",
-        String::from_utf8_lossy(&answer[..answer.len().min(200)])
-    );
-    Ok((took, answer.len()))
-}
-
-/// Ask for both documents, ten times a second each, until this is dropped.
-struct Watchers {
-    stop: Arc<AtomicBool>,
-    threads: Vec<thread::JoinHandle<Result<()>>>,
-}
-
-impl Watchers {
-    fn start(node: &Namespace) -> Result<Self> {
-        let mut watchers = Self {
-            stop: Arc::new(AtomicBool::new(false)),
-            threads: Vec::new(),
-        };
-        for path in ["/metrics", "/api/v1/status"] {
-            let stopped = Arc::clone(&watchers.stop);
-            let ask = move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    // Before the daemon runs there is no answer.
-                    let _ = get(path);
-                    thread::sleep(Duration::from_millis(100));
-                }
-            };
-            watchers.threads.push(node.network_thread("watcher", ask)?);
-        }
-        Ok(watchers)
-    }
-}
-
-impl Drop for Watchers {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
 }
 
 impl fmt::Display for Cost {
@@ -249,7 +128,10 @@ impl fmt::Display for Cost {
                 row.own
             )?;
         }
-        for (path, answers) in [("/metrics", &self.metrics), ("/api/v1/status", &self.page)] {
+        for (path, answers) in [
+            ("/metrics", &self.metrics),
+            ("/api/v1/status", &self.status),
+        ] {
             writeln!(
                 f,
                 "  {path}: {:.1} ms median, {:.1} at most, {} bytes",
@@ -258,6 +140,7 @@ impl fmt::Display for Cost {
                 answers.bytes
             )?;
         }
+        writeln!(f, "  the page, scrolled: {}", self.frames)?;
         for (who, sample) in ["nobody looks", "both are asked for all the time"]
             .into_iter()
             .zip(&self.withdrawals)

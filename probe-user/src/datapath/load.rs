@@ -13,8 +13,8 @@ use probe_core::{
 use super::{
     Attachment, Bell, Deadlines, Depth, Error, Latencies, Options, ProgramRuns, Scope, ServiceSpec,
     adapt::Adaptation,
-    changes::Changes,
     attach::Hooks,
+    changes::Changes,
     driver,
     object::{EMBEDDED, LoadFlags, Object},
     pins::Pins,

@@ -279,6 +279,7 @@ mod tests {
                     finishes: Vec::new(),
                     servfails: vec![0; NETWORK_BUCKETS],
                 }],
+                unchanged: Vec::new(),
             }
         }
     }

@@ -215,6 +215,11 @@ impl Sample {
         self.percentile(50)
     }
 
+    /// How many are larger than `limit`.
+    pub fn above(&self, limit: f64) -> usize {
+        self.sorted.len() - self.sorted.partition_point(|value| *value <= limit)
+    }
+
     /// The largest.
     pub fn max(&self) -> f64 {
         self.percentile(100)

@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use probe_core::Timestamp;
 use serde_json::Value;
 
+use super::CONFIG;
 use crate::lab::{
     bird::{self, Form},
     clock,
-    container::Disk,
+    container::{Container, Disk},
     lapwing,
     topology::{Family, Site},
 };
@@ -39,6 +40,22 @@ pub fn prepare(disk: &Disk<'_>, package: &Path) -> Result<()> {
 pub fn package_name(package: &Path) -> Result<&str> {
     let name = package.file_name().and_then(|name| name.to_str());
     name.with_context(|| format!("{} has no name", package.display()))
+}
+
+/// What a later version has behind its number.
+pub const NEXT: &str = "+next";
+
+/// Makes a package of a later version with another default configuration, and says where
+/// it is.
+pub fn next_version(container: &Container<'_>, package: &Path) -> Result<&'static str> {
+    let name = package_name(package)?;
+    container.run(&format!(
+        "cd /root && dpkg-deb --raw-extract ./{name} next && \
+         sed -i 's/^Version: .*/&{NEXT}/' next/DEBIAN/control && \
+         echo '# A later default.' >> next{CONFIG} && \
+         dpkg-deb --build next ./next.deb && rm -r next"
+    ))?;
+    Ok("/root/next.deb")
 }
 
 /// What the daemon is told after the quick start: both prefixes of the lab.

@@ -156,14 +156,27 @@ impl Stage<'_> {
         self.wait_armed()
     }
 
+    /// To a package of another version, whose default configuration is another one, too:
+    /// the operator's stays.
     fn upgrade(&self, package: &Path) -> Result<()> {
+        let next = host::next_version(&self.container, package)?;
+        let config = self.container.run(&format!("cat {CONFIG}"))?;
         let before = (self.pid()?, self.counted()?);
         self.without_a_route_event("upgrade", || {
-            let name = host::package_name(package)?;
-            self.container
-                .run(&format!("apt install --reinstall -y ./{name}"))?;
+            self.container.run(&format!(
+                "apt install -y -o Dpkg::Options::=--force-confold {next}"
+            ))?;
             self.wait_armed()
         })?;
+        let version = self
+            .container
+            .run("dpkg-query --show --showformat '${Version}' lapwing")?;
+        ensure!(version.ends_with(host::NEXT), "{version} is installed");
+        let kept = self.container.run(&format!("cat {CONFIG}"))?;
+        ensure!(
+            kept == config,
+            "the operator's configuration is now\n{kept}"
+        );
         let after = (self.pid()?, self.counted()?);
         println!(
             "      process {} -> {}, SYNs {} -> {}",

@@ -43,10 +43,13 @@ impl Model {
         histograms(
             encoder,
             "lapwing_response",
-            "Time from the packet that starts a trial to its answer.",
+            "Time from the packet that starts a trial to its answer. Absent before the first one.",
             self.services.iter().flat_map(|service| {
+                // Half of all lines are of these: those of kinds that a service never has, as
+                // of a greeting where clients speak first, would be zeros only.
                 let latencies = service.latencies.iter();
-                let latencies = latencies.filter(|(kind, _)| service.has_trials(**kind));
+                let latencies = latencies
+                    .filter(|(kind, latency)| service.has_trials(**kind) && !latency.is_empty());
                 latencies.map(|(kind, latency)| {
                     let labels = [("service", &*service.name), ("kind", kind.name())];
                     (labels, latency)

@@ -212,7 +212,9 @@ pub fn service_of(protocol: Protocol, application: Application) -> Service {
     service.protocol = protocol;
     service.application = application;
     service.status.trials = Kind::ALL.map(|kind| (kind, TrialTotals::default())).into();
-    service.latencies = Kind::ALL.map(|kind| (kind, Histogram::default())).into();
+    let mut latency = Histogram::default();
+    latency.buckets[1] = 1;
+    service.latencies = Kind::ALL.map(|kind| (kind, latency)).into();
     service
 }
 
