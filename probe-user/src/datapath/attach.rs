@@ -17,7 +17,7 @@ use probe_core::input::Sensor;
 
 use super::{
     AttachMode, Attachment, Error, Hook, InterfaceTunnels, Mode, clsact, driver,
-    links::{LinkKind, linked_interfaces},
+    links::{LinkKind, Linked, Links, linked},
     object::{Object, program_error},
     os_error::os_error,
     pins::Pins,
@@ -30,6 +30,7 @@ pub struct Hooks {
     attach: AttachMode,
     tunnels: InterfaceTunnels,
     held: Vec<Held>,
+    links: Links,
 }
 
 /// A hook that is in place.
@@ -57,6 +58,7 @@ impl Hooks {
             attach,
             tunnels,
             held: Vec::new(),
+            links: Links::default(),
         }
     }
 
@@ -206,7 +208,11 @@ impl Hooks {
     /// Forgets hooks whose interface is gone or another one now, or whose link was
     /// detached by somebody.
     fn forget_lost(&mut self) {
-        let linked = linked_interfaces();
+        let held = &self.held;
+        let linked = self.links.look(|linked| {
+            held.iter()
+                .all(|held| is_linked(linked, &held.attachment, held.if_index))
+        });
         self.held.retain(|held| {
             let present = if_nametoindex(held.attachment.interface.as_str());
             let same = present.is_ok_and(|index| index == held.if_index);
@@ -241,7 +247,7 @@ impl Hooks {
             let mut attached = attach(object, interface, hook, *mode, &path);
             // An interface may have the name that another one had when the link was
             // pinned: that link is not ours to keep.
-            if attached.is_ok() && !is_linked(&linked_interfaces(), &attachment, if_index) {
+            if attached.is_ok() && !is_linked(&linked(), &attachment, if_index) {
                 let _ = fs::remove_file(&path);
                 drop(attached);
                 attached = attach(object, interface, hook, *mode, &path);
@@ -312,7 +318,7 @@ impl Hooks {
 }
 
 /// Whether one of our links is where the attachment says.
-fn is_linked(linked: &BTreeSet<(LinkKind, u32)>, attachment: &Attachment, if_index: u32) -> bool {
+fn is_linked(linked: &Linked, attachment: &Attachment, if_index: u32) -> bool {
     let kind = match attachment.mode {
         Mode::Native | Mode::Generic => LinkKind::Xdp,
         Mode::Tcx => LinkKind::Tcx(attachment.hook),

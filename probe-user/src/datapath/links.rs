@@ -1,7 +1,7 @@
 //! In flows /proc/self/fdinfo, out flows where our links are attached: so a hook that
 //! somebody took away, or whose interface is gone, is noticed without a privilege.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use super::Hook;
 
@@ -18,16 +18,47 @@ pub enum LinkKind {
     Tcx(Hook),
 }
 
-/// The interfaces to which the links that we hold are attached, as the kernel says
-/// in /proc/self/fdinfo. A link that lost its interface says 0.
-pub fn linked_interfaces() -> BTreeSet<(LinkKind, u32)> {
-    let Ok(entries) = fs::read_dir("/proc/self/fdinfo") else {
-        return BTreeSet::new();
-    };
-    entries
-        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
-        .filter_map(|info| parse_link(&info))
-        .collect()
+/// Where links are attached: by what, and the index of the interface. A link that lost its
+/// interface says 0.
+pub type Linked = BTreeSet<(LinkKind, u32)>;
+
+/// The links among our descriptors. Which those are is remembered: a look at all of them
+/// takes most of a millisecond, and one is part of every withdraw.
+#[derive(Debug, Default)]
+pub struct Links {
+    descriptors: Vec<PathBuf>,
+}
+
+impl Links {
+    /// Where the links are attached that `is_enough`, as the kernel says. If those that were
+    /// links at the last look are not enough, all descriptors are looked at.
+    pub fn look(&mut self, is_enough: impl Fn(&Linked) -> bool) -> Linked {
+        let known: Linked = self.descriptors.iter().filter_map(read_link).collect();
+        if is_enough(&known) {
+            return known;
+        }
+        let (descriptors, linked) = all().unzip();
+        self.descriptors = descriptors;
+        linked
+    }
+}
+
+/// Where all links that we hold are attached.
+pub fn linked() -> Linked {
+    all().map(|(_, link)| link).collect()
+}
+
+fn all() -> impl Iterator<Item = (PathBuf, (LinkKind, u32))> {
+    let entries = fs::read_dir("/proc/self/fdinfo").into_iter().flatten();
+    entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let link = read_link(&path)?;
+        Some((path, link))
+    })
+}
+
+fn read_link(path: &PathBuf) -> Option<(LinkKind, u32)> {
+    parse_link(&fs::read_to_string(path).ok()?)
 }
 
 fn parse_link(info: &str) -> Option<(LinkKind, u32)> {
@@ -52,6 +83,19 @@ fn parse_link(info: &str) -> Option<(LinkKind, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_no_link_before_is_looked_for_everywhere() {
+        let mut links = Links::default();
+        let none = links.look(|_| false);
+        assert_eq!((none, links.descriptors.len()), (BTreeSet::new(), 0));
+        // A descriptor that is gone, or another one by now, is no link.
+        links.descriptors = vec!["/proc/self/fdinfo/0".into(), "/nowhere".into()];
+        assert_eq!(links.look(|_| true), BTreeSet::new());
+        assert_eq!(links.descriptors.len(), 2);
+        links.look(|_| false);
+        assert_eq!(links.descriptors.len(), 0);
+    }
 
     #[test]
     fn links_are_recognised_in_fdinfo() {
