@@ -316,6 +316,7 @@ pub fn width_shift(deadline_ns: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::HostTables;
 
     #[test]
     fn the_ring_spans_twice_the_deadline_and_no_more_than_needed() {
@@ -328,6 +329,19 @@ mod tests {
                 "{deadline_ms} ms"
             );
         }
+    }
+
+    #[test]
+    fn a_ring_is_marked_by_whatever_is_counted_there() {
+        let ring = CohortRing::new(100_000_000);
+        assert!(!ring.take_touched(), "never used");
+        ring.begin::<HostTables>(0);
+        assert!(ring.take_touched());
+        assert!(!ring.take_touched(), "taken");
+        ring.end::<HostTables>(0, 1, Outcome::Succeeded);
+        assert!(ring.take_touched());
+        ring.end::<HostTables>(0, 200_000_000, Outcome::Failed);
+        assert!(ring.take_touched(), "after the deadline, too");
     }
 
     #[test]

@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use probe_common::{counters::Counters, trial::Kind};
 use probe_core::{
     config::{Application, Endpoint, Protocol, ServiceId},
-    input,
+    input::{self, Reading},
 };
-use probe_user::datapath::{AttachMode, Attachment, Datapath, Measure, Options, ServiceSpec};
+use probe_user::datapath::{
+    self, AttachMode, Attachment, Datapath, Measure, Options, Scope, ServiceSpec,
+};
 
 use super::netns::Namespace;
 
@@ -129,6 +131,11 @@ impl Sensor {
     /// Sets which connections of a service are sampled.
     pub fn set_sample_mask(&self, service: usize, mask: u32) {
         self.datapath.set_sample_mask(service, mask);
+    }
+
+    /// A reading as the daemon takes it for its decisions: of what has changed.
+    pub fn tick(&mut self) -> Reading {
+        self.datapath.tick(Scope::ALL, datapath::now())
     }
 
     /// A service's counters.
