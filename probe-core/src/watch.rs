@@ -7,9 +7,11 @@
 //! probe results ─▶ probing ────────────────────────────────────┘
 //! ```
 
+mod intake;
 mod memory;
 mod reconfigure;
 mod report;
+mod standing;
 mod weigh;
 
 use core::time::Duration;
@@ -18,23 +20,21 @@ use probe_common::trial::Kind;
 
 pub use self::memory::Memory;
 use crate::{
-    alarm::{Alarm, Fault, Purpose},
+    alarm::Fault,
     clients::Clients,
-    command::{Cause, Class, Command, Event, Guard, Reason},
-    config::{Absorb, Action, Classify, Protocol, Service, ServiceId},
+    command::{Cause, Class, Event, Guard, Reason},
+    config::{Absorb, Classify, Service, ServiceId},
     deadline::Answers,
-    input::{ProbeFailure, ProbeResult, Sample, ServiceReading},
+    input::ProbeFailure,
     judge::Judge,
     kinds,
     load::{Load, Usual},
     outbox::Outbox,
-    probing::{Probing, Recorded},
+    probing::Probing,
     spread::Buckets,
-    suspicion::Suspicion,
     tally::Tally,
     time::Timestamp,
     uplinks::LossyUplink,
-    window::{Blindness, Outcomes, Read},
 };
 
 /// A service is quiet if no live trial was judged for this long, or for as long as
@@ -131,109 +131,6 @@ impl Watch {
         }
     }
 
-    /// Takes a reading; says why if it tells nothing. With a `detached` sensor the
-    /// outcomes are counted but not judged.
-    pub fn read(
-        &mut self,
-        reading: &ServiceReading,
-        moment: Moment,
-        detached: bool,
-        out: &mut Outbox,
-    ) -> Option<Blindness> {
-        let verified = self.clients.read(&reading.verified);
-        self.names.read(&reading.servfails);
-        for (begun, read) in [
-            (&mut self.requests, &reading.requests),
-            (&mut self.finishes, &reading.finishes),
-        ] {
-            if !read.is_empty() {
-                begun.read(read);
-            }
-        }
-        let told = self.tally.read(&reading.trials, moment.now);
-        self.take_in(told, verified, moment, detached, out)
-    }
-
-    /// Takes it that nothing of it had changed at `moment`.
-    pub fn unchanged(&mut self, moment: Moment, detached: bool, out: &mut Outbox) {
-        let told = self.tally.unchanged(moment.now);
-        self.take_in(told, 0, moment, detached, out);
-    }
-
-    fn take_in(
-        &mut self,
-        told: Vec<(Kind, Read)>,
-        verified: u64,
-        moment: Moment,
-        detached: bool,
-        out: &mut Outbox,
-    ) -> Option<Blindness> {
-        let believed = moment.live && !detached;
-        let mut blindness = None;
-        let mut arrivals = 0;
-        let (mut refused, mut succeeded) = (0, 0);
-        for (kind, read) in told {
-            let Some(index) = self.judges.iter().position(|judge| judge.kind == kind) else {
-                continue;
-            };
-            match read {
-                Read::News(news) => {
-                    if index == 0 {
-                        arrivals = self.tally.started();
-                        refused = news.iter().map(|outcomes| outcomes.failed).sum();
-                        succeeded = news.iter().map(|outcomes| outcomes.succeeded).sum();
-                    }
-                    self.feed(index, &news, believed, moment.now, out);
-                }
-                Read::Rebased => self.judges[index].rate.skip(moment.now),
-                Read::Blind(why) => {
-                    self.judges[index].rate.skip(moment.now);
-                    blindness = blindness.or(Some(why));
-                }
-            }
-        }
-        // A UDP client proves nothing: what is answered counts.
-        let served = match self.config.endpoint.protocol {
-            Protocol::Tcp => verified,
-            Protocol::Udp => succeeded,
-        };
-        let usual = self.usual();
-        self.load
-            .add((arrivals, refused, served), usual, moment.now);
-        blindness
-    }
-
-    fn feed(
-        &mut self,
-        index: usize,
-        news: &[Outcomes],
-        believed: bool,
-        now: Timestamp,
-        out: &mut Outbox,
-    ) {
-        let failed = self.has_failed();
-        let expected = self.clients.expected_per_second();
-        let judge = &mut self.judges[index];
-        if !believed {
-            judge.rate.skip(now);
-            return;
-        }
-        let mut succeeded = 0;
-        for outcomes in news {
-            succeeded += outcomes.succeeded;
-            if let Some(armed) = judge.feed(outcomes, failed, now) {
-                out.record(Event::Armed {
-                    service: self.id,
-                    kind: judge.kind,
-                    trials: armed.trials,
-                    success_ratio: armed.success_ratio,
-                });
-            }
-        }
-        let void = now < self.void_until;
-        judge.rate.feed(succeeded, expected, void, now);
-    }
-
     /// Once a second (or after `seconds`): ages what was learned.
     pub fn refresh(&mut self, seconds: u64, moment: Moment) {
         let now = moment.now;
@@ -251,19 +148,6 @@ impl Watch {
         moment.live && !moment.blind && !self.is_suspect() && !self.has_failed()
     }
 
-    /// Takes a sample of its failing flows.
-    pub fn take_evidence(&mut self, kind: Kind, sample: Sample) {
-        if let Some(judge) = self.judges.iter_mut().find(|judge| judge.kind == kind) {
-            judge.evidence = Some(sample);
-        }
-    }
-
-    /// Takes the interfaces that lose clients now.
-    pub fn take_lossy_uplinks(&mut self, lossy: &[LossyUplink]) {
-        self.lossy_uplinks.clear();
-        self.lossy_uplinks.extend_from_slice(lossy);
-    }
-
     /// Who began the trials of a kind, by network. One connection brings one of them.
     fn begun(&self, kind: Kind) -> &Buckets {
         match kind {
@@ -279,27 +163,6 @@ impl Watch {
         }
     }
 
-    /// Takes the latencies of its answers; another deadline may follow from them.
-    pub fn learn_deadline(&mut self, buckets: &[u64], moment: Moment, out: &mut Outbox) {
-        if !self.config.detect.learns_deadline {
-            return;
-        }
-        let healthy = self.is_healthy(moment);
-        self.answers.read(buckets, healthy);
-        let Some(deadline) = self.answers.better_than(self.deadline).filter(|_| healthy) else {
-            return;
-        };
-        self.deadline = deadline;
-        out.push(Command::SetDeadline {
-            service: self.id,
-            deadline,
-        });
-        out.record(Event::Deadline {
-            service: self.id,
-            deadline,
-        });
-    }
-
     /// Sets the thresholds of the alarms that may withdraw, and of those that degrade.
     pub fn set_thresholds(&mut self, withdraw: f64, degrade: f64) {
         for judge in &mut self.judges {
@@ -313,24 +176,6 @@ impl Watch {
         for judge in &mut self.judges {
             judge.baseline.disarm();
         }
-    }
-
-    /// Takes a probe's result.
-    pub fn probed(
-        &mut self,
-        result: &ProbeResult,
-        now: Timestamp,
-        out: &mut Outbox,
-    ) -> Option<Recorded> {
-        let recorded = self.probing.record(result, now)?;
-        if let Some(passes) = recorded.changed {
-            out.record(Event::ProbeChanged {
-                service: self.id,
-                passes,
-                failure: result.outcome.clone().err().filter(|_| !passes),
-            });
-        }
-        Some(recorded)
     }
 
     /// Comes to a verdict on what is known.
@@ -481,74 +326,6 @@ impl Watch {
         )
     }
 
-    /// Why it is held to be dead, as far as that is to withdraw: by live trials, by its
-    /// probe, by both, or not.
-    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
-        self.acting(Action::Withdraw)
-    }
-
-    /// Why it is held to be impaired, which at most degrades.
-    pub fn impairments(&self) -> impl Iterator<Item = &Fault> {
-        self.acting(Action::Degrade)
-    }
-
-    /// What is known against it and by the configuration is to change nothing.
-    pub fn tolerated(&self) -> impl Iterator<Item = &Fault> {
-        self.acting(Action::Hold)
-    }
-
-    fn acting(&self, action: Action) -> impl Iterator<Item = &Fault> {
-        let alarms = self.judges.iter().flat_map(|judge| &judge.alarms);
-        alarms
-            .filter_map(|alarm| alarm.fault.as_ref())
-            .chain(&self.probe_fault)
-            .filter(move |fault| self.action(fault) == action)
-    }
-
-    fn action(&self, fault: &Fault) -> Action {
-        match fault.reason.class {
-            Some(Class::Host) => self.classify.host,
-            Some(Class::Path) => self.classify.path.min(Action::Degrade),
-            Some(Class::Grey) => self.classify.grey.min(Action::Degrade),
-            Some(Class::Quiet) => self.classify.quiet,
-            Some(Class::Service) | None => self.classify.service,
-        }
-    }
-
-    /// Whether it is held to be dead, whatever is to be done about it.
-    pub fn has_failed(&self) -> bool {
-        self.probe_fault.is_some()
-            || self.judges.iter().any(|judge| {
-                judge
-                    .alarms
-                    .iter()
-                    .any(|alarm| alarm.purpose == Purpose::Withdraw && alarm.fault.is_some())
-            })
-    }
-
-    /// Whether it is in doubt: dead, or suspected to be.
-    pub fn is_doubted(&self) -> bool {
-        self.has_failed() || self.suspect_since().is_some()
-    }
-
-    /// Whether nothing stands against it, not even what is held or tolerated.
-    pub fn is_unblemished(&self) -> bool {
-        let mut alarms = self.judges.iter().flat_map(|judge| &judge.alarms);
-        self.probe_fault.is_none()
-            && self.probe_held.is_none()
-            && alarms.all(|alarm| alarm.fault.is_none() && alarm.suspicion.is_none())
-    }
-
-    /// Whether judging it can come to nothing, whatever the time is: nothing stands against
-    /// it, and no detector has an alarm. It stays so until it takes something in.
-    pub fn rests(&self) -> bool {
-        let mut alarms = self.judges.iter().flat_map(|judge| &judge.alarms);
-        self.probe_fault.is_none()
-            && self.probe_held.is_none()
-            && self.probing.verdict() != Some(false)
-            && alarms.all(Alarm::rests)
-    }
-
     /// Whether its trials may decide soon: some are undecided or being weighed, or were
     /// judged within the last second.
     pub fn is_restless(&self, now: Timestamp) -> bool {
@@ -561,53 +338,6 @@ impl Watch {
     /// Whether trials of any kind are undecided: they become late although nothing changes.
     pub fn is_undecided(&self) -> bool {
         self.tally.is_undecided()
-    }
-
-    /// Whether any suspicion stands.
-    fn is_suspect(&self) -> bool {
-        self.judges
-            .iter()
-            .any(|judge| judge.alarms.iter().any(|alarm| alarm.suspicion.is_some()))
-    }
-
-    /// Whether something is suspected or was proven of it.
-    pub fn is_disturbed(&self) -> bool {
-        let has_fault = |judge: &Judge| judge.alarms.iter().any(|alarm| alarm.fault.is_some());
-        self.is_suspect() || self.probe_fault.is_some() || self.judges.iter().any(has_fault)
-    }
-
-    /// The guards that hold suspicions of this effect, with the reason so far.
-    pub fn held(&self, degrade: bool) -> Vec<(Guard, Suspicion, Reason)> {
-        self.judges
-            .iter()
-            .flat_map(|judge| judge.alarms.iter().map(move |alarm| (judge, alarm)))
-            .filter(|(_, alarm)| alarm.purpose.is_degrade() == degrade)
-            .filter_map(|(judge, alarm)| {
-                let (guard, suspicion) = (alarm.held?, alarm.suspicion?);
-                let (cause, stood) = (Cause::LiveTrials, Duration::ZERO);
-                let reason = self.reason_of(judge, &alarm.detector, cause, stood, None);
-                Some((guard, suspicion, reason))
-            })
-            .collect()
-    }
-
-    /// The guard that holds a fall of the probe, if one does.
-    pub fn probe_held(&self) -> Option<Guard> {
-        self.probe_held
-    }
-
-    /// Since when it is suspected to be dead.
-    pub fn suspect_since(&self) -> Option<Timestamp> {
-        self.suspicions(false).map(Suspicion::since).min()
-    }
-
-    /// The suspicions that stand and would degrade, or withdraw.
-    pub fn suspicions(&self, degrade: bool) -> impl Iterator<Item = &Suspicion> {
-        self.judges
-            .iter()
-            .flat_map(|judge| &judge.alarms)
-            .filter(move |alarm| alarm.purpose.is_degrade() == degrade)
-            .filter_map(|alarm| alarm.suspicion.as_ref())
     }
 
     /// How closely its trials must be watched.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::{Engine, first_probe, prefixes_of, roster::Roster};
+use super::{Engine, first_probe, prefixes_of};
 use crate::{
     config::{Config, PrefixId, ServiceId},
     detector,
@@ -86,7 +86,7 @@ impl Engine {
             })
             .collect();
         self.set_thresholds();
-        self.roster = Roster::new(&self.watches);
+        self.roster.renumber(&numbers, &self.watches);
 
         // Clients may come on other ways now.
         let before = numbers.move_services(announced_by, self.watches.len());

@@ -5,7 +5,7 @@
 //! their probes alone bring two thousand inputs a second. What a watch has to say is asked
 //! when it was touched, and lies here in compact rows.
 
-use crate::{config::ServiceId, time::Timestamp, watch::Watch};
+use crate::{config::ServiceId, renumbering::Renumbering, time::Timestamp, watch::Watch};
 
 /// One entry in each row for every service.
 #[derive(Clone, Debug)]
@@ -39,6 +39,25 @@ impl Roster {
             roster.due[index] = next_due(watch);
         }
         roster
+    }
+
+    /// The same for services that have other numbers, and are to be judged by another
+    /// configuration. What is not known of a service has to be found out.
+    pub fn renumber(&mut self, numbers: &Renumbering, watches: &[Watch]) {
+        let moved = |row: &mut Vec<bool>| {
+            let known = numbers.move_services(row.drain(..), watches.len());
+            known
+                .into_iter()
+                .map(|known| known.unwrap_or(true))
+                .collect()
+        };
+        let unchanged = numbers.move_services(self.unchanged.drain(..), watches.len());
+        *self = Self {
+            restless: moved(&mut self.restless),
+            undecided: moved(&mut self.undecided),
+            unchanged: unchanged.into_iter().map(Option::flatten).collect(),
+            ..Self::new(watches)
+        };
     }
 
     /// A service took something in.
