@@ -273,7 +273,6 @@ impl Daemon {
                 everyone: wanted.everyone,
                 depth: wanted.closely,
                 closely: &closely,
-                unchanged: &[],
             };
             let reading = self.datapath.tick(scope, now);
             self.engine.handle(Input::Reading(reading), now);

@@ -101,7 +101,7 @@ impl Datapath {
 
     /// One walk over the maps that decisions need.
     pub fn read(&self) -> Reading {
-        self.object.read(Scope::ALL)
+        self.object.read(Scope::ALL, &[])
     }
 
     /// A reading that is begun at `now` and taken for decisions. Whatever fails from
@@ -111,13 +111,10 @@ impl Datapath {
         self.object.set_clock(now.as_nanos());
         self.object.arm_bell();
         if scope.everyone == Depth::Nothing {
-            return self.object.read(scope);
+            return self.object.read(scope, &[]);
         }
         let unchanged = self.changes.look(&self.object, scope.everyone);
-        self.object.read(Scope {
-            unchanged: &unchanged,
-            ..scope
-        })
+        self.object.read(scope, &unchanged)
     }
 
     /// The bell, once.

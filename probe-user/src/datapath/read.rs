@@ -49,9 +49,6 @@ pub struct Scope<'a> {
     pub depth: Depth,
     /// In ascending order.
     pub closely: &'a [ServiceId],
-    /// Services of which nothing has changed, in ascending order. Of these only those in
-    /// `closely` are read.
-    pub unchanged: &'a [ServiceId],
 }
 
 impl Scope<'_> {
@@ -64,41 +61,35 @@ impl Scope<'_> {
             everyone: depth,
             depth,
             closely: &[],
-            unchanged: &[],
         }
     }
 }
 
 impl Object {
-    /// One walk over the cohort rings and verified handshakes of services.
-    pub fn read(&self, scope: Scope<'_>) -> Reading {
-        let mut services = Vec::new();
-        let mut unchanged = Vec::new();
+    /// One walk over the cohort rings and verified handshakes of services. Of those of which
+    /// nothing has changed, in ascending order, only those in `closely` are read.
+    pub fn read(&self, scope: Scope<'_>, unchanged: &[ServiceId]) -> Reading {
+        let mut reading = Reading::default();
         let mut closely = scope.closely.iter().copied().peekable();
         if scope.everyone == Depth::Nothing {
-            services.extend(closely.filter_map(|id| self.read_service(id, scope.depth)));
-            return Reading {
-                services,
-                unchanged,
-            };
+            let read = closely.filter_map(|id| self.read_service(id, scope.depth));
+            reading.services.extend(read);
+            return reading;
         }
-        let mut at_rest = scope.unchanged.iter().copied().peekable();
+        let mut unchanged = unchanged.iter().copied().peekable();
         for id in (0..).map(ServiceId).take(self.places.len()) {
-            let is_at_rest = at_rest.next_if_eq(&id).is_some();
+            let is_unchanged = unchanged.next_if_eq(&id).is_some();
             let depth = match closely.next_if_eq(&id) {
                 Some(_) => scope.depth.max(scope.everyone),
-                None if is_at_rest => {
-                    unchanged.push(id);
+                None if is_unchanged => {
+                    reading.unchanged.push(id);
                     continue;
                 }
                 None => scope.everyone,
             };
-            services.extend(self.read_service(id, depth));
+            reading.services.extend(self.read_service(id, depth));
         }
-        Reading {
-            services,
-            unchanged,
-        }
+        reading
     }
 
     /// Whether anything was counted in a service's rings since the last call.

@@ -122,7 +122,7 @@ fn options(frame: &[u8]) -> TestRunOptions<'_> {
 
 impl Maps for Kernel {
     fn reading(&self, depth: Depth) -> Reading {
-        self.0.read(Scope::of_everyone(depth))
+        self.0.read(Scope::of_everyone(depth), &[])
     }
 
     fn latencies(&self) -> Vec<Latencies> {

@@ -49,6 +49,7 @@ pub fn serve_more(node: &Namespace, per_family: u16) -> Result<Process> {
     node.spawn("nginx-more", command)
 }
 
+/// Waits until every service's probe passes.
 pub fn wait_probed(node: &Namespace, daemon: &Lapwing) -> Result<()> {
     wait_until("every service's probe passes", PATIENT, || {
         let status = daemon.status(node)?;

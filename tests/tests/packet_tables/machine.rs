@@ -256,7 +256,7 @@ impl Kernel {
         reading.also.came = handshakes(uplink.came);
         reading.also.left = handshakes(uplink.left);
         reading.also.spans = (uplink.spans, uplink.spans_failed);
-        for service in self.object.read(Scope::ALL).services {
+        for service in self.object.read(Scope::ALL, &[]).services {
             reading.add_begun(&service.requests, &service.finishes);
         }
         for counters in self.object.counters() {
