@@ -66,6 +66,9 @@ struct Dataplane {
     /// How often each case is measured
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
+    /// Only the cases of these names; several by commas
+    #[arg(long, value_name = "CASES", value_delimiter = ',', conflicts_with = "write")]
+    only: Vec<String>,
     /// Leave out the run over a veth
     #[arg(long)]
     no_live: bool,
@@ -132,6 +135,9 @@ fn dataplane(workspace: &Workspace, args: &Dataplane) -> Result<()> {
         .env(object::VARIABLE, &shipped)
         .env(object::BENCH_VARIABLE, &bench)
         .args(["--rounds", &args.rounds.to_string()]);
+    if !args.only.is_empty() {
+        benchmark.args(["--only", &args.only.join(",")]);
+    }
     for (wanted, argument) in [(args.no_live, "--no-live"), (args.json, "--json")] {
         if wanted {
             benchmark.arg(argument);

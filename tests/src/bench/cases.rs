@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::{Result, bail};
 use probe_common::parse::tunnel::Tunnels;
 
 use super::{
@@ -141,8 +142,15 @@ impl Case {
     }
 }
 
-/// The cases with this many services.
-pub fn cases(services: u32) -> Vec<Case> {
+/// The cases with this many services; those of these names, if there are any.
+///
+/// # Errors
+/// When there is no case of a name.
+pub fn cases(services: u32, names: &[String]) -> Result<Vec<Case>> {
+    if let Some(unknown) = names.iter().find(|name| !ORDER.contains(&name.as_str())) {
+        bail!("there is no case {unknown}; there are {}", ORDER.join(", "));
+    }
+
     let mut rows = control();
     for flows in [Flows::One, Flows::Million] {
         rows.extend(data(flows));
@@ -154,8 +162,9 @@ pub fn cases(services: u32) -> Vec<Case> {
     for row in &mut rows {
         row.services = services;
     }
+    rows.retain(|row| names.is_empty() || names.iter().any(|name| name == row.name));
     rows.sort_by_key(|row| ORDER.iter().position(|name| *name == row.name));
-    rows
+    Ok(rows)
 }
 
 /// Cases of control segments, and of what is not TCP.

@@ -222,22 +222,25 @@ impl Pair {
 /// Pairs of devices for all XDP programs: two of each world, four of the baseline.
 const DEVICE_PAIRS: usize = 15;
 
-/// Measures every case in each of so many rounds.
-pub fn measure(image: &[u8], rounds: usize) -> Result<Vec<Measurement>> {
+/// Measures every case, or those of these names, in each of so many rounds.
+pub fn measure(image: &[u8], rounds: usize, names: &[String]) -> Result<Vec<Measurement>> {
     let namespace = Namespace::new("bench")?;
     let devices = Devices::make(&namespace, DEVICE_PAIRS)?;
-    let image = image.to_vec();
-    namespace.inside(move || measure_inside(&image, rounds, devices))?
+    let (image, names) = (image.to_vec(), names.to_vec());
+    namespace.inside(move || measure_inside(&image, rounds, &names, devices))?
 }
 
-fn measure_inside(image: &[u8], rounds: usize, mut devices: Devices) -> Result<Vec<Measurement>> {
-    eprintln!("preparing a million flows, with 1 and {MANY_SERVICES} services");
+fn measure_inside(
+    image: &[u8],
+    rounds: usize,
+    names: &[String],
+    mut devices: Devices,
+) -> Result<Vec<Measurement>> {
     let mut sides = Vec::new();
     for services in [1, MANY_SERVICES] {
-        sides.push((
-            Worlds::prepare(image, services, &mut devices)?,
-            cases(services),
-        ));
+        let cases = cases(services, names)?;
+        eprintln!("preparing a million flows, of {services} services");
+        sides.push((Worlds::prepare(image, services, &mut devices)?, cases));
     }
     let mut calm: Vec<&mut World> = sides
         .iter_mut()

@@ -28,6 +28,8 @@ use anyhow::{Context as _, Result};
 pub struct Plan {
     /// How often every case is measured.
     pub rounds: usize,
+    /// The names of the cases, if not all.
+    pub only: Vec<String>,
     /// Whether packets are sent over a veth, too.
     pub live: bool,
     /// Print JSON rather than tables.
@@ -41,7 +43,7 @@ pub fn dataplane(plan: &Plan) -> Result<()> {
     let bench = object("LAPWING_BENCH_OBJECT")?;
     let shipped = object("LAPWING_EBPF_OBJECT")?;
     sample::stay_on_one_cpu()?;
-    let measurements = measure::measure(&bench, plan.rounds)?;
+    let measurements = measure::measure(&bench, plan.rounds, &plan.only)?;
     let report = report::Report {
         machine: machine::Machine::here()?,
         rounds: plan.rounds,

@@ -1,7 +1,7 @@
 //! `cargo xtask bench dataplane`: what Lapwing costs a packet.
 //!
 //! ```text
-//! bench-dataplane [--rounds N] [--no-live] [--json] [--write DOCUMENT]
+//! bench-dataplane [--rounds N] [--only CASE,CASE...] [--no-live] [--json] [--write DOCUMENT]
 //! ```
 
 use std::process::ExitCode;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
 fn plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
     let mut plan = Plan {
         rounds: 15,
+        only: Vec::new(),
         live: true,
         json: false,
         document: None,
@@ -31,6 +32,10 @@ fn plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
             "--rounds" => {
                 let rounds = arguments.next().context("--rounds takes a number")?;
                 plan.rounds = rounds.parse().context("--rounds takes a number")?;
+            }
+            "--only" => {
+                let names = arguments.next().context("--only takes names of cases")?;
+                plan.only = names.split(',').map(str::to_owned).collect();
             }
             "--no-live" => plan.live = false,
             "--json" => plan.json = true,
