@@ -1,7 +1,7 @@
 //! What holds after every frame, whatever came before it.
 
 use probe_common::{
-    counters::{Counters, RstPhase},
+    counters::{Counters, RstPhase, Traffic},
     host::HostTables,
     measure::Direction,
     skip::Skip,
@@ -12,8 +12,6 @@ use crate::{
     services::{ALL, COUNT, kinds},
     traffic::Addressee,
 };
-
-const WORDS: usize = size_of::<Counters>() / 8;
 
 /// What a ring's buckets sum up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +64,7 @@ impl Sums {
 
 /// Looks at the tables after every frame.
 pub struct Watch {
-    counters: [Counters; COUNT],
+    counts: [(Traffic, Counters); COUNT],
     skips: [u64; Skip::COUNT],
 }
 
@@ -74,16 +72,16 @@ impl Watch {
     /// Before the first frame.
     pub fn new(tables: &HostTables) -> Self {
         Self {
-            counters: counters(tables),
+            counts: counts(tables),
             skips: tables.skips(),
         }
     }
 
     /// Panics if the frame that was just measured changed what it must not.
     pub fn frame(&mut self, tables: &HostTables, direction: Direction, addressee: Addressee) {
-        let (counters, skips) = (counters(tables), tables.skips());
+        let (counts, skips) = (counts(tables), tables.skips());
         let changed: Vec<usize> = (0..COUNT)
-            .filter(|service| counters[*service] != self.counters[*service])
+            .filter(|service| counts[*service] != self.counts[*service])
             .collect();
         let skipped: u64 = (0..Skip::COUNT)
             .map(|reason| skips[reason] - self.skips[reason])
@@ -100,26 +98,31 @@ impl Watch {
             (Addressee::Nobody, Some(changed)) => panic!("nobody's frame changed {changed}"),
         }
         for service in changed {
-            check_change(&self.counters[service], &counters[service], direction);
+            check_change(&self.counts[service], &counts[service], direction);
             check_service(tables, service);
         }
-        (self.counters, self.skips) = (counters, skips);
+        (self.counts, self.skips) = (counts, skips);
     }
 }
 
-fn counters(tables: &HostTables) -> [Counters; COUNT] {
-    std::array::from_fn(|service| tables.counters(service))
+fn counts(tables: &HostTables) -> [(Traffic, Counters); COUNT] {
+    std::array::from_fn(|service| (tables.traffic(service), tables.counters(service)))
 }
 
 /// Counters only grow; a frame is one packet, one way.
-fn check_change(before: &Counters, after: &Counters, direction: Direction) {
-    let words = |counters: &Counters| -> [u64; WORDS] { zerocopy::transmute!(*counters) };
-    for (index, (before, after)) in words(before).iter().zip(words(after)).enumerate() {
-        assert!(*before <= after, "counter {index} went back");
+fn check_change(before: &(Traffic, Counters), after: &(Traffic, Counters), direction: Direction) {
+    let words = |(traffic, counters): (Traffic, Counters)| {
+        let traffic: [u64; Traffic::WORDS] = zerocopy::transmute!(traffic);
+        let counters: [u64; Counters::WORDS] = zerocopy::transmute!(counters);
+        traffic.into_iter().chain(counters)
+    };
+    let (then, now) = (words(*before), words(*after));
+    for (index, (before, after)) in then.zip(now).enumerate() {
+        assert!(before <= after, "counter {index} went back");
     }
-    let new_in = after.packets_in - before.packets_in;
-    let new_out = after.packets_out - before.packets_out;
-    let about = after.unreachable_out - before.unreachable_out;
+    let new_in = after.0.packets_in - before.0.packets_in;
+    let new_out = after.0.packets_out - before.0.packets_out;
+    let about = after.1.unreachable_out - before.1.unreachable_out;
     match direction {
         Direction::In => assert_eq!((new_in, new_out, about), (1, 0, 0)),
         Direction::Out => assert_eq!((new_in, new_out + about), (0, 1)),
@@ -128,7 +131,7 @@ fn check_change(before: &Counters, after: &Counters, direction: Direction) {
 
 /// Panics if a service's counters and trials contradict each other.
 pub fn check_service(tables: &HostTables, service: usize) {
-    let counters = tables.counters(service);
+    let (traffic, counters) = (tables.traffic(service), tables.counters(service));
     let mut sums = [Sums::default(); Kind::COUNT];
     for kind in kinds(service) {
         let of_kind = Sums::of(tables.cohorts(service, *kind));
@@ -146,10 +149,10 @@ pub fn check_service(tables: &HostTables, service: usize) {
     if ALL[service].protocol == probe_common::service::TCP {
         check_tcp(&counters, of);
     } else {
-        assert!(of(Kind::Resolve).started <= counters.packets_out);
+        assert!(of(Kind::Resolve).started <= traffic.packets_out);
         assert!(
             of(Kind::Answer).started + of(Kind::Quic).started + counters.trials_without_room
-                <= counters.packets_in
+                <= traffic.packets_in
         );
         let servfails: u64 = tables.servfails(service).into_iter().map(u64::from).sum();
         assert_eq!(of(Kind::Resolve).failed, servfails);

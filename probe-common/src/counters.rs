@@ -5,15 +5,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{cell::Shared, verifier::bounded};
 
-/// The counters of one service on one CPU.
+/// What every packet of a service adds to, on one CPU. Apart from its [`Counters`], so
+/// that those of thousands of services lie together on a few of the processor's pages.
 ///
 /// "In" is towards the service, "out" from it. Bytes are those of the (inner) IP
 /// packet. A GSO or GRO buffer counts as the segments that it stands for.
-#[repr(C, align(64))]
+#[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-pub struct Counters {
+pub struct Traffic {
     /// Packets in.
     pub packets_in: u64,
     /// IP bytes in.
@@ -22,29 +23,19 @@ pub struct Counters {
     pub packets_out: u64,
     /// IP bytes out.
     pub bytes_out: u64,
-    /// Segments in that say "no room" (window 0, without SYN, FIN and RST).
-    pub zero_window_in: u64,
-    /// Segments out that say so.
-    pub zero_window_out: u64,
-    /// Segments in with FIN.
-    pub fin_in: u64,
-    /// Segments out with FIN.
-    pub fin_out: u64,
+}
+
+/// What some packets of a service add to, on one CPU.
+#[repr(C, align(64))]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Counters {
+    // Once or so a connection: the first cache line.
     /// Segments in with SYN and without ACK (RFC 9293 section 3.5).
     pub syn: u64,
-    /// ... of these, repeats of a SYN that still waits (same ISN).
-    pub syn_retransmissions: u64,
-    /// ... of these, those that start no trial: bad checksum, TCP MD5 or AO option,
-    /// with FIN or data, or for a connection that lives (RFC 5961 section 4).
-    pub syn_not_judged: u64,
     /// Segments out with SYN and ACK.
     pub synack: u64,
-    /// ... of these, repeats of a SYN-ACK.
-    pub synack_retransmissions: u64,
-    /// RST in, by [`RstPhase`].
-    pub rst_in: [u64; RstPhase::COUNT],
-    /// RST out, by [`RstPhase`].
-    pub rst_out: [u64; RstPhase::COUNT],
     /// Handshakes whose ACK matched our SYN-ACK: the client has shown that it
     /// receives at its address.
     pub verified: u64,
@@ -52,14 +43,14 @@ pub struct Counters {
     pub client_first: u64,
     /// Verified connections in which the service sent the first payload.
     pub server_first: u64,
-    /// Trials that could not start: no room in the table.
-    pub trials_without_room: u64,
-    /// ICMP "unreachable" messages out about a packet to the service.
-    pub unreachable_out: u64,
     /// Connections that took a sample cell.
     pub sampled: u64,
-    /// Connections that were to be sampled, but found their cell in use.
-    pub cells_busy: u64,
+    /// Segments in with FIN.
+    pub fin_in: u64,
+    /// Segments out with FIN.
+    pub fin_out: u64,
+
+    // Sampled connections: the second.
     /// Segments with payload or FIN of sampled connections in.
     pub sampled_segments_in: u64,
     /// ... out.
@@ -75,13 +66,38 @@ pub struct Counters {
     pub keep_alives_in: u64,
     /// ... out.
     pub keep_alives_out: u64,
+    /// Connections that were to be sampled, but found their cell in use.
+    pub cells_busy: u64,
+
+    // DNS: the third.
     /// DNS queries in.
     pub dns_queries: u64,
-    /// ... of these (or what should have been one), those that no server needs to
-    /// answer.
-    pub dns_malformed: u64,
     /// DNS responses out by [`RcodeClass`].
     pub dns_responses: [u64; RcodeClass::COUNT],
+
+    // What should be rare.
+    /// RST in, by [`RstPhase`].
+    pub rst_in: [u64; RstPhase::COUNT],
+    /// RST out, by [`RstPhase`].
+    pub rst_out: [u64; RstPhase::COUNT],
+    /// Segments in that say "no room" (window 0, without SYN, FIN and RST).
+    pub zero_window_in: u64,
+    /// Segments out that say so.
+    pub zero_window_out: u64,
+    /// Of the SYNs, repeats of one that still waits (same ISN).
+    pub syn_retransmissions: u64,
+    /// Of the SYNs, those that start no trial: bad checksum, TCP MD5 or AO option,
+    /// with FIN or data, or for a connection that lives (RFC 5961 section 4).
+    pub syn_not_judged: u64,
+    /// Of the SYN-ACKs, repeats.
+    pub synack_retransmissions: u64,
+    /// Trials that could not start: no room in the table.
+    pub trials_without_room: u64,
+    /// ICMP "unreachable" messages out about a packet to the service.
+    pub unreachable_out: u64,
+    /// Of the DNS queries (or what should have been one), those that no server needs to
+    /// answer.
+    pub dns_malformed: u64,
     /// Datagrams in that begin with a QUIC Initial.
     pub quic_initials_in: u64,
     /// Datagrams out that begin with a QUIC Initial.
@@ -92,49 +108,60 @@ pub struct Counters {
     pub quic_version_negotiations: u64,
     /// First HTTP/1 responses of connections by class: 1xx to 5xx.
     pub http_responses: [u64; HTTP_CLASSES],
-    /// Explicit padding, to an odd number of cache lines: at a power of two, the lines
-    /// that every packet needs would share an eighth of a cache's sets.
-    pub reserved: [u64; 15],
+    /// Explicit padding, to an odd number of cache lines: at a power of two, one line of
+    /// every service would share an eighth of a cache's sets.
+    pub reserved: [u64; 3],
 }
 
 /// Classes of HTTP status codes: 1xx to 5xx.
 pub const HTTP_CLASSES: usize = 5;
-const WORDS: usize = size_of::<Counters>() / 8;
 
-const _: () = assert!(size_of::<Counters>() == 72 * 8);
+const _: () = assert!(size_of::<Counters>() == 7 * 64);
+const _: () = assert!(core::mem::offset_of!(Counters, sampled_segments_in) == 64);
+const _: () = assert!(core::mem::offset_of!(Counters, dns_queries) == 2 * 64);
 
-impl Counters {
-    /// Adds another CPU's values.
-    pub fn add(&mut self, other: &Self) {
-        let sums: &mut [u64; WORDS] = zerocopy::transmute_mut!(self);
-        let values: &[u64; WORDS] = zerocopy::transmute_ref!(other);
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum = sum.wrapping_add(*value);
+/// Counts of one CPU that are read as words.
+macro_rules! words {
+    ($counts:ident as $shared:ident) => {
+        impl $counts {
+            /// How many words they are.
+            pub const WORDS: usize = size_of::<Self>() / 8;
+
+            /// Adds another CPU's values.
+            pub fn add(&mut self, other: &Self) {
+                let sums: &mut [u64; Self::WORDS] = zerocopy::transmute_mut!(self);
+                let values: &[u64; Self::WORDS] = zerocopy::transmute_ref!(other);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = sum.wrapping_add(*value);
+                }
+            }
         }
-    }
+
+        #[doc = concat!("[`", stringify!($counts), "`] as user space sees them while the kernel counts.")]
+        #[repr(C)]
+        #[derive(Debug)]
+        pub struct $shared([Shared<u64>; $counts::WORDS]);
+
+        impl $shared {
+            /// The values as they are now.
+            pub fn read(&self) -> $counts {
+                let words: [u64; $counts::WORDS] =
+                    core::array::from_fn(|index| self.0[index].load());
+                zerocopy::transmute!(words)
+            }
+
+            /// Forgets all values.
+            pub fn clear(&self) {
+                for word in &self.0 {
+                    word.store(0);
+                }
+            }
+        }
+    };
 }
 
-/// [`Counters`] as user space sees them while the kernel counts.
-#[repr(C, align(64))]
-#[derive(Debug)]
-pub struct SharedCounters([Shared<u64>; WORDS]);
-
-const _: () = assert!(size_of::<SharedCounters>() == size_of::<Counters>());
-
-impl SharedCounters {
-    /// The values as they are now.
-    pub fn read(&self) -> Counters {
-        let words: [u64; WORDS] = core::array::from_fn(|index| self.0[index].load());
-        zerocopy::transmute!(words)
-    }
-
-    /// Forgets all values.
-    pub fn clear(&self) {
-        for word in &self.0 {
-            word.store(0);
-        }
-    }
-}
+words!(Traffic as SharedTraffic);
+words!(Counters as SharedCounters);
 
 /// How far a connection was when a RST came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

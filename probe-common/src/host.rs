@@ -12,7 +12,7 @@ use std::{boxed::Box, vec::Vec};
 use crate::{
     address::{HashKey, NETWORK_BUCKETS},
     cell::{Atomics, Shared},
-    counters::Counters,
+    counters::{Counters, Traffic},
     flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, Set, set_index},
     gate::generation_shift,
     latency::{Histogram, SharedHistogram},
@@ -66,6 +66,7 @@ pub struct HostTables {
     exchanges: Vec<Set>,
     holders: Vec<Holders>,
     cells: Vec<Cell>,
+    traffic: RefCell<Vec<Traffic>>,
     counters: RefCell<Vec<Counters>>,
     latencies: Vec<SharedHistogram>,
     verified: RefCell<Vec<Buckets>>,
@@ -138,6 +139,7 @@ impl HostTables {
             exchanges: empty(sizes.exchange_sets),
             holders: empty(holders(cells(services.len(), sizes.cells))),
             cells: empty(cells(services.len(), sizes.cells)),
+            traffic: RefCell::new(services.iter().map(|_| Traffic::default()).collect()),
             counters: RefCell::new(services.iter().map(|_| Counters::default()).collect()),
             latencies: (0..services.len() * RINGS_PER_BLOCK)
                 .map(|_| SharedHistogram::default())
@@ -184,6 +186,7 @@ impl HostTables {
         let cells = cells(services, self.sizes.cells);
         self.holders = empty(holders(cells));
         self.cells = empty(cells);
+        self.traffic.get_mut().fill(Traffic::default());
         self.counters.get_mut().fill(Counters::default());
         self.latencies.iter().for_each(SharedHistogram::clear);
         self.verified.get_mut().fill([0; NETWORK_BUCKETS]);
@@ -221,6 +224,11 @@ impl HostTables {
         if let Err(reason) = measured {
             self.skips.borrow_mut()[reason as usize] += 1;
         }
+    }
+
+    /// What every packet of a service adds to.
+    pub fn traffic(&self, service: usize) -> Traffic {
+        self.traffic.borrow()[service]
     }
 
     /// A service's counters.
@@ -320,6 +328,13 @@ impl Tables for HostTables {
 
     fn state(&self) -> Option<&State> {
         Some(&self.state)
+    }
+
+    fn count_traffic(&self, service: u32, change: impl FnOnce(&mut Traffic)) -> Option<()> {
+        self.traffic
+            .borrow_mut()
+            .get_mut(service as usize)
+            .map(change)
     }
 
     fn count(&self, service: u32, change: impl FnOnce(&mut Counters)) -> Option<()> {

@@ -47,4 +47,4 @@ mod verifier;
 /// Version of every layout in this crate. It is part of the path under which maps
 /// and links are pinned, so that a daemon never adopts maps of another layout.
 /// Count it up with every change of a layout or of a field's meaning.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;

@@ -65,7 +65,8 @@ pub struct Service {
     pub address: Address,
     /// [`port_protocol`] of the service; zero where there is none.
     pub port_protocol: u32,
-    /// Index of its counters.
+    /// Index of its counters, and of all else that is kept by service: less than
+    /// [`MAX_SERVICES`].
     pub id: u32,
     /// What to do for it; may change while the copy is in use.
     pub options: Shared<u32>,
@@ -86,6 +87,11 @@ impl Service {
             options: Shared::new(options.0),
             sample_mask: Shared::new(0),
         }
+    }
+
+    /// Whether there is a service.
+    fn is_present(&self) -> bool {
+        self.port_protocol != 0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use probe_common::{
     cell::{Atomics, Shared},
-    counters::Counters,
+    counters::{Counters, Traffic},
     flow::Set,
     latency::SharedHistogram,
     measure::{self, Direction, Event, Tables},
@@ -64,6 +64,11 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
     #[inline(always)]
     fn state(&self) -> Option<&State> {
         state::state()
+    }
+
+    #[inline(always)]
+    fn count_traffic(&self, service: u32, change: impl FnOnce(&mut Traffic)) -> Option<()> {
+        counters::count_traffic(service, change)
     }
 
     #[inline(always)]

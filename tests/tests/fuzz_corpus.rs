@@ -147,10 +147,15 @@ impl Kernel {
     fn compare(&self, host: &HostTables, input: &str) {
         let hook = self.hook;
         assert_eq!(self.object.skips(), host.skips(), "by {hook:?}: {input}");
-        for (service, counters) in self.object.counters().iter().enumerate() {
+        let counts = self
+            .object
+            .traffic()
+            .into_iter()
+            .zip(self.object.counters());
+        for (service, counts) in counts.enumerate() {
             assert_eq!(
-                *counters,
-                host.counters(service),
+                counts,
+                (host.traffic(service), host.counters(service)),
                 "service {service} by {hook:?}: {input}"
             );
             for kind in services::kinds(service) {

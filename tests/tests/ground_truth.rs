@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lapwing_tests::{lab::lapwing::binary, tshark};
-use probe_common::counters::{Counters, RcodeClass};
+use probe_common::counters::{Counters, RcodeClass, Traffic};
 use probe_user::{
     config::Settings,
     replay::{self, Options, Probes, Report},
@@ -44,42 +44,42 @@ const CAPTURES: [(&str, usize); 12] = [
 
 /// A counter, and the display filter that must find as many packets. `$in` and `$out`
 /// stand for "to the service" and "from it".
-type Truth = (&'static str, fn(&Counters) -> u64, &'static str);
+type Truth = (&'static str, fn(&Traffic, &Counters) -> u64, &'static str);
 
 const ANY: [Truth; 2] = [
-    ("packets in", |counters| counters.packets_in, "$in"),
-    ("packets out", |counters| counters.packets_out, "$out"),
+    ("packets in", |traffic, _| traffic.packets_in, "$in"),
+    ("packets out", |traffic, _| traffic.packets_out, "$out"),
 ];
 
 const TCP: [Truth; 6] = [
     (
         "SYN",
-        |counters| counters.syn,
+        |_, counters| counters.syn,
         "$in && tcp.flags.syn == 1 && tcp.flags.ack == 0",
     ),
     (
         "SYN-ACK",
-        |counters| counters.synack,
+        |_, counters| counters.synack,
         "$out && tcp.flags.syn == 1 && tcp.flags.ack == 1",
     ),
     (
         "RST in",
-        |counters| counters.rst_in.iter().sum(),
+        |_, counters| counters.rst_in.iter().sum(),
         "$in && tcp.flags.reset == 1 && tcp.flags.syn == 0",
     ),
     (
         "RST out",
-        |counters| counters.rst_out.iter().sum(),
+        |_, counters| counters.rst_out.iter().sum(),
         "$out && tcp.flags.reset == 1 && tcp.flags.syn == 0",
     ),
     (
         "FIN in",
-        |counters| counters.fin_in,
+        |_, counters| counters.fin_in,
         "$in && tcp.flags.fin == 1 && tcp.flags.reset == 0 && tcp.flags.syn == 0",
     ),
     (
         "FIN out",
-        |counters| counters.fin_out,
+        |_, counters| counters.fin_out,
         "$out && tcp.flags.fin == 1 && tcp.flags.reset == 0 && tcp.flags.syn == 0",
     ),
 ];
@@ -87,42 +87,42 @@ const TCP: [Truth; 6] = [
 const DNS: [Truth; 8] = [
     (
         "queries",
-        |counters| counters.dns_queries,
+        |_, counters| counters.dns_queries,
         "$in && dns.flags.response == 0 && dns.flags.opcode == 0 && dns.flags.truncated == 0 && dns.count.queries == 1 && dns.count.answers == 0",
     ),
     (
         "noerror",
-        |counters| counters.dns_responses[RcodeClass::NoError as usize],
+        |_, counters| counters.dns_responses[RcodeClass::NoError as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode == 0",
     ),
     (
         "formerr",
-        |counters| counters.dns_responses[RcodeClass::FormErr as usize],
+        |_, counters| counters.dns_responses[RcodeClass::FormErr as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode == 1",
     ),
     (
         "servfail",
-        |counters| counters.dns_responses[RcodeClass::ServFail as usize],
+        |_, counters| counters.dns_responses[RcodeClass::ServFail as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode == 2",
     ),
     (
         "nxdomain",
-        |counters| counters.dns_responses[RcodeClass::NxDomain as usize],
+        |_, counters| counters.dns_responses[RcodeClass::NxDomain as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode == 3",
     ),
     (
         "notimp",
-        |counters| counters.dns_responses[RcodeClass::NotImp as usize],
+        |_, counters| counters.dns_responses[RcodeClass::NotImp as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode == 4",
     ),
     (
         "refused",
-        |counters| counters.dns_responses[RcodeClass::Refused as usize],
+        |_, counters| counters.dns_responses[RcodeClass::Refused as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode == 5",
     ),
     (
         "other rcodes",
-        |counters| counters.dns_responses[RcodeClass::Other as usize],
+        |_, counters| counters.dns_responses[RcodeClass::Other as usize],
         "$out && dns.flags.response == 1 && dns.flags.rcode > 5",
     ),
 ];
@@ -183,18 +183,18 @@ fn counts_of_real_captures_are_those_of_wireshark() -> Result<()> {
         let file = directory.join(name);
         let (kernel, host) = (replay(&file, false)?, replay(&file, true)?);
         ensure!(
-            kernel.counters().eq(host.counters()),
+            kernel.counts().eq(host.counts()),
             "kernel and host differ on {name}"
         );
         let services = kernel.services().count();
         ensure!(services >= least, "{name}: only {services} services");
         let mut filters = Vec::new();
         let mut ours = Vec::new();
-        for (service, counters) in kernel.counters() {
+        for (service, traffic, counters) in kernel.counts() {
             let (to, from) = ends(service)?;
             for (what, count, filter) in truths(service) {
                 filters.push(filter.replace("$in", &to).replace("$out", &from));
-                ours.push((service, what, count(counters)));
+                ours.push((service, what, count(&traffic, &counters)));
             }
         }
         let truth = tshark::counts(&file, &filters)?;

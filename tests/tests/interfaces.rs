@@ -100,12 +100,12 @@ fn counts_what_passes(pair: &Pair, interfaces: &[&str], attach: AttachMode) -> R
     sensor::settle();
     for ((service, address), truth) in services().into_iter().enumerate().zip(truths) {
         let truth = truth?;
-        let counters = sensor.counters(service);
+        let (traffic, counters) = (sensor.traffic(service), sensor.counters(service));
         println!("{address}: {truth:?}");
-        let seen = (counters.packets_in, counters.packets_out);
+        let seen = (traffic.packets_in, traffic.packets_out);
         ensure!(
             seen == (truth.packets_in, truth.packets_out),
-            "{truth:?}, {counters:?}"
+            "{truth:?}, {traffic:?}, {counters:?}"
         );
         ensure!(truth.retransmitted == 0, "{truth:?}");
         let bytes = (
@@ -113,8 +113,8 @@ fn counts_what_passes(pair: &Pair, interfaces: &[&str], attach: AttachMode) -> R
             ip_bytes(address, truth.packets_out, RESPONSE)?,
         );
         ensure!(
-            (counters.bytes_in, counters.bytes_out) == bytes,
-            "{bytes:?}, {counters:?}"
+            (traffic.bytes_in, traffic.bytes_out) == bytes,
+            "{bytes:?}, {traffic:?}"
         );
         ensure!(
             counters.sampled_segments_in > 0

@@ -67,7 +67,12 @@ struct Dataplane {
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
     /// Only the cases of these names; several by commas
-    #[arg(long, value_name = "CASES", value_delimiter = ',', conflicts_with = "write")]
+    #[arg(
+        long,
+        value_name = "CASES",
+        value_delimiter = ',',
+        conflicts_with = "write"
+    )]
     only: Vec<String>,
     /// Leave out the run over a veth
     #[arg(long)]

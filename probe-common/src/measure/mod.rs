@@ -32,7 +32,7 @@ pub use self::quick::plain;
 use crate::{
     address::HashKey,
     cell::Atomics,
-    counters::Counters,
+    counters::{Counters, Traffic},
     flow::{FlowKey, Set},
     latency::SharedHistogram,
     packet::Packet,
@@ -59,6 +59,8 @@ pub trait Tables: Atomics {
     fn tunnels(&self, state: &State) -> Tunnels;
     /// What nearly every packet needs.
     fn state(&self) -> Option<&State>;
+    /// Changes this CPU's counts of what every packet of a service adds to.
+    fn count_traffic(&self, service: u32, change: impl FnOnce(&mut Traffic)) -> Option<()>;
     /// Changes this CPU's counters of a service.
     fn count(&self, service: u32, change: impl FnOnce(&mut Counters)) -> Option<()>;
     /// The latencies of a service's trials: the service's index times

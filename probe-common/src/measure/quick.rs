@@ -103,13 +103,11 @@ fn measure<T: Tables, const LENGTH: usize>(
             Direction::Out => sampled::segment_out(tables, &flow, &segment, segments),
         }?;
     }
-    tables.count(service.id, |counters| {
-        let (network, segment) = (headers.network(), headers.segment(flags));
-        match direction {
-            Direction::In => tcp::count_in(counters, &network, &segment, segments),
-            Direction::Out => tcp::count_out(counters, &network, &segment, segments),
-        }
-    })?;
+    let (network, segment) = (headers.network(), headers.segment(flags));
+    match direction {
+        Direction::In => tcp::count_in(tables, service.id, &network, &segment, segments),
+        Direction::Out => tcp::count_out(tables, service.id, &network, &segment, segments),
+    }?;
     Some(Measured::Service)
 }
 

@@ -1,7 +1,6 @@
 //! TCP segments of services: counted, and passed on to what they may mean.
 
 use crate::{
-    counters::Counters,
     packet::Packet,
     parse::{self, Flags, Network, Segment},
     sample::is_sampled,
@@ -33,11 +32,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     else {
         return Ok(Measured::Other);
     };
-    tables
-        .count(service.id, |counters| {
-            count_in(counters, network, &segment, segments);
-        })
-        .ok_or(Skip::NoTable)?;
+    count_in(tables, service.id, network, &segment, segments).ok_or(Skip::NoTable)?;
     let client = Client {
         address: network.source,
         port: u32::from(segment.source_port),
@@ -88,11 +83,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     else {
         return Ok(Measured::Other);
     };
-    tables
-        .count(service.id, |counters| {
-            count_out(counters, network, &segment, segments);
-        })
-        .ok_or(Skip::NoTable)?;
+    count_out(tables, service.id, network, &segment, segments).ok_or(Skip::NoTable)?;
     let client = Client {
         address: network.destination,
         port: u32::from(segment.destination_port),
@@ -127,29 +118,55 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
 }
 
+/// Counts a segment of a service, on its way in.
 #[inline(always)]
-pub fn count_in(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
-    counters.packets_in += u64::from(segments.max(1));
-    counters.bytes_in += wire_bytes(network, segment.header_length, segments);
+pub fn count_in<T: Tables>(
+    tables: &T,
+    service: u32,
+    network: &Network,
+    segment: &Segment,
+    segments: u32,
+) -> Option<()> {
+    tables.count_traffic(service, |traffic| {
+        traffic.packets_in += u64::from(segments.max(1));
+        traffic.bytes_in += wire_bytes(network, segment.header_length, segments);
+    })?;
     let flags = segment.flags;
     if flags.any(CONTROL) {
-        counters.fin_in += u64::from(flags.any(Flags::FIN));
-        counters.syn += u64::from(flags.any(Flags::SYN) && !flags.any(Flags::ACK));
+        tables.count(service, |counters| {
+            counters.fin_in += u64::from(flags.any(Flags::FIN));
+            counters.syn += u64::from(flags.any(Flags::SYN) && !flags.any(Flags::ACK));
+        })
     } else if segment.window == 0 {
-        counters.zero_window_in += 1;
+        tables.count(service, |counters| counters.zero_window_in += 1)
+    } else {
+        Some(())
     }
 }
 
+/// As [`count_in`], on its way out.
 #[inline(always)]
-pub fn count_out(counters: &mut Counters, network: &Network, segment: &Segment, segments: u32) {
-    counters.packets_out += u64::from(segments.max(1));
-    counters.bytes_out += wire_bytes(network, segment.header_length, segments);
+pub fn count_out<T: Tables>(
+    tables: &T,
+    service: u32,
+    network: &Network,
+    segment: &Segment,
+    segments: u32,
+) -> Option<()> {
+    tables.count_traffic(service, |traffic| {
+        traffic.packets_out += u64::from(segments.max(1));
+        traffic.bytes_out += wire_bytes(network, segment.header_length, segments);
+    })?;
     let flags = segment.flags;
     if flags.any(CONTROL) {
-        counters.fin_out += u64::from(flags.any(Flags::FIN));
-        counters.synack += u64::from(flags.all(Flags::SYN | Flags::ACK));
+        tables.count(service, |counters| {
+            counters.fin_out += u64::from(flags.any(Flags::FIN));
+            counters.synack += u64::from(flags.all(Flags::SYN | Flags::ACK));
+        })
     } else if segment.window == 0 {
-        counters.zero_window_out += 1;
+        tables.count(service, |counters| counters.zero_window_out += 1)
+    } else {
+        Some(())
     }
 }
 

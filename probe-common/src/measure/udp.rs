@@ -50,17 +50,23 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
         (query, datagram.source_port.into())
     };
     tables
-        .count(service.id, |counters| {
-            counters.packets_in += u64::from(segments.max(1));
-            counters.bytes_in += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
-            if options.any(Options::DNS) {
-                counters.dns_queries += u64::from(query.is_some());
-                counters.dns_malformed += u64::from(query.is_none());
-            } else if options.any(Options::QUIC) {
-                counters.quic_initials_in += u64::from(query.is_some());
-            }
+        .count_traffic(service.id, |traffic| {
+            traffic.packets_in += u64::from(segments.max(1));
+            traffic.bytes_in += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
         })
         .ok_or(Skip::NoTable)?;
+    if options.any(Options::DNS | Options::QUIC) {
+        tables
+            .count(service.id, |counters| {
+                if options.any(Options::DNS) {
+                    counters.dns_queries += u64::from(query.is_some());
+                    counters.dns_malformed += u64::from(query.is_none());
+                } else {
+                    counters.quic_initials_in += u64::from(query.is_some());
+                }
+            })
+            .ok_or(Skip::NoTable)?;
+    }
     let Some(query) = query else {
         return Ok(Measured::Service);
     };
@@ -117,22 +123,28 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         answer.asks_again = matches!(quic, Quic::Retry | Quic::VersionNegotiation);
     }
     tables
-        .count(service.id, |counters| {
-            counters.packets_out += u64::from(segments.max(1));
-            counters.bytes_out += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
-            match quic {
-                Quic::Initial { .. } => counters.quic_initials_out += 1,
-                Quic::Retry => counters.quic_retries += 1,
-                Quic::VersionNegotiation => counters.quic_version_negotiations += 1,
-                Quic::Other => {}
-            }
-            if let Some((code, _)) = rcode
-                && let Some(count) = counters.dns_responses.get_mut(RcodeClass::index_of(code))
-            {
-                *count += 1;
-            }
+        .count_traffic(service.id, |traffic| {
+            traffic.packets_out += u64::from(segments.max(1));
+            traffic.bytes_out += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
         })
         .ok_or(Skip::NoTable)?;
+    if options.any(Options::DNS | Options::QUIC) {
+        tables
+            .count(service.id, |counters| {
+                match quic {
+                    Quic::Initial { .. } => counters.quic_initials_out += 1,
+                    Quic::Retry => counters.quic_retries += 1,
+                    Quic::VersionNegotiation => counters.quic_version_negotiations += 1,
+                    Quic::Other => {}
+                }
+                if let Some((code, _)) = rcode
+                    && let Some(count) = counters.dns_responses.get_mut(RcodeClass::index_of(code))
+                {
+                    *count += 1;
+                }
+            })
+            .ok_or(Skip::NoTable)?;
+    }
     let client = Client {
         address: network.destination,
         port: client_port,

@@ -13,13 +13,14 @@
 //!   │ bucket           │ place            │ tag
 //!   ▼                  ▼                  ▼
 //!  moves[bucket] ───▶ (+) ─▶ places[ ] ─ equal? ── no ──▶ nobody's
-//!                             │ yes: position
+//!                             │ yes: id
 //!                             ▼
-//!                            entries[position] ─ equal? ─▶ the service
+//!                            entries[id] ─ equal? ─▶ the service
 //! ```
 //! Most packets of a busy host are for no service, or for one among thousands, so what a
-//! look-up reads has to stay in the processor's caches: 36 KiB tell nearly every stranger,
-//! and the services lie close together.
+//! look-up reads has to stay in the processor's caches: 36 KiB tell nearly every stranger.
+//! They also tell the service's id, so that a processor that guesses "equal" goes on to
+//! what is kept by id while the entry is still on its way.
 
 use crate::{
     address::{Address, HashKey},
@@ -41,7 +42,7 @@ const TRIES: u64 = 256;
 #[derive(Clone, Copy, Default)]
 struct Owner {
     tag: u16,
-    position: u16,
+    id: u16,
 }
 
 /// The services that are looked up together.
@@ -53,7 +54,7 @@ pub struct Services {
     reserved: u64,
     /// By bucket: how far its services are moved.
     moves: [u16; BUCKETS],
-    /// From the first on, bucket by bucket.
+    /// By id.
     entries: [Service; MAX_SERVICES],
     /// By place.
     places: [Owner; PLACES],
@@ -79,9 +80,11 @@ impl ServiceTable {
     /// Writes services into the copy that is not in use, with the first key, of those
     /// derived from `start` and the numbers after it, with which each has a place, and
     /// switches to it. About every second key does, even with the most services. False,
-    /// and nothing has changed, if there are more services than that, or the same twice.
+    /// and nothing has changed, if there are more services than that, the same service or
+    /// id twice, or an id that is no less than [`MAX_SERVICES`].
     pub fn replace(&mut self, services: &[Service], start: u64) -> bool {
-        if services.len() > MAX_SERVICES {
+        let is_id = |service: &Service| (service.id as usize) < MAX_SERVICES;
+        if services.len() > MAX_SERVICES || !services.iter().all(is_id) {
             return false;
         }
         let unused = 1 - self.active_copy();
@@ -104,10 +107,10 @@ impl ServiceTable {
         (self.active.load() & 1) as usize
     }
 
-    /// The services in use, in the order of their buckets.
+    /// The services in use, by id.
     pub fn present(&self) -> impl Iterator<Item = &Service> {
         let entries = self.copies[self.active_copy()].entries.iter();
-        entries.take_while(|service| service.port_protocol != 0)
+        entries.filter(|service| service.is_present())
     }
 
     /// The service at an address and port, if there is one.
@@ -122,26 +125,33 @@ impl ServiceTable {
 
     #[inline(always)]
     fn find_exact(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
-        let service = self.entry(address, port_protocol(port, protocol))?;
+        let (id, service) = self.look_up(address, port_protocol(port, protocol))?;
         Some(Found {
-            id: service.id,
+            id,
             options: Options(service.options.load()),
             sample_mask: service.sample_mask.load(),
         })
     }
 
     /// What the copy in use holds of a service.
-    #[inline(always)]
     pub fn entry(&self, address: &Address, port_protocol: u32) -> Option<&Service> {
+        let (_, service) = self.look_up(address, port_protocol)?;
+        Some(service)
+    }
+
+    /// The service and its id, as its place tells it.
+    #[inline(always)]
+    fn look_up(&self, address: &Address, port_protocol: u32) -> Option<(u32, &Service)> {
         let services = &self.copies[self.active_copy()];
         let hash = Hash::of(&services.key, address, port_protocol);
         let owner = &services.places[hash.place(services.moves[hash.bucket()])];
         if owner.tag != hash.tag() {
             return None;
         }
-        let service = &services.entries[owner.position as usize & (MAX_SERVICES - 1)];
+        let id = owner.id as usize & (MAX_SERVICES - 1);
+        let service = &services.entries[id];
         let is_it = service.port_protocol == port_protocol && service.address == *address;
-        is_it.then_some(service)
+        is_it.then_some((id as u32, service))
     }
 
     /// `offset`, which the verifier now takes for any number up to `mask`.
@@ -201,9 +211,16 @@ impl Services {
         for end in &mut ends {
             first += core::mem::replace(end, first);
         }
-        for service in services {
+        // The services' numbers, bucket by bucket.
+        let mut numbers = [0_u16; MAX_SERVICES];
+        for (number, service) in services.iter().enumerate() {
+            let entry = &mut self.entries[service.id as usize];
+            if entry.is_present() {
+                return false;
+            }
+            *entry = service.clone();
             let end = &mut ends[hash_of(service).bucket()];
-            self.entries[*end] = service.clone();
+            numbers[*end] = number as u16;
             *end += 1;
         }
         // The largest first, while nearly all places are free.
@@ -215,15 +232,18 @@ impl Services {
                 if members.len() != size {
                     continue;
                 }
-                let hashes = self.entries[members.clone()].iter().map(hash_of);
+                let members = numbers[members]
+                    .iter()
+                    .map(|number| &services[*number as usize]);
+                let hashes = members.clone().map(hash_of);
                 let Some(moved) = room_for(&hashes, &mut is_taken) else {
                     return false;
                 };
                 self.moves[bucket] = moved;
-                for (position, hash) in members.zip(hashes) {
+                for (service, hash) in members.zip(hashes) {
                     self.places[hash.place(moved)] = Owner {
                         tag: hash.tag(),
-                        position: position as u16,
+                        id: service.id as u16,
                     };
                 }
             }
@@ -295,9 +315,8 @@ mod tests {
         let mut table = empty();
         for start in [1, 1 << 40] {
             assert!(table.replace(&services, start));
-            let mut present: Vec<u32> = table.present().map(|service| service.id).collect();
-            present.sort_unstable();
-            assert_eq!(present, (0..MAX_SERVICES as u32).collect::<Vec<_>>());
+            let present = table.present().map(|service| service.id);
+            assert!(present.eq(0..MAX_SERVICES as u32));
             for service in &services {
                 let port = (service.port_protocol >> 16) as u16;
                 let found = table.find(&service.address, port, TCP);
@@ -324,6 +343,16 @@ mod tests {
         ));
         assert!(!table.replace(&many, 1));
         assert!(!table.replace(&[services[0].clone(), services[0].clone()], 1));
+        let with_id = |id: u32| Service {
+            id,
+            ..services[1].clone()
+        };
+        let twice = Service {
+            id: 1,
+            ..services[0].clone()
+        };
+        assert!(!table.replace(&[twice, with_id(1)], 1), "one id twice");
+        assert!(!table.replace(&[with_id(MAX_SERVICES as u32)], 1));
         assert!(table.find(&services[1].address, 80, TCP).is_some());
         assert!(table.replace(&[], 1));
         assert_eq!(table.present().count(), 0);

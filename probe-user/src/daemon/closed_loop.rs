@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
-use probe_common::counters::Counters;
+use probe_common::counters::{self, Counters};
 use probe_core::{
     Level, Timestamp,
     config::{Application, Prefix, PrefixId, Protocol, Service, ServiceId},
@@ -119,11 +119,12 @@ impl ClosedLoop {
         }
     }
 
-    /// Takes in the services' counters, once a second.
+    /// Takes in what was counted of the services, once a second.
     pub fn every_second(
         &mut self,
         now: Timestamp,
         services: &[Service],
+        packets: &[counters::Traffic],
         counters: &[Counters],
     ) -> Vec<News> {
         for (_, told) in std::mem::take(&mut self.late) {
@@ -136,8 +137,11 @@ impl ClosedLoop {
             .map(|(traffic, ids)| {
                 let arrived = ids.iter().map(|id| {
                     let index = id.0 as usize;
-                    let service = services.get(index).zip(counters.get(index));
-                    service.map_or(0, |(service, counters)| arrivals(service, counters))
+                    let counts = packets.get(index).zip(counters.get(index));
+                    let service = services.get(index).zip(counts);
+                    service.map_or(0, |(service, (packets, counters))| {
+                        arrivals(service, packets, counters)
+                    })
                 });
                 traffic.push(now, arrived.sum())
             })
@@ -206,12 +210,12 @@ fn services_of(settings: &Settings) -> Vec<Vec<ServiceId>> {
 }
 
 /// What clients began, as far as the service's protocol shows it.
-fn arrivals(service: &Service, counters: &Counters) -> u64 {
+fn arrivals(service: &Service, packets: &counters::Traffic, counters: &Counters) -> u64 {
     match (service.endpoint.protocol, service.application) {
         (Protocol::Tcp, _) => counters.syn.saturating_sub(counters.syn_retransmissions),
         (Protocol::Udp, Application::Dns) => counters.dns_queries,
         (Protocol::Udp, Application::Quic) => counters.quic_initials_in,
-        (Protocol::Udp, Application::Any | Application::Http) => counters.packets_in,
+        (Protocol::Udp, Application::Any | Application::Http) => packets.packets_in,
     }
 }
 

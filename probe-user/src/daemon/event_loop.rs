@@ -150,6 +150,7 @@ impl Daemon {
                 engine: &engine,
                 sensor: &sensor,
                 datapath: &datapath,
+                traffic: &datapath.traffic(),
                 counters: &datapath.counters(),
                 journal_trouble: journal.trouble(),
                 bird: closed_loop.picture(),
@@ -418,10 +419,13 @@ impl Daemon {
         self.learn_deadlines(now);
         self.engine
             .handle(Input::Uplinks(self.datapath.uplinks()), now);
-        let counters = self.datapath.counters();
+        let (traffic, counters) = (self.datapath.traffic(), self.datapath.counters());
         self.datapath.adapt(&counters, now);
         let services = &self.settings.core.services;
-        for news in self.closed_loop.every_second(now, services, &counters) {
+        let news = self
+            .closed_loop
+            .every_second(now, services, &traffic, &counters);
+        for news in news {
             self.actor.note_traffic(news, &mut self.view);
         }
         if now >= self.view_due {
@@ -431,6 +435,7 @@ impl Daemon {
                     engine: &self.engine,
                     sensor: &self.sensor,
                     datapath: &self.datapath,
+                    traffic: &traffic,
                     counters: &counters,
                     journal_trouble: self.journal.trouble(),
                     bird: self.closed_loop.picture(),

@@ -7,7 +7,10 @@ mod model;
 
 use std::{sync::Arc, time::SystemTime};
 
-use probe_common::{ABI_VERSION, counters::Counters};
+use probe_common::{
+    ABI_VERSION,
+    counters::{Counters, Traffic},
+};
 use probe_core::{Engine, Renumbering, Timestamp, input::Sensor};
 use tokio::sync::watch;
 
@@ -60,6 +63,8 @@ pub struct Sources<'a> {
     pub sensor: &'a Sensor,
     /// The kernel side.
     pub datapath: &'a Datapath,
+    /// The services' packets and bytes, by service id.
+    pub traffic: &'a [Traffic],
     /// The services' counters, by service id.
     pub counters: &'a [Counters],
     /// Why journal records go to the log, if they do.

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use aya_log::EbpfLogger;
-use probe_common::{counters::Counters, skip::Skip, trial::Kind};
+use probe_common::{
+    counters::{Counters, Traffic},
+    skip::Skip,
+    trial::Kind,
+};
 use probe_core::{
     Timestamp,
     config::ServiceId,
@@ -172,6 +176,11 @@ impl Datapath {
             self.object.uplink(interface, index)
         };
         self.hooks.interfaces().iter().filter_map(read).collect()
+    }
+
+    /// What every packet of each service adds to.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.object.traffic()
     }
 
     /// Every service's counters.

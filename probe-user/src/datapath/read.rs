@@ -8,7 +8,7 @@ use std::{
 
 use probe_common::{
     cell::Shared,
-    counters::Counters,
+    counters::{Counters, Traffic},
     latency::Histogram,
     skip::Skip,
     trial::{BUCKETS, Begun, CohortRing, Kind},
@@ -22,7 +22,7 @@ use probe_core::{
     },
 };
 
-use super::{ProgramRuns, object::Object, publish::Place};
+use super::{ProgramRuns, object::Object, publish::Place, sizes::Layout};
 
 const PROGRAMS: [&str; 3] = ["lapwing_xdp", "lapwing_ingress", "lapwing_egress"];
 
@@ -178,22 +178,36 @@ impl Object {
             .then(|| self.tables.ring(place.ring(kind)))?
     }
 
+    /// What every packet of each service adds to, summed over CPUs.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.over_cpus(|sum: &mut Traffic, index| {
+            if let Some(traffic) = self.tables.traffic.get(index) {
+                sum.add(&traffic.read());
+            }
+        })
+    }
+
     /// Every service's counters, summed over CPUs.
     pub fn counters(&self) -> Vec<Counters> {
-        let capacity = self.tables.layout.capacity;
-        self.places
-            .iter()
-            .map(|place| {
-                let mut sum = Counters::default();
-                for cpu in 0..self.tables.layout.cpus {
-                    let index = (cpu * capacity + place.id) as usize;
-                    if let Some(counters) = self.tables.counters.get(index) {
-                        sum.add(&counters.read());
-                    }
-                }
-                sum
-            })
-            .collect()
+        self.over_cpus(|sum: &mut Counters, index| {
+            if let Some(counters) = self.tables.counters.get(index) {
+                sum.add(&counters.read());
+            }
+        })
+    }
+
+    /// A sum for every service. `add` is called with each index at which a CPU keeps the
+    /// service's part of it.
+    fn over_cpus<T: Default>(&self, add: impl Fn(&mut T, usize)) -> Vec<T> {
+        let Layout { capacity, cpus, .. } = self.tables.layout;
+        let sum_of = |place: &Place| {
+            let mut sum = T::default();
+            for cpu in 0..cpus {
+                add(&mut sum, (cpu * capacity + place.id) as usize);
+            }
+            sum
+        };
+        self.places.iter().map(sum_of).collect()
     }
 
     /// Every service's latencies.

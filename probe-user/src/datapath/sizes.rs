@@ -19,7 +19,7 @@ use probe_common::{
 use super::{Error, object::map_error};
 
 /// The maps that outlive the daemon.
-pub const PINNED: [&str; 13] = [
+pub const PINNED: [&str; 14] = [
     "STATE",
     "HANDSHAKES",
     "QUERIES",
@@ -31,6 +31,7 @@ pub const PINNED: [&str; 13] = [
     "BEGUN",
     "SERVFAILS",
     "UPLINKS",
+    "TRAFFIC",
     "COUNTERS",
     "SKIPS",
 ];
@@ -116,7 +117,7 @@ impl Layout {
     }
 
     /// The entries of each map.
-    pub fn entries(&self) -> [(&'static str, u32); 12] {
+    pub fn entries(&self) -> [(&'static str, u32); 13] {
         let cells = self.capacity * self.cells_per_service;
         [
             ("HANDSHAKES", self.handshake_sets),
@@ -129,6 +130,7 @@ impl Layout {
             ("BEGUN", self.capacity * Begun::COUNT as u32),
             ("SERVFAILS", self.capacity),
             ("UPLINKS", INTERFACES as u32),
+            ("TRAFFIC", self.capacity * self.cpus),
             ("COUNTERS", self.capacity * self.cpus),
             ("SKIPS", self.cpus),
         ]

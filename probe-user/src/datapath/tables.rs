@@ -4,7 +4,7 @@ use aya::Ebpf;
 use probe_common::{
     address::NETWORK_BUCKETS,
     cell::Shared,
-    counters::SharedCounters,
+    counters::{SharedCounters, SharedTraffic},
     latency::SharedHistogram,
     skip::SharedSkips,
     state::State,
@@ -34,6 +34,7 @@ pub struct Tables {
     pub begun: Mapped<Buckets>,
     pub servfails: Mapped<Buckets>,
     pub uplinks: Mapped<Uplink>,
+    pub traffic: Mapped<SharedTraffic>,
     pub counters: Mapped<SharedCounters>,
     pub skips: Mapped<SharedSkips>,
 }
@@ -52,6 +53,7 @@ impl Tables {
             begun: many(ebpf, "BEGUN", capacity * Begun::COUNT)?,
             servfails: many(ebpf, "SERVFAILS", capacity)?,
             uplinks: many(ebpf, "UPLINKS", INTERFACES)?,
+            traffic: many(ebpf, "TRAFFIC", capacity * cpus)?,
             counters: many(ebpf, "COUNTERS", capacity * cpus)?,
             skips: many(ebpf, "SKIPS", cpus)?,
         })
@@ -79,6 +81,9 @@ impl Tables {
     pub fn forget(&self, id: u32) {
         for cpu in 0..self.layout.cpus {
             let index = (cpu * self.layout.capacity + id) as usize;
+            if let Some(traffic) = self.traffic.get(index) {
+                traffic.clear();
+            }
             if let Some(counters) = self.counters.get(index) {
                 counters.clear();
             }

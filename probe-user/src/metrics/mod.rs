@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ipnet::IpNet;
 use probe_common::{
-    counters::Counters,
+    counters::{Counters, Traffic},
     latency::{self, Histogram},
     skip::Skip,
     trial::Kind,
@@ -125,7 +125,9 @@ pub struct Service {
     pub protocol: Protocol,
     /// What it speaks.
     pub application: Application,
-    /// Its packets, summed over CPUs.
+    /// Its packets and bytes, summed over CPUs.
+    pub traffic: Traffic,
+    /// What some of them were, summed over CPUs.
     pub counters: Counters,
     /// Time from the start of a trial to its success, by kind.
     pub latencies: BTreeMap<Kind, Histogram>,

@@ -4,7 +4,7 @@
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use probe_common::{
-    counters::Counters,
+    counters::{Counters, Traffic},
     host::{HostSizes, HostTables},
     parse::tunnel::Tunnels,
     skip::Skip,
@@ -53,7 +53,9 @@ pub enum Error {
 
 /// What was measured in all.
 pub struct Totals {
-    /// By service.
+    /// Packets and bytes, by service.
+    pub traffic: Vec<Traffic>,
+    /// What some of them were, by service.
     pub counters: Vec<Counters>,
     /// From the start of trials to their success, by service.
     pub latencies: Vec<Latencies>,
@@ -159,6 +161,7 @@ impl Measurement for Kernel {
 
     fn totals(&self) -> Totals {
         Totals {
+            traffic: self.0.traffic(),
             counters: self.0.counters(),
             latencies: self.latencies(),
             skips: self.0.skips(),
@@ -264,8 +267,13 @@ impl Measurement for Host {
     }
 
     fn totals(&self) -> Totals {
+        let services = 0..self.kinds.len();
         Totals {
-            counters: (0..self.kinds.len())
+            traffic: services
+                .clone()
+                .map(|service| self.tables.traffic(service))
+                .collect(),
+            counters: services
                 .map(|service| self.tables.counters(service))
                 .collect(),
             latencies: self.latencies(),

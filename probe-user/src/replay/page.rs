@@ -204,8 +204,8 @@ impl Report {
             };
             vec![
                 service.name.clone(),
-                service.counters.packets_in.to_string(),
-                service.counters.packets_out.to_string(),
+                service.traffic.packets_in.to_string(),
+                service.traffic.packets_out.to_string(),
                 totals.succeeded.to_string(),
                 totals.failed.to_string(),
                 totals.late.to_string(),

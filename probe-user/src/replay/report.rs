@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
-use probe_common::{ABI_VERSION, counters::Counters, skip::Skip, trial::Kind};
+use probe_common::{
+    ABI_VERSION,
+    counters::{Counters, Traffic},
+    skip::Skip,
+    trial::Kind,
+};
 use probe_core::{Level, config::ServiceId, status::TrialTotals};
 use serde::Serialize;
 
@@ -179,17 +184,19 @@ impl Report {
         } = found;
         let mut model = Model::new(ABI_VERSION);
         model.skips = totals.skips;
-        let measured = totals.counters.into_iter().zip(totals.latencies);
+        let counts = totals.traffic.into_iter().zip(totals.counters);
+        let measured = counts.zip(totals.latencies);
         model.services = plan
             .core
             .services
             .into_iter()
             .zip(judgement.services.iter().cloned().zip(measured))
             .map(
-                |(service, (status, (counters, latencies)))| metrics::Service {
+                |(service, (status, ((traffic, counters), latencies)))| metrics::Service {
                     name: service.name,
                     protocol: service.endpoint.protocol,
                     application: service.application,
+                    traffic,
                     counters,
                     latencies,
                     status,
@@ -225,12 +232,12 @@ impl Report {
         self.model.services.iter().map(|service| &*service.name)
     }
 
-    /// The counters of each service, by its name.
-    pub fn counters(&self) -> impl Iterator<Item = (&str, &Counters)> {
+    /// What was counted of each service: its name, what every packet adds to, and the rest.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, Traffic, Counters)> {
         self.model
             .services
             .iter()
-            .map(|service| (&*service.name, &service.counters))
+            .map(|service| (&*service.name, service.traffic, service.counters))
     }
 
     /// The text that `/metrics` would show.
@@ -390,8 +397,8 @@ impl Report {
             .iter()
             .map(|service| ServiceReport {
                 service: service.name.clone(),
-                packets_in: service.counters.packets_in,
-                packets_out: service.counters.packets_out,
+                packets_in: service.traffic.packets_in,
+                packets_out: service.traffic.packets_out,
                 trials: service
                     .status
                     .trials

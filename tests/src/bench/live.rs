@@ -251,8 +251,8 @@ impl Receiver {
 
 /// Packets that Lapwing has counted.
 fn measured(object: &Object) -> u64 {
-    let counters = object.counters();
-    counters.iter().map(|counters| counters.packets_in).sum()
+    let traffic = object.traffic();
+    traffic.iter().map(|traffic| traffic.packets_in).sum()
 }
 
 /// Attaches what is asked for. To be called in the receiver's namespace.

@@ -4,7 +4,10 @@
 use std::{net::SocketAddr, path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use probe_common::{counters::Counters, trial::Kind};
+use probe_common::{
+    counters::{Counters, Traffic},
+    trial::Kind,
+};
 use probe_core::{
     config::{Application, Endpoint, Protocol, ServiceId},
     input::{self, Reading},
@@ -136,6 +139,11 @@ impl Sensor {
     /// A reading as the daemon takes it for its decisions: of what has changed.
     pub fn tick(&mut self) -> Reading {
         self.datapath.tick(Scope::ALL, datapath::now())
+    }
+
+    /// What every packet of a service adds to.
+    pub fn traffic(&self, service: usize) -> Traffic {
+        self.datapath.traffic()[service]
     }
 
     /// A service's counters.

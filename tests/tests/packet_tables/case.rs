@@ -3,7 +3,7 @@
 
 use probe_common::{
     address::NETWORK_BUCKETS,
-    counters::{Counters, RstPhase},
+    counters::{Counters, RstPhase, Traffic},
     skip::Skip,
     trial::Kind,
 };
@@ -67,6 +67,7 @@ impl Trials {
 /// What was counted, of all services together.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
 pub struct Seen {
+    pub traffic: Traffic,
     pub counters: Counters,
     pub trials: [Trials; Kind::COUNT],
     /// Verified handshakes, counted by networks.

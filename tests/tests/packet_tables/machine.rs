@@ -6,7 +6,7 @@ use std::{env, fs};
 use aya::programs::{TestRun as _, TestRunOptions};
 use probe_common::{
     address::NETWORK_BUCKETS,
-    counters::Counters,
+    counters::{Counters, Traffic},
     host::HostTables,
     parse::tunnel::Tunnels,
     service::{Options, Service},
@@ -19,7 +19,7 @@ use probe_user::datapath::{
     Scope, ServiceSpec, key,
     object::{LoadFlags, Object},
 };
-use zerocopy::{FromBytes as _, IntoBytes as _};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     case::{Also, Names, Seen, Trials},
@@ -48,6 +48,7 @@ pub enum Ingress {
 /// Everything that was counted since the start.
 #[derive(Clone, Copy)]
 pub struct Reading {
+    traffic: Traffic,
     counters: Counters,
     trials: [Trials; Kind::COUNT],
     verified: u64,
@@ -59,6 +60,7 @@ pub struct Reading {
 impl Reading {
     fn new(skips: [u64; Skip::COUNT]) -> Self {
         Self {
+            traffic: Traffic::default(),
             counters: Counters::default(),
             trials: [Trials::default(); Kind::COUNT],
             verified: 0,
@@ -97,14 +99,11 @@ impl Reading {
 
     /// What was counted since `before`.
     pub fn since(&self, before: &Self) -> (Seen, Also) {
-        let words: Vec<u8> = words(&self.counters)
-            .zip(words(&before.counters))
-            .flat_map(|(now, then)| (now - then).to_ne_bytes())
-            .collect();
         let names = self.names.iter().zip(&before.names);
         let names: Vec<u32> = names.map(|(now, then)| now - then).collect();
         let seen = Seen {
-            counters: Counters::read_from_bytes(&words).unwrap(),
+            traffic: difference(&self.traffic, &before.traffic),
+            counters: difference(&self.counters, &before.counters),
             trials: std::array::from_fn(|kind| {
                 let (now, then) = (self.trials[kind], before.trials[kind]);
                 Trials {
@@ -126,9 +125,17 @@ impl Reading {
     }
 }
 
-fn words(counters: &Counters) -> impl Iterator<Item = u64> {
-    let (words, _) = counters.as_bytes().as_chunks::<8>();
-    words.iter().map(|word| u64::from_ne_bytes(*word))
+/// Of counts that are words and nothing else.
+fn difference<T: IntoBytes + FromBytes + Immutable>(now: &T, then: &T) -> T {
+    let words = |counts: &T| {
+        let (words, _) = counts.as_bytes().as_chunks::<8>();
+        words.to_vec().into_iter().map(u64::from_ne_bytes)
+    };
+    let differences = words(now).zip(words(then));
+    let bytes: Vec<u8> = differences
+        .flat_map(|(now, then)| (now - then).to_ne_bytes())
+        .collect();
+    T::read_from_bytes(&bytes).unwrap()
 }
 
 fn kinds(spec: &ServiceSpec) -> &'static [Kind] {
@@ -181,6 +188,7 @@ impl Host {
         reading.also.left = handshakes(&uplink.left);
         reading.also.spans = (uplink.spans.load(), uplink.spans_failed.load());
         for (service, (_, spec)) in self.specs.iter().enumerate() {
+            reading.traffic.add(&self.tables.traffic(service));
             reading.counters.add(&self.tables.counters(service));
             let verified = self.tables.verified(service);
             reading.verified += verified.iter().copied().map(u64::from).sum::<u64>();
@@ -258,6 +266,9 @@ impl Kernel {
         reading.also.spans = (uplink.spans, uplink.spans_failed);
         for service in self.object.read(Scope::ALL, &[]).services {
             reading.add_begun(&service.requests, &service.finishes);
+        }
+        for traffic in self.object.traffic() {
+            reading.traffic.add(&traffic);
         }
         for counters in self.object.counters() {
             reading.counters.add(&counters);

@@ -100,9 +100,9 @@ impl Bench {
         }
         let seen = self.read(hook).since(&before);
         let mut expected = case.seen.clone();
-        let counters = &mut expected.counters;
-        (counters.packets_in, counters.bytes_in) = script.counted_in;
-        (counters.packets_out, counters.bytes_out) = script.counted_out;
+        let traffic = &mut expected.traffic;
+        (traffic.packets_in, traffic.bytes_in) = script.counted_in;
+        (traffic.packets_out, traffic.bytes_out) = script.counted_out;
         let also = Also::of(&expected.trials, expected.verified);
         [(expected, also), seen]
     }
@@ -130,6 +130,7 @@ fn client(number: u16, v6: bool) -> SocketAddr {
 fn differences(expected: &(Seen, Also), seen: &(Seen, Also)) -> String {
     let lines = |(seen, also): &(Seen, Also)| {
         let Seen {
+            traffic,
             counters,
             trials,
             verified,
@@ -153,6 +154,7 @@ fn differences(expected: &(Seen, Also), seen: &(Seen, Also)) -> String {
             .iter()
             .map(|reason| format!("{}: {}", reason.name(), skips[*reason as usize]));
         let rest = [
+            format!("{traffic:?}"),
             format!("verified: {verified}, servfails: {servfails:?}"),
             format!("{also:?}"),
         ];

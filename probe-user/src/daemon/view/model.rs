@@ -26,6 +26,7 @@ impl View {
         let daemon = self.daemon(&sources);
         let Sources {
             datapath,
+            traffic,
             counters,
             bird,
             ..
@@ -51,6 +52,7 @@ impl View {
                         name: config.name.clone(),
                         protocol: config.endpoint.protocol,
                         application: config.application,
+                        traffic: traffic.get(index).copied().unwrap_or_default(),
                         counters: counters.get(index).copied().unwrap_or_default(),
                         latencies: latencies.get(index).cloned().unwrap_or_default(),
                         status: status.clone(),

@@ -20,14 +20,14 @@ impl Model {
             "lapwing_dns_queries",
             "DNS queries towards the service.",
             dns,
-            |counters| counters.dns_queries,
+            |service| service.counters.dns_queries,
         )?;
         self.one_each(
             encoder,
             "lapwing_dns_malformed",
             "Messages that should be DNS queries and that no server needs to answer.",
             |service| dns(service) && !service.is_tcp(),
-            |counters| counters.dns_malformed,
+            |service| service.counters.dns_malformed,
         )?;
         self.by(
             encoder,
@@ -53,21 +53,21 @@ impl Model {
             "Datagrams that begin with a QUIC Initial.",
             None,
             quic,
-            |counters| [counters.quic_initials_in, counters.quic_initials_out],
+            |Service { counters, .. }| [counters.quic_initials_in, counters.quic_initials_out],
         )?;
         self.one_each(
             encoder,
             "lapwing_quic_retries",
             "QUIC Retry packets of the service.",
             quic,
-            |counters| counters.quic_retries,
+            |service| service.counters.quic_retries,
         )?;
         self.one_each(
             encoder,
             "lapwing_quic_version_negotiations",
             "QUIC Version Negotiation packets of the service.",
             quic,
-            |counters| counters.quic_version_negotiations,
+            |service| service.counters.quic_version_negotiations,
         )
     }
 

@@ -16,14 +16,14 @@ impl Model {
             "lapwing_tcp_syn",
             "SYN segments towards the service, repeats included.",
             tcp,
-            |counters| counters.syn,
+            |service| service.counters.syn,
         )?;
         self.one_each(
             encoder,
             "lapwing_tcp_syn_retransmissions",
             "SYN segments that repeat one which still waits.",
             tcp,
-            |counters| counters.syn_retransmissions,
+            |service| service.counters.syn_retransmissions,
         )?;
         self.one_each(
             encoder,
@@ -31,28 +31,28 @@ impl Model {
             "SYN segments that start no trial: bad checksum, MD5 or AO option, with FIN or \
              data, or for a connection that lives.",
             tcp,
-            |counters| counters.syn_not_judged,
+            |service| service.counters.syn_not_judged,
         )?;
         self.one_each(
             encoder,
             "lapwing_tcp_synack",
             "SYN-ACK segments from the service, repeats included.",
             tcp,
-            |counters| counters.synack,
+            |service| service.counters.synack,
         )?;
         self.one_each(
             encoder,
             "lapwing_tcp_synack_retransmissions",
             "SYN-ACK segments that repeat another.",
             tcp,
-            |counters| counters.synack_retransmissions,
+            |service| service.counters.synack_retransmissions,
         )?;
         self.one_each(
             encoder,
             "lapwing_tcp_verified",
             "Handshakes whose ACK has shown that the client receives at its address.",
             tcp,
-            |counters| counters.verified,
+            |service| service.counters.verified,
         )?;
         self.both_ways(
             encoder,
@@ -60,7 +60,7 @@ impl Model {
             "Segments with FIN.",
             None,
             tcp,
-            |counters| [counters.fin_in, counters.fin_out],
+            |Service { counters, .. }| [counters.fin_in, counters.fin_out],
         )?;
         self.both_ways(
             encoder,
@@ -68,7 +68,7 @@ impl Model {
             "Segments that say that their sender has no room.",
             None,
             tcp,
-            |counters| [counters.zero_window_in, counters.zero_window_out],
+            |Service { counters, .. }| [counters.zero_window_in, counters.zero_window_out],
         )?;
         self.by(
             encoder,
@@ -103,14 +103,14 @@ impl Model {
             "lapwing_sampled_connections",
             "Connections that took a sample cell.",
             tcp,
-            |counters| counters.sampled,
+            |service| service.counters.sampled,
         )?;
         self.one_each(
             encoder,
             "lapwing_sample_cells_busy",
             "Connections that were to be sampled and found their cell in use.",
             tcp,
-            |counters| counters.cells_busy,
+            |service| service.counters.cells_busy,
         )?;
         self.both_ways(
             encoder,
@@ -118,7 +118,9 @@ impl Model {
             "Segments with payload of sampled connections.",
             None,
             tcp,
-            |counters| [counters.sampled_segments_in, counters.sampled_segments_out],
+            |Service { counters, .. }| {
+                [counters.sampled_segments_in, counters.sampled_segments_out]
+            },
         )?;
         self.both_ways(
             encoder,
@@ -126,14 +128,14 @@ impl Model {
             "Segments with payload of sampled connections that repeat what was seen before.",
             None,
             tcp,
-            |counters| [counters.retransmissions_in, counters.retransmissions_out],
+            |Service { counters, .. }| [counters.retransmissions_in, counters.retransmissions_out],
         )?;
         self.one_each(
             encoder,
             "lapwing_tcp_out_of_order",
             "Segments of sampled connections towards the service that fill a gap.",
             tcp,
-            |counters| counters.out_of_order_in,
+            |service| service.counters.out_of_order_in,
         )?;
         self.both_ways(
             encoder,
@@ -141,7 +143,7 @@ impl Model {
             "Keep-alives of sampled connections.",
             None,
             tcp,
-            |counters| [counters.keep_alives_in, counters.keep_alives_out],
+            |Service { counters, .. }| [counters.keep_alives_in, counters.keep_alives_out],
         )
     }
 }

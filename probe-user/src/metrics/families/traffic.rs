@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use probe_common::counters::Counters;
 use prometheus_client::{encoding::DescriptorEncoder, registry::Unit};
 
 use super::{Labels, counters};
@@ -16,7 +15,7 @@ impl Model {
             "Packets of the service. A GSO buffer counts as the segments it becomes.",
             None,
             |_| true,
-            |counters| [counters.packets_in, counters.packets_out],
+            |service| [service.traffic.packets_in, service.traffic.packets_out],
         )?;
         self.both_ways(
             encoder,
@@ -24,21 +23,21 @@ impl Model {
             "Bytes of the service's IP packets.",
             Some(&Unit::Bytes),
             |_| true,
-            |counters| [counters.bytes_in, counters.bytes_out],
+            |service| [service.traffic.bytes_in, service.traffic.bytes_out],
         )?;
         self.one_each(
             encoder,
             "lapwing_icmp_unreachable",
             "ICMP messages of this host that say that the service cannot be reached.",
             |_| true,
-            |counters| counters.unreachable_out,
+            |service| service.counters.unreachable_out,
         )?;
         self.one_each(
             encoder,
             "lapwing_trials_without_room",
             "Trials that did not start, since the table had no room for them.",
             |_| true,
-            |counters| counters.trials_without_room,
+            |service| service.counters.trials_without_room,
         )
     }
 
@@ -49,11 +48,11 @@ impl Model {
         name: &str,
         help: &str,
         applies: impl Fn(&Service) -> bool,
-        value: impl Fn(&Counters) -> u64,
+        value: impl Fn(&Service) -> u64,
     ) -> fmt::Result {
         self.by(encoder, name, help, None, applies, |service| {
             let labels = [("service", &*service.name)];
-            [(labels, value(&service.counters))]
+            [(labels, value(service))]
         })
     }
 
@@ -65,11 +64,11 @@ impl Model {
         help: &str,
         unit: Option<&Unit>,
         applies: impl Fn(&Service) -> bool,
-        values: impl Fn(&Counters) -> [u64; 2],
+        values: impl Fn(&Service) -> [u64; 2],
     ) -> fmt::Result {
         self.by(encoder, name, help, unit, applies, |service| {
             let labels = |direction| [("service", &*service.name), ("direction", direction)];
-            let [inward, outward] = values(&service.counters);
+            let [inward, outward] = values(service);
             [(labels("in"), inward), (labels("out"), outward)]
         })
     }

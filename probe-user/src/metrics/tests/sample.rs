@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use probe_common::{
-    counters::Counters,
+    counters::{Counters, Traffic},
     latency::{self, Histogram},
 };
 use probe_core::{
@@ -47,11 +47,13 @@ fn web(id: u32, name: &str) -> Service {
         name: name.to_owned(),
         protocol: Protocol::Tcp,
         application: Application::Any,
-        counters: Counters {
+        traffic: Traffic {
             packets_in: 10,
             bytes_in: 1000,
             packets_out: 9,
             bytes_out: 90_000,
+        },
+        counters: Counters {
             syn: 4,
             synack: 3,
             rst_in: [0, 1, 2, 0, 3, 0],

@@ -166,9 +166,9 @@ fn counters_of_other_maps_are_shown_as_they_are() {
     // Prometheus takes a counter that falls for one that began anew; a difference of
     // ours would be a spike of 2^64.
     let mut model = model();
-    model.services[0].counters = Counters {
+    model.services[0].traffic = Traffic {
         packets_in: 1,
-        ..Counters::default()
+        ..Traffic::default()
     };
     let samples = parse(&open(model));
     let packets = [("service", "web"), ("direction", "in")];
