@@ -20,7 +20,7 @@
 //! the race, or finds that the entry was taken over in between, does nothing.
 
 use crate::{
-    address::{Address, HashKey},
+    address::{Address, HashKey, mixed},
     cell::{Atomics, Shared},
     uplink::Ways,
     verifier::bounded,
@@ -153,14 +153,52 @@ pub struct FlowKey {
     pub service: u32,
 }
 
-impl FlowKey {
-    /// The flow's hash; each table uses other upper bits of it.
+/// Both ends of a packet of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The client's address.
+    pub client: Address,
+    /// The client's port; above it, for DNS, the query's ID.
+    pub client_port: u32,
+    /// The service's address.
+    pub local: Address,
+    /// The port of it at which the client is served, and the protocol (see
+    /// [`port_protocol`](crate::service::port_protocol)).
+    pub local_port_protocol: u32,
+}
+
+/// The key of the hash of flows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowHashKey {
+    client: HashKey,
+    local: u64,
+}
+
+impl FlowHashKey {
+    /// Derives a key from a random word.
+    pub fn from_random(word: u64) -> Self {
+        let HashKey([local, ..]) = HashKey::from_random(!word);
+        Self {
+            client: HashKey::from_random(word),
+            local,
+        }
+    }
+
+    /// The hash of the flow between these ends; each table uses other upper bits of it.
+    ///
+    /// Of the packet's own ends rather than of its [`FlowKey`]: so it does not wait for the
+    /// service to be found. Nobody outside chooses a service's address, so that one is
+    /// folded.
     #[inline(always)]
-    pub fn hash(&self, key: &HashKey) -> u64 {
-        key.hash(
-            &self.client,
-            u64::from(self.client_port) | u64::from(self.service) << 32,
-        )
+    pub fn hash(&self, ends: &Ends) -> u64 {
+        let ports = u64::from(ends.client_port) | u64::from(ends.local_port_protocol) << 32;
+        let local = ends.local.0[0] ^ ends.local.0[1];
+        // Two IPv4 addresses are one word, two IPv6 addresses are not.
+        let v4 = ends.client.v4_mask();
+        let addresses = Address([ends.client.0[0], ends.client.0[1] ^ local << 32 & v4]);
+        let sum = self.client.sum(&addresses, ports);
+        mixed(sum.wrapping_add((local & !v4).wrapping_mul(self.local)))
     }
 }
 

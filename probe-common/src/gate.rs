@@ -135,15 +135,18 @@ pub fn generation_shift(deadline_ns: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{address::HashKey, host::HostTables, host::empty_state};
+    use crate::{
+        address::{Address, HashKey, mixed},
+        host::{HostTables, empty_state},
+    };
 
     /// As many SYN-ACKs in a generation as leave hardly a mark unset: without the names
     /// every established connection would be led to the tables.
     #[test]
     fn flood_opens_the_gate_for_few_others() {
         let state = empty_state();
-        let hash =
-            |address: u64| HashKey::from_random(1).hash(&crate::address::Address([0, address]), 0);
+        let key = HashKey::from_random(1);
+        let hash = |address: u64| mixed(key.sum(&Address([0, address]), 0));
         for flooding in 0..3 * MARKS as u64 {
             state.gate.open::<HostTables>(hash(flooding << 8), 1);
         }

@@ -10,10 +10,10 @@ use core::{
 use std::{boxed::Box, vec::Vec};
 
 use crate::{
-    address::{HashKey, NETWORK_BUCKETS},
+    address::NETWORK_BUCKETS,
     cell::{Atomics, Shared},
     counters::{Counters, Traffic},
-    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, Set, set_index},
+    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, FlowHashKey, Set, set_index},
     gate::generation_shift,
     latency::{Histogram, SharedHistogram},
     measure::{Event, Measured, Tables, egress, ingress},
@@ -97,7 +97,7 @@ impl HostTables {
         deadline_ns: impl Fn(usize, Kind) -> u64,
     ) -> Self {
         let mut state = empty_state();
-        state.flow_key = HashKey::from_random(REPLAY_FLOW_WORD);
+        state.flow_key = FlowHashKey::from_random(REPLAY_FLOW_WORD);
         assert!(
             state.services.replace(services, 1),
             "more than MAX_SERVICES, or one twice"

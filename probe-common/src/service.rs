@@ -29,6 +29,12 @@ pub const fn port_protocol(port: u16, protocol: u8) -> u32 {
     (port as u32) << 16 | protocol as u32
 }
 
+/// The same protocol at [`ANY_PORT`].
+#[inline(always)]
+const fn at_any_port(port_protocol: u32) -> u32 {
+    port_protocol & 0xffff | (ANY_PORT as u32) << 16
+}
+
 /// What the kernel is to do for a service, as bits.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What nearly every packet needs, in one map value: a single look-up finds it all.
 
 use crate::{
-    address::HashKey,
     cell::Shared,
+    flow::FlowHashKey,
     gate::Gate,
     service::ServiceTable,
     uplink::{INTERFACES, place},
@@ -17,7 +17,7 @@ pub struct State {
     /// A secret of this host, so that nobody outside can choose connections that
     /// collide in the flow tables. It lives here, not in the program, so that
     /// entries are found again after the programs were replaced.
-    pub flow_key: HashKey,
+    pub flow_key: FlowHashKey,
     /// The gate.
     pub gate: Gate,
     /// The services.

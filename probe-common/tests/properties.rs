@@ -10,8 +10,8 @@ use lapwing_fuzz::{
     traffic::{Content, Step},
 };
 use probe_common::{
-    address::{Address, HashKey},
-    flow::{FlowKey, Inserted, NewTrial, Newcomer, Set, set_index},
+    address::Address,
+    flow::{Ends, FlowHashKey, FlowKey, Inserted, NewTrial, Newcomer, Set, set_index},
     gate::MIN_GENERATION_SHIFT,
     host::{HostSizes, HostTables},
     measure::{
@@ -285,16 +285,17 @@ proptest! {
         const KEYS: u64 = 64;
         let mut collisions = 0u64;
         for word in 1..=KEYS {
-            let key = HashKey::from_random(word);
+            let key = FlowHashKey::from_random(word);
             let mut loads = [0u64; SETS as usize];
             for index in 0..FLOWS {
                 let client = address.wrapping_add(index * address_step);
-                let flow = FlowKey {
+                let ends = Ends {
                     client: Address::v4(client.to_be()),
                     client_port: 1024 + index * port_step,
-                    service: 3,
+                    local: Address::v4(7),
+                    local_port_protocol: 443 << 16 | 6,
                 };
-                loads[set_index(flow.hash(&key), SETS) as usize] += 1;
+                loads[set_index(key.hash(&ends), SETS) as usize] += 1;
             }
             collisions += loads.iter().map(|load| load * load.saturating_sub(1) / 2).sum::<u64>();
         }

@@ -1,15 +1,16 @@
 //! ICMP "unreachable" messages that the host sends about packets to its services.
 
 use crate::{
+    flow::Ends,
     packet::Packet,
     parse::{Network, icmp::undelivered},
-    service::{Options, TCP},
+    service::{Options, TCP, port_protocol},
     skip::Skip,
     state::State,
     trial::Outcome,
 };
 
-use super::{Client, Flow, Measured, Tables, exchange};
+use super::{Flow, Measured, Tables, exchange};
 
 #[inline(always)]
 pub fn egress<T: Tables, P: Packet + ?Sized>(
@@ -21,29 +22,27 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     let Some(undelivered) = undelivered(packet, network)? else {
         return Err(Skip::NotTransport);
     };
-    let service = state.services.find(
-        &undelivered.destination,
-        undelivered.destination_port,
-        undelivered.protocol,
-    );
+    let mut ends = Ends {
+        client: undelivered.source,
+        client_port: u32::from(undelivered.source_port),
+        local: undelivered.destination,
+        local_port_protocol: port_protocol(undelivered.destination_port, undelivered.protocol),
+    };
+    let service = state.services.find(&ends.local, ends.local_port_protocol);
     let Some(service) = service else {
         return Ok(Measured::Other);
     };
     tables
         .count(service.id, |counters| counters.unreachable_out += 1)
         .ok_or(Skip::NoTable)?;
-    let mut client = Client {
-        address: undelivered.source,
-        port: u32::from(undelivered.source_port),
-    };
     if undelivered.protocol != TCP && service.options.any(Options::DNS) {
         let Some(id) = packet.read::<[u8; 2]>(undelivered.rest_offset) else {
             // Too short to tell which query.
             return Ok(Measured::Service);
         };
-        client.port |= u32::from(u16::from_be_bytes(id)) << 16;
+        ends.client_port |= u32::from(u16::from_be_bytes(id)) << 16;
     }
-    let flow = Flow::new(&state.flow_key, service, client);
+    let flow = Flow::new(&state.flow_key, service, &ends);
     // A UDP query that nobody listens to has failed. A SYN that is answered like
     // this was rejected by a filter, which is no statement of the service.
     let (set, outcome) = if undelivered.protocol == TCP {

@@ -30,10 +30,9 @@ mod udp;
 pub use self::quick::plain;
 
 use crate::{
-    address::HashKey,
     cell::Atomics,
     counters::{Counters, Traffic},
-    flow::{FlowKey, Set},
+    flow::{Ends, FlowHashKey, FlowKey, Set},
     latency::SharedHistogram,
     packet::Packet,
     parse::{self, ICMP, ICMPV6, Network, tunnel::Tunnels},
@@ -134,26 +133,17 @@ struct Flow {
 
 impl Flow {
     #[inline(always)]
-    fn new(flow_key: &HashKey, service: Found, client: Client) -> Self {
-        let key = FlowKey {
-            client: client.address,
-            client_port: client.port,
-            service: service.id,
-        };
+    fn new(flow_key: &FlowHashKey, service: Found, ends: &Ends) -> Self {
         Self {
             service,
-            key,
-            hash: key.hash(flow_key),
+            key: FlowKey {
+                client: ends.client,
+                client_port: ends.client_port,
+                service: service.id,
+            },
+            hash: flow_key.hash(ends),
         }
     }
-}
-
-/// The client's end of a packet.
-#[derive(Clone, Copy)]
-struct Client {
-    address: crate::address::Address,
-    /// Above the port, for DNS, the query's ID.
-    port: u32,
 }
 
 /// Measures a frame on its way in. `segments` is how many packets the buffer stands

@@ -6,14 +6,15 @@
 
 use crate::{
     address::Address,
+    flow::Ends,
     packet::{Packet, Start},
     parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Flags, Network, Segment},
     sample::is_sampled,
-    service::{Options, TCP},
+    service::{Options, TCP, port_protocol},
     state::State,
 };
 
-use super::{Client, Direction, Flow, Measured, Tables, sampled, tcp};
+use super::{Direction, Flow, Measured, Tables, sampled, tcp};
 
 const IPV4: u16 = ETHERTYPE_IPV4.to_be();
 const IPV6: u16 = ETHERTYPE_IPV6.to_be();
@@ -73,26 +74,15 @@ fn measure<T: Tables, const LENGTH: usize>(
     if header_length < 20 || headers.ip_length() < Headers::<LENGTH>::IP_HEADER + header_length {
         return None;
     }
-    let (address, port) = match direction {
-        Direction::In => (headers.destination(), headers.destination_port()),
-        Direction::Out => (headers.source(), headers.source_port()),
-    };
-    let Some(service) = state.services.find(&address, port, TCP) else {
+    let ends = headers.ends(direction);
+    let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Some(Measured::Other);
     };
     let flags = headers.flags();
     if flags.any(tcp::CONTROL) || service.options.any(Options::DNS) {
         return None;
     }
-    let (address, port) = match direction {
-        Direction::In => (headers.source(), headers.source_port()),
-        Direction::Out => (headers.destination(), headers.destination_port()),
-    };
-    let client = Client {
-        address,
-        port: u32::from(port),
-    };
-    let flow = Flow::new(&state.flow_key, service, client);
+    let flow = Flow::new(&state.flow_key, service, &ends);
     if state.gate.is_open(flow.hash) {
         return None;
     }
@@ -137,6 +127,22 @@ impl<const LENGTH: usize> Headers<'_, LENGTH> {
             Address::v4(self.0.read::<u32>(30))
         } else {
             Address::v6(self.0.read::<[u64; 2]>(38))
+        }
+    }
+
+    #[inline(always)]
+    fn ends(&self, direction: Direction) -> Ends {
+        let source = (self.source(), self.source_port());
+        let destination = (self.destination(), self.destination_port());
+        let ((client, client_port), (local, local_port)) = match direction {
+            Direction::In => (source, destination),
+            Direction::Out => (destination, source),
+        };
+        Ends {
+            client,
+            client_port: u32::from(client_port),
+            local,
+            local_port_protocol: port_protocol(local_port, TCP),
         }
     }
 

@@ -1,17 +1,17 @@
 //! TCP segments of services: counted, and passed on to what they may mean.
 
 use crate::{
+    flow::Ends,
     packet::Packet,
     parse::{self, Flags, Network, Segment},
     sample::is_sampled,
-    service::{Options, TCP},
+    service::{Options, TCP, port_protocol},
     skip::Skip,
     state::State,
 };
 
 use super::{
-    Client, Direction, Event, Flow, Measured, Tables, connection, reset, sampled, tcp_dns,
-    wire_bytes,
+    Direction, Event, Flow, Measured, Tables, connection, reset, sampled, tcp_dns, wire_bytes,
 };
 
 /// The bits of a segment that is not plain.
@@ -26,18 +26,17 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let Some(service) = state
-        .services
-        .find(&network.destination, segment.destination_port, TCP)
-    else {
+    let ends = Ends {
+        client: network.source,
+        client_port: u32::from(segment.source_port),
+        local: network.destination,
+        local_port_protocol: port_protocol(segment.destination_port, TCP),
+    };
+    let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
     count_in(tables, service.id, network, &segment, segments).ok_or(Skip::NoTable)?;
-    let client = Client {
-        address: network.source,
-        port: u32::from(segment.source_port),
-    };
-    let flow = Flow::new(&state.flow_key, service, client);
+    let flow = Flow::new(&state.flow_key, service, &ends);
     let flags = segment.flags;
     if flags.any(CONTROL) {
         trace(tables, Direction::In, &flow, &segment);
@@ -77,18 +76,17 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let Some(service) = state
-        .services
-        .find(&network.source, segment.source_port, TCP)
-    else {
+    let ends = Ends {
+        client: network.destination,
+        client_port: u32::from(segment.destination_port),
+        local: network.source,
+        local_port_protocol: port_protocol(segment.source_port, TCP),
+    };
+    let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
     count_out(tables, service.id, network, &segment, segments).ok_or(Skip::NoTable)?;
-    let client = Client {
-        address: network.destination,
-        port: u32::from(segment.destination_port),
-    };
-    let flow = Flow::new(&state.flow_key, service, client);
+    let flow = Flow::new(&state.flow_key, service, &ends);
     let flags = segment.flags;
     if flags.any(CONTROL) {
         trace(tables, Direction::Out, &flow, &segment);

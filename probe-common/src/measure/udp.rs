@@ -2,20 +2,21 @@
 
 use crate::{
     counters::RcodeClass,
+    flow::Ends,
     packet::Packet,
     parse::{
         self, Datagram, Network, UDP_HEADER_LENGTH,
         dns::{self, Dns},
         quic::{self, Quic},
     },
-    service::{Options, UDP},
+    service::{Options, UDP, port_protocol},
     skip::Skip,
     state::State,
     trial::Kind,
 };
 
 use super::{
-    Client, Flow, Measured, Tables,
+    Flow, Measured, Tables,
     exchange::{self, Answer, Query},
     trials, wire_bytes,
 };
@@ -29,25 +30,25 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let Some(service) = state
-        .services
-        .find(&network.destination, datagram.destination_port, UDP)
-    else {
+    let mut ends = Ends {
+        client: network.source,
+        client_port: u32::from(datagram.source_port),
+        local: network.destination,
+        local_port_protocol: port_protocol(datagram.destination_port, UDP),
+    };
+    let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
     let options = service.options;
-    let (query, client_port) = if network.is_fragment {
+    let query = if network.is_fragment {
         // The kernel may never see the rest of it.
-        (None, datagram.source_port.into())
+        None
     } else if options.any(Options::DNS) {
-        dns_query(packet, &datagram)
+        dns_query(packet, &datagram, &mut ends)
+    } else if options.any(Options::QUIC) {
+        quic_query(packet, &datagram)
     } else {
-        let query = if options.any(Options::QUIC) {
-            quic_query(packet, &datagram)
-        } else {
-            Some(Query::plain())
-        };
-        (query, datagram.source_port.into())
+        Some(Query::plain())
     };
     tables
         .count_traffic(service.id, |traffic| {
@@ -74,11 +75,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     if !query.deserves_answer || datagram.source_port == 0 || !network.can_be_answered() {
         return Ok(Measured::Service);
     }
-    let client = Client {
-        address: network.source,
-        port: client_port,
-    };
-    let flow = Flow::new(&state.flow_key, service, client);
+    let flow = Flow::new(&state.flow_key, service, &ends);
     exchange::begin(tables, &flow, &query)
         .map(|()| Measured::Service)
         .ok_or(Skip::NoTable)
@@ -93,14 +90,16 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let Some(service) = state
-        .services
-        .find(&network.source, datagram.source_port, UDP)
-    else {
+    let mut ends = Ends {
+        client: network.destination,
+        client_port: u32::from(datagram.destination_port),
+        local: network.source,
+        local_port_protocol: port_protocol(datagram.source_port, UDP),
+    };
+    let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
     let options = service.options;
-    let mut client_port = u32::from(datagram.destination_port);
     let mut answer = Answer::plain();
     let mut rcode = None;
     let mut is_answer = true;
@@ -112,7 +111,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
             rcode: code,
         } = dns::message(packet, datagram.payload_offset, datagram.payload_length)
         {
-            client_port |= u32::from(id) << 16;
+            ends.client_port |= u32::from(id) << 16;
             answer.to = Some(name_hash).filter(|hash| *hash != 0);
             rcode = Some((code, name_hash));
         } else {
@@ -145,11 +144,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
             })
             .ok_or(Skip::NoTable)?;
     }
-    let client = Client {
-        address: network.destination,
-        port: client_port,
-    };
-    let flow = Flow::new(&state.flow_key, service, client);
+    let flow = Flow::new(&state.flow_key, service, &ends);
     // Of QUIC, only the first datagrams of a connection.
     let measured = if !is_answer || options.any(Options::QUIC) && !state.gate.is_open(flow.hash) {
         Some(())
@@ -162,19 +157,22 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     measured.map(|()| Measured::Service).ok_or(Skip::NoTable)
 }
 
-/// The query in a datagram, and the client's port with the query's ID above it.
+/// The query in a datagram, whose ID goes above the client's port.
 #[inline(always)]
-fn dns_query<P: Packet + ?Sized>(packet: &P, datagram: &Datagram) -> (Option<Query>, u32) {
-    let port = u32::from(datagram.source_port);
+fn dns_query<P: Packet + ?Sized>(
+    packet: &P,
+    datagram: &Datagram,
+    ends: &mut Ends,
+) -> Option<Query> {
     match dns::message(packet, datagram.payload_offset, datagram.payload_length) {
         Dns::Query { id, name_hash } => {
-            let query = Query {
+            ends.client_port |= u32::from(id) << 16;
+            Some(Query {
                 about: name_hash,
                 ..Query::plain()
-            };
-            (Some(query), u32::from(id) << 16 | port)
+            })
         }
-        Dns::Response { .. } | Dns::Malformed => (None, port),
+        Dns::Response { .. } | Dns::Malformed => None,
     }
 }
 

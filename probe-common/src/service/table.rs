@@ -27,7 +27,7 @@ use crate::{
     cell::Shared,
 };
 
-use super::{ANY_PORT, Found, MAX_SERVICES, Options, Service, port_protocol};
+use super::{Found, MAX_SERVICES, Options, Service, at_any_port};
 
 /// Buckets of services that are moved together. So many that none has many services, and
 /// about every second key has no two in a bucket that can never be told apart.
@@ -95,9 +95,10 @@ impl ServiceTable {
         if !placed {
             return false;
         }
-        let any_port = |service: &Service| (service.port_protocol >> 16) as u16 == ANY_PORT;
+        let wildcard =
+            |service: &Service| service.port_protocol == at_any_port(service.port_protocol);
         self.wildcards
-            .store(u32::from(services.iter().any(any_port)));
+            .store(u32::from(services.iter().any(wildcard)));
         self.active.store(unused as u32);
         true
     }
@@ -113,19 +114,20 @@ impl ServiceTable {
         entries.filter(|service| service.is_present())
     }
 
-    /// The service at an address and port, if there is one.
+    /// The service at an address, [`port and protocol`](super::port_protocol), if there is
+    /// one.
     #[inline(always)]
-    pub fn find(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
-        let exact = self.find_exact(address, port, protocol);
+    pub fn find(&self, address: &Address, port_protocol: u32) -> Option<Found> {
+        let exact = self.find_exact(address, port_protocol);
         if exact.is_some() || self.wildcards.load() == 0 {
             return exact;
         }
-        self.find_exact(address, ANY_PORT, protocol)
+        self.find_exact(address, at_any_port(port_protocol))
     }
 
     #[inline(always)]
-    fn find_exact(&self, address: &Address, port: u16, protocol: u8) -> Option<Found> {
-        let (id, service) = self.look_up(address, port_protocol(port, protocol))?;
+    fn find_exact(&self, address: &Address, port_protocol: u32) -> Option<Found> {
+        let (id, service) = self.look_up(address, port_protocol)?;
         Some(Found {
             id,
             options: Options(service.options.load()),
@@ -281,7 +283,7 @@ fn room_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{TCP, UDP};
+    use crate::service::{TCP, UDP, port_protocol};
 
     fn empty() -> Box<ServiceTable> {
         // SAFETY: the table is made of integers, for which zero is a value.
@@ -319,10 +321,13 @@ mod tests {
             assert!(present.eq(0..MAX_SERVICES as u32));
             for service in &services {
                 let port = (service.port_protocol >> 16) as u16;
-                let found = table.find(&service.address, port, TCP);
+                let found = table.find(&service.address, port_protocol(port, TCP));
                 assert_eq!(found.map(|found| found.id), Some(service.id));
-                assert_eq!(table.find(&service.address, port, UDP), None);
-                assert_eq!(table.find(&service.address, port + 4, TCP), None);
+                assert_eq!(table.find(&service.address, port_protocol(port, UDP)), None);
+                assert_eq!(
+                    table.find(&service.address, port_protocol(port + 4, TCP)),
+                    None
+                );
             }
         }
     }
@@ -333,7 +338,10 @@ mod tests {
         let mut table = empty();
         assert!(table.replace(&services[..2], 1));
         assert!(table.replace(&services[1..2], 1));
-        assert_eq!(table.find(&services[0].address, 80, TCP), None);
+        assert_eq!(
+            table.find(&services[0].address, port_protocol(80, TCP)),
+            None
+        );
         let mut many = services.clone();
         many.push(Service::new(
             Address::v4(1),
@@ -353,9 +361,16 @@ mod tests {
         };
         assert!(!table.replace(&[twice, with_id(1)], 1), "one id twice");
         assert!(!table.replace(&[with_id(MAX_SERVICES as u32)], 1));
-        assert!(table.find(&services[1].address, 80, TCP).is_some());
+        assert!(
+            table
+                .find(&services[1].address, port_protocol(80, TCP))
+                .is_some()
+        );
         assert!(table.replace(&[], 1));
         assert_eq!(table.present().count(), 0);
-        assert_eq!(table.find(&services[1].address, 80, TCP), None);
+        assert_eq!(
+            table.find(&services[1].address, port_protocol(80, TCP)),
+            None
+        );
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use probe_common::{
-    address::{Address, HashKey},
+    address::Address,
+    flow::FlowHashKey,
     gate::generation_shift,
     service::{Options, REPLAY_FLOW_WORD, SAMPLE_NONE, Service, ring_index},
     trial::{Kind, width_shift},
@@ -67,13 +68,13 @@ pub fn publish(
 ) -> Result<Vec<Place>, Error> {
     let deadlines = &flags.deadlines;
     let state = tables.state.get_mut();
-    if state.flow_key == HashKey::default() {
+    if state.flow_key == FlowHashKey::default() {
         let word = if flags.replay {
             REPLAY_FLOW_WORD
         } else {
             random_word()?
         };
-        state.flow_key = HashKey::from_random(word);
+        state.flow_key = FlowHashKey::from_random(word);
     }
     let present: Vec<Service> = state.services.present().cloned().collect();
     let endpoints: Vec<_> = services.iter().map(|service| service.endpoint).collect();

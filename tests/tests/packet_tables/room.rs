@@ -8,11 +8,11 @@ use lapwing_tests::packets::{
     flags::{ACK, SYN},
 };
 use probe_common::{
-    address::{Address, HashKey},
-    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, FlowKey, WAYS, set_index},
+    address::Address,
+    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, Ends, FlowHashKey, WAYS, set_index},
     host::HostTables,
     parse::tunnel::Tunnels,
-    service::{Options, Service},
+    service::{Options, REPLAY_FLOW_WORD, Service},
     trial::Kind,
 };
 use probe_user::datapath::key;
@@ -38,21 +38,22 @@ impl Crowd {
             .into_iter()
             .find_map(|(other, spec)| (other == to).then_some(spec))
             .unwrap();
-        let (address, port_protocol) = key(&spec.endpoint);
-        let services = [Service::new(address, port_protocol, 0, Options::default())];
+        let (local, port_protocol) = key(&spec.endpoint);
+        let services = [Service::new(local, port_protocol, 0, Options::default())];
         let tables = HostTables::new(&services, Tunnels::default(), |_, _| 100 * MS);
         // The key that host tables have.
-        let hash_key = HashKey::from_random(1);
+        let hash_key = FlowHashKey::from_random(REPLAY_FLOW_WORD);
         let set = |client: SocketAddr| {
             let IpAddr::V4(address) = client.ip() else {
                 unreachable!("clients have IPv4 addresses")
             };
-            let key = FlowKey {
+            let ends = Ends {
                 client: Address::from_octets(address.to_ipv6_mapped().octets()),
                 client_port: PORT.into(),
-                service: 0,
+                local,
+                local_port_protocol: port_protocol,
             };
-            set_index(key.hash(&hash_key), sets)
+            set_index(hash_key.hash(&ends), sets)
         };
         let clients = (0x0a00_0000..0x0aff_ffffu32)
             .map(|address| SocketAddr::new(Ipv4Addr::from_bits(address).into(), PORT))
