@@ -113,23 +113,38 @@ impl Clone for Service {
     }
 }
 
-/// A service that was found. A copy rather than a reference: the verifier would
-/// follow a pointer into each of a bucket's slots on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+/// A service that was found. Its parts are read where they are needed: most packets need
+/// few of them, and not at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
     /// Index of its counters.
     pub id: u32,
-    /// What to do for it.
-    pub options: Options,
-    /// Which of its connections are sampled.
-    pub sample_mask: u32,
+    entry: &'a Service,
 }
 
-impl Found {
+impl<'a> Found<'a> {
+    /// What the table holds of it, under an id.
+    #[inline(always)]
+    fn new(id: u32, entry: &'a Service) -> Self {
+        Self { id, entry }
+    }
+
+    /// What to do for it.
+    #[inline(always)]
+    pub fn options(&self) -> Options {
+        Options(self.entry.options.load())
+    }
+
+    /// Which of its connections are sampled.
+    #[inline(always)]
+    pub fn sample_mask(&self) -> u32 {
+        self.entry.sample_mask.load()
+    }
+
     /// Index of its cohort ring for trials of this kind.
     #[inline(always)]
     pub fn ring(&self, kind: Kind) -> u32 {
-        ring_index(self.id, self.options, kind)
+        ring_index(self.id, self.options(), kind)
     }
 }
 

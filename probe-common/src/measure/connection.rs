@@ -27,7 +27,7 @@ pub fn syn_in<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
     network: &Network,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
 ) -> Option<()> {
     let service = flow.key.service;
@@ -85,7 +85,7 @@ pub fn evict<T: Tables>(tables: &T, inserted: Inserted, now_ns: u64) -> Option<(
 }
 
 #[inline(always)]
-pub fn synack_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
+pub fn synack_out<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
     let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) else {
         return Some(());
     };
@@ -126,7 +126,7 @@ pub fn synack_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
 
 /// A segment in that is neither SYN nor RST.
 #[inline(always)]
-pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
+pub fn segment_in<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
     let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) else {
         return Some(());
     };
@@ -157,7 +157,7 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
     if speaks {
         step.next = step.next.with(Phase::Requesting).marked(State::SPOKEN);
         step.begins = Some(Kind::Request);
-    } else if verifies && flow.service.options.any(Options::SERVER_FIRST) {
+    } else if verifies && flow.service.options().any(Options::SERVER_FIRST) {
         step.next = seen.with(Phase::Greeting);
         step.begins = Some(Kind::Greet);
     }
@@ -180,7 +180,7 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
         tables.uplink(ways.came())?.came.complete::<T>();
         tables.uplink(ways.left())?.left.complete::<T>();
     }
-    let sampled = verifies && is_sampled(flow.hash, flow.service.sample_mask);
+    let sampled = verifies && is_sampled(flow.hash, flow.service.sample_mask());
     let took_cell = sampled
         && tables.holder(flow.key.service, flow.hash)?.take::<T>(
             tables.cell(flow.key.service, flow.hash)?,
@@ -205,7 +205,7 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
 pub fn segment_out<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
 ) -> Option<()> {
     let Some((entry, seen)) = tables.connections(flow.hash)?.find(&flow.key) else {
@@ -249,7 +249,7 @@ pub fn segment_out<T: Tables, P: Packet + ?Sized>(
     if first {
         tables.count(flow.key.service, |counters| counters.server_first += 1)?;
     }
-    if answers && flow.service.options.any(Options::HTTP) {
+    if answers && flow.service.options().any(Options::HTTP) {
         status_out(tables, packet, flow, segment, now_ns)?;
     }
     Some(())
@@ -260,7 +260,7 @@ pub fn segment_out<T: Tables, P: Packet + ?Sized>(
 fn status_out<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
     now_ns: u64,
 ) -> Option<()> {

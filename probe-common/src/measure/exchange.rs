@@ -58,7 +58,7 @@ impl Answer {
 
 /// Starts a trial, unless the query goes on with one that is there.
 #[inline(always)]
-pub fn begin<T: Tables>(tables: &T, flow: &Flow, query: &Query) -> Option<()> {
+pub fn begin<T: Tables>(tables: &T, flow: &Flow<'_>, query: &Query) -> Option<()> {
     let set = tables.exchanges(flow.hash)?;
     let own = set.find(&flow.key);
     let now_ns = tables.now_ns();
@@ -106,7 +106,7 @@ fn goes_on(entry: &Entry, seen: State, query: &Query, now_ns: u64) -> bool {
 
 /// Ends the trial that waits for this answer.
 #[inline(always)]
-pub fn end<T: Tables>(tables: &T, flow: &Flow, answer: &Answer) -> Option<()> {
+pub fn end<T: Tables>(tables: &T, flow: &Flow<'_>, answer: &Answer) -> Option<()> {
     let Some((entry, seen)) = tables.exchanges(flow.hash)?.find(&flow.key) else {
         return Some(());
     };
@@ -126,7 +126,7 @@ pub fn end<T: Tables>(tables: &T, flow: &Flow, answer: &Answer) -> Option<()> {
 #[inline(always)]
 pub fn fail<T: Tables>(
     tables: &T,
-    flow: &Flow,
+    flow: &Flow<'_>,
     entry: &Entry,
     seen: State,
     outcome: Outcome,

@@ -35,7 +35,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     tables
         .count(service.id, |counters| counters.unreachable_out += 1)
         .ok_or(Skip::NoTable)?;
-    if undelivered.protocol != TCP && service.options.any(Options::DNS) {
+    if undelivered.protocol != TCP && service.options().any(Options::DNS) {
         let Some(id) = packet.read::<[u8; 2]>(undelivered.rest_offset) else {
             // Too short to tell which query.
             return Ok(Measured::Service);

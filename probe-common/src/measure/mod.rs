@@ -125,15 +125,15 @@ pub enum Measured {
 }
 
 /// A packet's flow: whose it is, its name, and its hash, computed once a packet.
-struct Flow {
-    service: Found,
+struct Flow<'a> {
+    service: Found<'a>,
     key: FlowKey,
     hash: u64,
 }
 
-impl Flow {
+impl<'a> Flow<'a> {
     #[inline(always)]
-    fn new(flow_key: &FlowHashKey, service: Found, ends: &Ends) -> Self {
+    fn new(flow_key: &FlowHashKey, service: Found<'a>, ends: &Ends) -> Self {
         Self {
             service,
             key: FlowKey {
@@ -223,6 +223,9 @@ pub fn egress_of_any<T: Tables, P: Packet + ?Sized>(
 /// have one each.
 #[inline(always)]
 fn wire_bytes(network: &Network, transport_header: u32, segments: u32) -> u64 {
-    let repeated = u64::from(segments.saturating_sub(1));
-    u64::from(network.ip_length) + repeated * u64::from(network.header_length + transport_header)
+    let length = u64::from(network.ip_length);
+    if segments <= 1 {
+        return length;
+    }
+    length + u64::from(segments - 1) * u64::from(network.header_length + transport_header)
 }

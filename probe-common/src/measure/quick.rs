@@ -74,19 +74,33 @@ fn measure<T: Tables, const LENGTH: usize>(
     if header_length < 20 || headers.ip_length() < Headers::<LENGTH>::IP_HEADER + header_length {
         return None;
     }
-    let ends = headers.ends(direction);
-    let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
+    let (local, port) = match direction {
+        Direction::In => (headers.destination(), headers.destination_port()),
+        Direction::Out => (headers.source(), headers.source_port()),
+    };
+    let local_port_protocol = port_protocol(port, TCP);
+    let Some(service) = state.services.find(&local, local_port_protocol) else {
         return Some(Measured::Other);
     };
     let flags = headers.flags();
-    if flags.any(tcp::CONTROL) || service.options.any(Options::DNS) {
+    if flags.any(tcp::CONTROL) || service.options().any(Options::DNS) {
         return None;
     }
+    let (client, port) = match direction {
+        Direction::In => (headers.source(), headers.source_port()),
+        Direction::Out => (headers.destination(), headers.destination_port()),
+    };
+    let ends = Ends {
+        client,
+        client_port: u32::from(port),
+        local,
+        local_port_protocol,
+    };
     let flow = Flow::new(&state.flow_key, service, &ends);
     if state.gate.is_open(flow.hash) {
         return None;
     }
-    if is_sampled(flow.hash, service.sample_mask) {
+    if is_sampled(flow.hash, service.sample_mask()) {
         let segment = headers.segment(flags);
         match direction {
             Direction::In => sampled::segment_in(tables, &flow, &segment),
@@ -127,22 +141,6 @@ impl<const LENGTH: usize> Headers<'_, LENGTH> {
             Address::v4(self.0.read::<u32>(30))
         } else {
             Address::v6(self.0.read::<[u64; 2]>(38))
-        }
-    }
-
-    #[inline(always)]
-    fn ends(&self, direction: Direction) -> Ends {
-        let source = (self.source(), self.source_port());
-        let destination = (self.destination(), self.destination_port());
-        let ((client, client_port), (local, local_port)) = match direction {
-            Direction::In => (source, destination),
-            Direction::Out => (destination, source),
-        };
-        Ends {
-            client,
-            client_port: u32::from(client_port),
-            local,
-            local_port_protocol: port_protocol(local_port, TCP),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 const WINDOW: u32 = 1 << 20;
 
 #[inline(always)]
-pub fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
+pub fn rst_in<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
     let phase = match cell_of_rst(tables, flow, Some(segment.sequence))? {
         RstPhase::Invalid => RstPhase::Invalid,
         by_cell => rst_in_phase(tables, flow, segment, by_cell)?,
@@ -31,7 +31,7 @@ pub fn rst_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<(
 /// What the sample cell says of a RST: established if the connection is sampled and
 /// the RST takes effect, which frees the cell; invalid if it does not.
 #[inline(always)]
-fn cell_of_rst<T: Tables>(tables: &T, flow: &Flow, sequence: Option<u32>) -> Option<RstPhase> {
+fn cell_of_rst<T: Tables>(tables: &T, flow: &Flow<'_>, sequence: Option<u32>) -> Option<RstPhase> {
     let holder = tables.holder(flow.key.service, flow.hash)?;
     if !holder.is(flow.hash) {
         return Some(RstPhase::Unmatched);
@@ -52,7 +52,7 @@ fn cell_of_rst<T: Tables>(tables: &T, flow: &Flow, sequence: Option<u32>) -> Opt
 #[inline(always)]
 fn rst_in_phase<T: Tables>(
     tables: &T,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
     unknown: RstPhase,
 ) -> Option<RstPhase> {
@@ -92,7 +92,7 @@ fn rst_in_phase<T: Tables>(
 }
 
 #[inline(always)]
-pub fn rst_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
+pub fn rst_out<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
     let by_cell = cell_of_rst(tables, flow, None)?;
     let phase = rst_out_phase(tables, flow, segment, by_cell)?;
     tables.count(flow.key.service, |counters| {
@@ -106,7 +106,7 @@ pub fn rst_out<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<
 #[inline(always)]
 fn rst_out_phase<T: Tables>(
     tables: &T,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
     unknown: RstPhase,
 ) -> Option<RstPhase> {

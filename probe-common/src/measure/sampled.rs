@@ -9,7 +9,7 @@ use crate::{
 use super::{Flow, Tables};
 
 #[inline(always)]
-pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Option<()> {
+pub fn segment_in<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
     let holder = tables.holder(flow.key.service, flow.hash)?;
     if !holder.is(flow.hash) {
         return Some(());
@@ -46,7 +46,7 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow, segment: &Segment) -> Opti
 #[inline(always)]
 pub fn segment_out<T: Tables>(
     tables: &T,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
     segments: u32,
 ) -> Option<()> {
@@ -85,7 +85,7 @@ pub fn segment_out<T: Tables>(
 #[inline(always)]
 fn deliver<T: Tables>(
     tables: &T,
-    flow: &Flow,
+    flow: &Flow<'_>,
     cell: &Cell,
     sequence: Sequence,
     now_ns: u64,

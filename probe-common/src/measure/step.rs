@@ -45,7 +45,7 @@ impl Step {
 #[inline(always)]
 pub fn take<T: Tables>(
     tables: &T,
-    flow: &Flow,
+    flow: &Flow<'_>,
     entry: &Entry,
     seen: State,
     step: &Step,
@@ -84,7 +84,7 @@ pub fn take<T: Tables>(
 /// A client that opened many connections long ago may begin trials on all of them at
 /// once; so these are counted by network, too.
 #[inline(always)]
-fn add_begun<T: Tables>(tables: &T, flow: &Flow, begun: Begun) {
+fn add_begun<T: Tables>(tables: &T, flow: &Flow<'_>, begun: Begun) {
     tables.add_begun(flow.key.service, begun, flow.key.client.network_bucket());
 }
 

@@ -52,10 +52,10 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     } else if flags.any(Flags::RST) {
         reset::rst_in(tables, &flow, &segment)
     } else {
-        if is_sampled(flow.hash, service.sample_mask) {
+        if is_sampled(flow.hash, service.sample_mask()) {
             sampled::segment_in(tables, &flow, &segment);
         }
-        if service.options.any(Options::DNS) && segment.payload_length != 0 {
+        if service.options().any(Options::DNS) && segment.payload_length != 0 {
             tcp_dns::segment_in(tables, packet, &flow, &segment);
         }
         if flags.any(Flags::FIN) || state.gate.is_open(flow.hash) {
@@ -101,10 +101,10 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     } else if flags.any(Flags::RST) {
         reset::rst_out(tables, &flow, &segment)
     } else {
-        if is_sampled(flow.hash, service.sample_mask) {
+        if is_sampled(flow.hash, service.sample_mask()) {
             sampled::segment_out(tables, &flow, &segment, segments);
         }
-        if service.options.any(Options::DNS) && segment.payload_length != 0 {
+        if service.options().any(Options::DNS) && segment.payload_length != 0 {
             tcp_dns::segment_out(tables, packet, &flow, &segment);
         }
         if flags.any(Flags::FIN) || state.gate.is_open(flow.hash) {
@@ -169,7 +169,7 @@ pub fn count_out<T: Tables>(
 }
 
 #[inline(always)]
-fn trace<T: Tables>(tables: &T, direction: Direction, flow: &Flow, segment: &Segment) {
+fn trace<T: Tables>(tables: &T, direction: Direction, flow: &Flow<'_>, segment: &Segment) {
     tables.trace(&Event {
         direction,
         key: flow.key,

@@ -28,7 +28,7 @@ fn message<P: Packet + ?Sized>(packet: &P, segment: &Segment) -> Option<Message>
 pub fn segment_in<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
 ) -> Option<()> {
     if message(packet, segment)?.is_response() {
@@ -41,7 +41,7 @@ pub fn segment_in<T: Tables, P: Packet + ?Sized>(
 pub fn segment_out<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    flow: &Flow,
+    flow: &Flow<'_>,
     segment: &Segment,
 ) -> Option<()> {
     let message = message(packet, segment)?;

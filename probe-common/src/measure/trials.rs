@@ -12,7 +12,7 @@ use super::Tables;
 #[inline(always)]
 pub fn new_trial<'a, T: Tables>(
     tables: &'a T,
-    service: &Found,
+    service: &Found<'_>,
     kind: Kind,
     now_ns: u64,
 ) -> Option<(NewTrial, &'a CohortRing)> {
@@ -54,7 +54,7 @@ pub fn end<T: Tables>(
 #[inline(always)]
 pub fn judge<T: Tables>(
     tables: &T,
-    service: &Found,
+    service: &Found<'_>,
     kind: Kind,
     now_ns: u64,
     succeeded: bool,

@@ -39,7 +39,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
-    let options = service.options;
+    let options = service.options();
     let query = if network.is_fragment {
         // The kernel may never see the rest of it.
         None
@@ -99,7 +99,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
-    let options = service.options;
+    let options = service.options();
     let mut answer = Answer::plain();
     let mut rcode = None;
     let mut is_answer = true;
@@ -192,7 +192,7 @@ const SERVFAIL: u8 = RcodeClass::ServFail as u8;
 
 /// The trial `resolve`.
 #[inline(always)]
-fn resolve<T: Tables>(tables: &T, flow: &Flow, rcode: u8, name_hash: u32) -> Option<()> {
+fn resolve<T: Tables>(tables: &T, flow: &Flow<'_>, rcode: u8, name_hash: u32) -> Option<()> {
     if rcode == SERVFAIL {
         tables.add_servfail(flow.key.service, (name_hash >> 26) as usize);
     }
