@@ -73,4 +73,6 @@ pub trait Atomics {
     fn add_wide(cell: &Shared<u64>, value: u64);
     /// Replaces `expected` by `new`; whether it did.
     fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool;
+    /// Replaces `expected` by `new`; whether it did.
+    fn compare_exchange_wide(cell: &Shared<u64>, expected: u64, new: u64) -> bool;
 }

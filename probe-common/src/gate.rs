@@ -6,10 +6,10 @@
 //! has to be cleared and the reader needs no clock.
 //!
 //! ```text
-//!  hash ─▶ mark, one byte ── none, old ──▶ closed     128 KiB, in every cache
+//!  hash ─▶ mark, one byte ── none, old ──▶ closed     64 KiB, in every cache
 //!             │ fresh
 //!             ▼
-//!          two names among 24 bits, ── absent ──▶ closed
+//!          three bits among 56, ── absent ──▶ closed
 //!          for each generation
 //!             │ there
 //!             ▼
@@ -23,12 +23,12 @@
 use crate::cell::{Atomics, Shared};
 
 /// Marks of the gate.
-pub const MARKS: usize = 1 << 17;
+pub const MARKS: usize = 1 << 16;
 /// A generation lasts at least 2^30 ns (1.07 s), and as long as the longest deadline
 /// of a trial that waits behind the gate.
 pub const MIN_GENERATION_SHIFT: u32 = 30;
 /// Bits below the generation in a word of names.
-const NAME_BITS: u32 = 24;
+const NAME_BITS: u32 = 56;
 /// How often a word of names is tried again that another CPU has just written.
 const TRIES: usize = 4;
 
@@ -48,10 +48,10 @@ pub struct Gate {
     marks: [Shared<u8>; MARKS],
     /// By mark: the names of even generations, and those of odd ones. In the highest
     /// byte of each word is the generation that they are of.
-    names: [[Shared<u32>; 2]; MARKS],
+    names: [[Shared<u64>; 2]; MARKS],
 }
 
-const _: () = assert!(size_of::<Gate>() == 16 + MARKS + 8 * MARKS);
+const _: () = assert!(size_of::<Gate>() == 16 + MARKS + 16 * MARKS);
 
 impl Gate {
     /// Marks the connection with this hash: its first segments are awaited.
@@ -75,16 +75,17 @@ impl Gate {
     }
 
     #[inline(always)]
-    fn add_name<A: Atomics>(&self, position: usize, generation: u32, name: u32) {
+    fn add_name<A: Atomics>(&self, position: usize, generation: u32, name: u64) {
         let word = &self.names[position][(generation & 1) as usize];
+        let generation = u64::from(generation) << NAME_BITS;
         for _ in 0..TRIES {
             let seen = word.load();
-            let wanted = if seen >> NAME_BITS == generation {
+            let wanted = if seen >> NAME_BITS << NAME_BITS == generation {
                 seen | name
             } else {
-                generation << NAME_BITS | name
+                generation | name
             };
-            if seen == wanted || A::compare_exchange(word, seen, wanted) {
+            if seen == wanted || A::compare_exchange_wide(word, seen, wanted) {
                 break;
             }
         }
@@ -105,7 +106,9 @@ impl Gate {
         let has_name = |generation: &Shared<u32>| {
             let generation = generation.load();
             let word = self.names[position][(generation & 1) as usize].load();
-            word >> NAME_BITS == generation && word & name == name
+            let wanted = u64::from(generation) << NAME_BITS | name;
+            // The generation's bits and the name's.
+            (word ^ wanted) & (0xff << NAME_BITS | name) == 0
         };
         has_name(&self.present) || has_name(&self.former)
     }
@@ -113,14 +116,14 @@ impl Gate {
 
 #[inline(always)]
 fn position(hash: u64) -> usize {
-    (hash >> 47) as usize & (MARKS - 1)
+    (hash >> 48) as usize & (MARKS - 1)
 }
 
-/// Two bits, now and then one, from parts of the hash that do not tell the position.
+/// Three bits, now and then fewer, from parts of the hash that do not tell the position.
 #[inline(always)]
-fn name(hash: u64) -> u32 {
-    let bit = |part: u64| 1u32 << (((part & 0xff) * u64::from(NAME_BITS)) >> 8);
-    bit(hash >> 39) | bit(hash >> 31)
+fn name(hash: u64) -> u64 {
+    let bit = |part: u64| 1u64 << (((part & 0xff) * u64::from(NAME_BITS)) >> 8);
+    bit(hash >> 40) | bit(hash >> 32) | bit(hash >> 24)
 }
 
 /// The generation shift with which a mark outlives `deadline_ns`.
@@ -147,7 +150,7 @@ mod tests {
         let state = empty_state();
         let key = HashKey::from_random(1);
         let hash = |address: u64| mixed(key.sum(&Address([0, address]), 0));
-        for flooding in 0..3 * MARKS as u64 {
+        for flooding in 0..6 * MARKS as u64 {
             state.gate.open::<HostTables>(hash(flooding << 8), 1);
         }
         let others = 1..=100_000;
@@ -156,6 +159,6 @@ mod tests {
             |is: &dyn Fn(u64) -> bool| others.clone().filter(|other| is(hash(other << 40))).count();
         assert!(led(&marked) > 90_000, "no flood");
         let open = led(&|hash| state.gate.is_open(hash));
-        assert!(open < 8_000, "{open} of 100000");
+        assert!(open < 4_000, "{open} of 100000");
     }
 }

@@ -301,6 +301,13 @@ impl Atomics for HostTables {
         cell.fetch_add(value, Ordering::Relaxed);
     }
 
+    fn compare_exchange_wide(cell: &Shared<u64>, expected: u64, new: u64) -> bool {
+        // SAFETY: the pointer is that of a live, aligned word.
+        let cell = unsafe { AtomicU64::from_ptr(cell.as_ptr()) };
+        cell.compare_exchange(expected, new, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
     fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool {
         // SAFETY: the pointer is that of a live, aligned word.
         let cell = unsafe { AtomicU32::from_ptr(cell.as_ptr()) };

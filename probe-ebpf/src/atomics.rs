@@ -36,16 +36,22 @@ pub fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool {
     done
 }
 
-/// Sets the word to zero; whether it was one before.
+/// As [`compare_exchange`].
 #[inline(always)]
-pub fn take(cell: &Shared<u64>) -> bool {
+pub fn compare_exchange_wide(cell: &Shared<u64>, expected: u64, new: u64) -> bool {
     // SAFETY: the pointer is that of a live word.
     let (_, done) = unsafe {
         atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
             cell.as_ptr(),
-            1,
-            0,
+            expected,
+            new,
         )
     };
     done
+}
+
+/// Sets the word to zero; whether it was one before.
+#[inline(always)]
+pub fn take(cell: &Shared<u64>) -> bool {
+    compare_exchange_wide(cell, 1, 0)
 }

@@ -38,6 +38,11 @@ impl<I> Atomics for Maps<I> {
     fn compare_exchange(cell: &Shared<u32>, expected: u32, new: u32) -> bool {
         atomics::compare_exchange(cell, expected, new)
     }
+
+    #[inline(always)]
+    fn compare_exchange_wide(cell: &Shared<u64>, expected: u64, new: u64) -> bool {
+        atomics::compare_exchange_wide(cell, expected, new)
+    }
 }
 
 impl<I: Fn() -> u32> Tables for Maps<I> {
