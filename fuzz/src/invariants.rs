@@ -1,11 +1,12 @@
 //! What holds after every frame, whatever came before it.
 
 use probe_common::{
+    cohort::CohortRing,
     counters::{Counters, RstPhase, Traffic},
     host::HostTables,
     measure::Direction,
     skip::Skip,
-    trial::{CohortRing, Kind},
+    trial::Kind,
 };
 
 use crate::{
@@ -30,12 +31,12 @@ pub struct Sums {
 
 impl Sums {
     /// Those of a ring. Panics if a bucket has more outcomes than trials.
-    pub fn of(ring: &CohortRing) -> Self {
+    pub fn of(ring: CohortRing<'_>) -> Self {
         let mut sums = Self {
-            after_deadline: ring.after_deadline.load().into(),
+            after_deadline: ring.head.after_deadline.load().into(),
             ..Self::default()
         };
-        for bucket in &ring.buckets {
+        for bucket in &ring.cohorts.buckets {
             let started = u64::from(bucket.started.load());
             let outcomes = [&bucket.succeeded, &bucket.failed, &bucket.abandoned]
                 .map(|cell| u64::from(cell.load()));

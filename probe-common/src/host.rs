@@ -12,6 +12,7 @@ use std::{boxed::Box, vec::Vec};
 use crate::{
     address::NETWORK_BUCKETS,
     cell::{Atomics, Shared},
+    cohort::{CohortHead, CohortRing, Cohorts},
     counters::{Counters, Traffic},
     flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, FlowHashKey, Set, set_index},
     gate::generation_shift,
@@ -23,7 +24,7 @@ use crate::{
     skip::Skip,
     state::State,
     syn::ChecksumRule,
-    trial::{Begun, CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE},
+    trial::{Begun, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE},
     uplink::Uplink,
 };
 
@@ -74,7 +75,8 @@ pub struct HostTables {
     servfails: RefCell<Vec<Buckets>>,
     interface: Slot<u32>,
     uplinks: Vec<Uplink>,
-    rings: Vec<CohortRing>,
+    heads: Vec<CohortHead>,
+    cohorts: Vec<Cohorts>,
     skips: RefCell<[u64; Skip::COUNT]>,
     wakes: Slot<u64>,
     checksum_rule: ChecksumRule,
@@ -109,15 +111,14 @@ impl HostTables {
                 Kind::UDP
             }
         };
-        let mut rings: Vec<CohortRing> = (0..services.len() * RINGS_PER_SERVICE)
-            .map(|_| CohortRing::new(0))
-            .collect();
+        let rings = services.len() * RINGS_PER_SERVICE;
+        let mut heads: Vec<CohortHead> = (0..rings).map(|_| CohortHead::new(0)).collect();
         let mut longest_ns = 0;
         for (id, service) in services.iter().enumerate() {
             let options = Options(service.options.load());
             for kind in kinds_of(service) {
                 let index = ring_index(service.id, options, *kind) as usize;
-                rings[index] = CohortRing::new(deadline_ns(id, *kind));
+                heads[index] = CohortHead::new(deadline_ns(id, *kind));
                 longest_ns = deadline_ns(id, *kind).max(longest_ns);
             }
         }
@@ -149,7 +150,8 @@ impl HostTables {
             servfails: RefCell::new(services.iter().map(|_| [0; NETWORK_BUCKETS]).collect()),
             interface: Slot::new(0),
             uplinks: empty(UPLINKS),
-            rings,
+            heads,
+            cohorts: (0..rings).map(|_| Cohorts::new()).collect(),
             skips: RefCell::new([0; Skip::COUNT]),
             wakes: Slot::new(0),
             checksum_rule: ChecksumRule::Full,
@@ -193,9 +195,10 @@ impl HostTables {
         self.begun.get_mut().fill([0; NETWORK_BUCKETS]);
         self.servfails.get_mut().fill([0; NETWORK_BUCKETS]);
         self.uplinks = empty(UPLINKS);
-        for ring in &mut self.rings {
-            *ring = CohortRing::new(ring.deadline_ns.load());
+        for head in &mut self.heads {
+            *head = CohortHead::new(head.deadline_ns.load());
         }
+        self.cohorts.fill_with(Cohorts::new);
         *self.skips.get_mut() = [0; Skip::COUNT];
         self.wakes.set(0);
     }
@@ -262,9 +265,13 @@ impl HostTables {
     }
 
     /// A service's cohort ring of a kind of trial.
-    pub fn cohorts(&self, service: usize, kind: Kind) -> &CohortRing {
+    pub fn cohorts(&self, service: usize, kind: Kind) -> CohortRing<'_> {
         let id = u32::try_from(service).unwrap_or(u32::MAX);
-        &self.rings[ring_index(id, self.options[service], kind) as usize]
+        let index = ring_index(id, self.options[service], kind) as usize;
+        CohortRing {
+            head: &self.heads[index],
+            cohorts: &self.cohorts[index],
+        }
     }
 
     /// Frames that were not measured, by reason.
@@ -403,8 +410,12 @@ impl Tables for HostTables {
             .get(cell_index(service, hash, self.sizes.cells) as usize)
     }
 
-    fn ring(&self, index: u32) -> Option<&CohortRing> {
-        self.rings.get(index as usize)
+    fn ring(&self, index: u32) -> Option<CohortRing<'_>> {
+        let index = index as usize;
+        Some(CohortRing {
+            head: self.heads.get(index)?,
+            cohorts: self.cohorts.get(index)?,
+        })
     }
 
     fn wake(&self) {

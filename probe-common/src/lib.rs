@@ -26,6 +26,7 @@
 
 pub mod address;
 pub mod cell;
+pub mod cohort;
 pub mod counters;
 pub mod flow;
 pub mod gate;

@@ -99,7 +99,7 @@ pub struct TrialReading {
     pub ring: CohortReading,
 }
 
-/// A cohort ring as it was read: [`probe_common::trial::BUCKETS`] buckets, a trial
+/// A cohort ring as it was read: [`probe_common::cohort::BUCKETS`] buckets, a trial
 /// belongs to bucket `(start_ns >> width_shift) % BUCKETS`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CohortReading {

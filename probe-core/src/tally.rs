@@ -134,7 +134,7 @@ impl TrialTotals {
 mod tests {
     use core::time::Duration;
 
-    use probe_common::trial::BUCKETS;
+    use probe_common::cohort::BUCKETS;
 
     use super::*;
     use crate::input::{Bucket, CohortReading};

@@ -18,7 +18,7 @@
 
 use core::time::Duration;
 
-use probe_common::trial::BUCKETS;
+use probe_common::cohort::BUCKETS;
 
 use crate::{
     input::{Bucket, CohortReading},

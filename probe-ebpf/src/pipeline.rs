@@ -2,6 +2,7 @@
 
 use probe_common::{
     cell::{Atomics, Shared},
+    cohort::CohortRing,
     counters::{Counters, Traffic},
     flow::Set,
     latency::SharedHistogram,
@@ -10,7 +11,7 @@ use probe_common::{
     sample::{Cell, Holder},
     state::State,
     syn::ChecksumRule,
-    trial::{Begun, CohortRing},
+    trial::Begun,
     uplink::Uplink,
 };
 
@@ -132,7 +133,7 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
     }
 
     #[inline(always)]
-    fn ring(&self, index: u32) -> Option<&CohortRing> {
+    fn ring(&self, index: u32) -> Option<CohortRing<'_>> {
         trials::ring(index)
     }
 

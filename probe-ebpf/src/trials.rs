@@ -5,14 +5,18 @@ use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use probe_common::{
     address::NETWORK_BUCKETS,
     cell::Shared,
+    cohort::{CohortHead, CohortRing, Cohorts},
     latency::SharedHistogram,
-    trial::{Begun, CohortRing, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
+    trial::{Begun, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place},
 };
 
 use crate::{DEFAULT_ENTRIES, MMAPABLE, atomics, counters};
 
 #[btf_map]
-static RINGS: Array<CohortRing, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+static COHORT_HEADS: Array<CohortHead, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
+
+#[btf_map]
+static COHORTS: Array<Cohorts, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
 
 #[btf_map]
 static LATENCIES: Array<SharedHistogram, DEFAULT_ENTRIES, MMAPABLE> = Array::new();
@@ -28,8 +32,12 @@ static SERVFAILS: Array<[Shared<u32>; NETWORK_BUCKETS], DEFAULT_ENTRIES, MMAPABL
 
 /// A ring.
 #[inline(always)]
-pub fn ring(index: u32) -> Option<&'static CohortRing> {
-    RINGS.get(by_place(index, RINGS_PER_SERVICE, counters::capacity()))
+pub fn ring(index: u32) -> Option<CohortRing<'static>> {
+    let place = by_place(index, RINGS_PER_SERVICE, counters::capacity());
+    Some(CohortRing {
+        head: COHORT_HEADS.get(place)?,
+        cohorts: COHORTS.get(place)?,
+    })
 }
 
 /// The latencies of a service and kind.

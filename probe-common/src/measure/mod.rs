@@ -31,6 +31,7 @@ pub use self::quick::plain;
 
 use crate::{
     cell::Atomics,
+    cohort::CohortRing,
     counters::{Counters, Traffic},
     flow::{Ends, FlowHashKey, FlowKey, Set},
     latency::SharedHistogram,
@@ -41,7 +42,7 @@ use crate::{
     skip::Skip,
     state::State,
     syn::ChecksumRule,
-    trial::{Begun, CohortRing},
+    trial::Begun,
     uplink::Uplink,
 };
 
@@ -84,7 +85,7 @@ pub trait Tables: Atomics {
     /// The counts of an interface.
     fn uplink(&self, interface: u32) -> Option<&Uplink>;
     /// A cohort ring.
-    fn ring(&self, index: u32) -> Option<&CohortRing>;
+    fn ring(&self, index: u32) -> Option<CohortRing<'_>>;
     /// Wakes user space, if it asked for that since it was last woken.
     fn wake(&self);
     /// Tells a trace of a packet of a service; free unless tracing is on.

@@ -1,9 +1,10 @@
 //! The beginning and the end of trials.
 
 use crate::{
+    cohort::CohortRing,
     flow::{Evicted, NewTrial},
     service::Found,
-    trial::{CohortRing, Kind, Outcome, RINGS_PER_BLOCK},
+    trial::{Kind, Outcome, RINGS_PER_BLOCK},
 };
 
 use super::Tables;
@@ -15,13 +16,13 @@ pub fn new_trial<'a, T: Tables>(
     service: &Found<'_>,
     kind: Kind,
     now_ns: u64,
-) -> Option<(NewTrial, &'a CohortRing)> {
+) -> Option<(NewTrial, CohortRing<'a>)> {
     let index = service.ring(kind);
     let ring = tables.ring(index)?;
     let trial = NewTrial {
         ring: index,
         started_ns: now_ns,
-        expires_ns: now_ns + ring.deadline_ns.load(),
+        expires_ns: now_ns + ring.head.deadline_ns.load(),
     };
     Some((trial, ring))
 }

@@ -5,10 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use probe_common::{
-    address::NETWORK_BUCKETS,
-    trial::{BUCKETS, Kind},
-};
+use probe_common::{address::NETWORK_BUCKETS, cohort::BUCKETS, trial::Kind};
 use probe_core::{
     Command, Config, Engine, Input, Level, Renumbering, Timestamp,
     command::{Cause, Event, Guard, Reason},

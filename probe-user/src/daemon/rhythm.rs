@@ -90,7 +90,7 @@ impl Pace {
                 deadline: service.detect.deadline,
             };
             let deadline = deadlines.of(&spec, service.judged_kind());
-            let shift = probe_common::trial::width_shift(nanoseconds(deadline));
+            let shift = probe_common::cohort::width_shift(nanoseconds(deadline));
             let width = Duration::from_nanos(1 << shift);
             pace.tick = pace.tick.min(width.min(deadline / 4));
             for kind in probe_common::trial::Kind::ALL {
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(pace(&[200 * MS]).quiet, 100 * MS);
         for deadline in [10, 20, 50, 100, 1000, 30_000] {
             let deadline = deadline * MS;
-            let shift = probe_common::trial::width_shift(nanoseconds(deadline));
+            let shift = probe_common::cohort::width_shift(nanoseconds(deadline));
             let longest = probe_core::input::longest_gap(shift.into(), deadline).unwrap();
             let quiet = pace(&[deadline]).quiet;
             assert!(quiet <= longest / 2 && quiet <= 100 * MS, "{deadline:?}");

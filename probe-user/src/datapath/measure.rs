@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use probe_common::{
-    parse::tunnel::Tunnels,
-    trial::{Kind, width_shift},
-};
+use probe_common::{cohort::width_shift, parse::tunnel::Tunnels, trial::Kind};
 use probe_core::input::longest_gap;
 
 use super::{ServiceSpec, Sizes};

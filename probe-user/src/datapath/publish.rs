@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use probe_common::{
     address::Address,
+    cohort::width_shift,
     flow::FlowHashKey,
     gate::generation_shift,
     service::{Options, REPLAY_FLOW_WORD, SAMPLE_NONE, Service, ring_index},
-    trial::{Kind, width_shift},
+    trial::Kind,
 };
 use probe_core::config::Protocol;
 
@@ -152,14 +153,14 @@ fn set_up(
         judged: spec.endpoint.protocol.judged_kind(spec.application),
     };
     let same = place(block);
-    let ring_at = |place: &Place, kind: Kind| {
+    let head_at = |place: &Place, kind: Kind| {
         tables
-            .ring(place.ring(kind))
-            .ok_or_else(|| map_missing("RINGS"))
+            .head(place.ring(kind))
+            .ok_or_else(|| map_missing("COHORT_HEADS"))
     };
     let mut unchanged = slot.known.is_some();
     for kind in kinds {
-        let deadline_ns = ring_at(&same, *kind)?.deadline_ns.load();
+        let deadline_ns = head_at(&same, *kind)?.deadline_ns.load();
         unchanged &= deadline_ns == nanoseconds(deadlines.of(spec, *kind));
     }
     if unchanged {
@@ -172,9 +173,9 @@ fn set_up(
     };
     for kind in kinds {
         let deadline_ns = nanoseconds(deadlines.of(spec, *kind));
-        let ring = ring_at(&other, *kind)?;
-        ring.width_shift.store(width_shift(deadline_ns));
-        ring.deadline_ns.store(deadline_ns);
+        let head = head_at(&other, *kind)?;
+        head.width_shift.store(width_shift(deadline_ns));
+        head.deadline_ns.store(deadline_ns);
     }
     if slot.known.is_none() {
         tables.forget(slot.id);

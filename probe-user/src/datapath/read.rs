@@ -8,10 +8,11 @@ use std::{
 
 use probe_common::{
     cell::Shared,
+    cohort::{BUCKETS, CohortHead, CohortRing},
     counters::{Counters, Traffic},
     latency::Histogram,
     skip::Skip,
-    trial::{BUCKETS, Begun, CohortRing, Kind},
+    trial::{Begun, Kind},
     uplink::{Handshakes, place},
 };
 use probe_core::{
@@ -100,8 +101,8 @@ impl Object {
         let rings = place.kinds.iter().map(|kind| place.ring(*kind));
         // Each of them has its mark taken.
         rings.fold(false, |touched, ring| {
-            let ring = self.tables.ring(ring);
-            touched | ring.is_some_and(CohortRing::take_touched)
+            let head = self.tables.head(ring);
+            touched | head.is_some_and(CohortHead::take_touched)
         })
     }
 
@@ -170,7 +171,7 @@ impl Object {
     }
 
     /// A service's cohort ring of a kind of trial.
-    pub fn ring(&self, service: usize, kind: Kind) -> Option<&CohortRing> {
+    pub fn ring(&self, service: usize, kind: Kind) -> Option<CohortRing<'_>> {
         let place = self.places.get(service)?;
         place
             .kinds
@@ -296,17 +297,18 @@ fn parse_runs(info: &str) -> Option<(u64, Duration)> {
 
 /// A ring as it is now. Outcomes are read before what was started, so that a trial which ends while we
 /// read is never taken for a missing one.
-pub fn read_ring(ring: &CohortRing) -> CohortReading {
+pub fn read_ring(ring: CohortRing<'_>) -> CohortReading {
+    let CohortRing { head, cohorts } = ring;
     let outcomes: [(u32, u32, u32); BUCKETS] = std::array::from_fn(|index| {
-        let bucket = &ring.buckets[index];
+        let bucket = &cohorts.buckets[index];
         (
             bucket.succeeded.load(),
             bucket.failed.load(),
             bucket.abandoned.load(),
         )
     });
-    let after_deadline = ring.after_deadline.load();
-    let buckets = ring
+    let after_deadline = head.after_deadline.load();
+    let buckets = cohorts
         .buckets
         .iter()
         .zip(outcomes)
@@ -318,8 +320,8 @@ pub fn read_ring(ring: &CohortRing) -> CohortReading {
         })
         .collect();
     CohortReading {
-        width_shift: ring.width_shift.load().into(),
-        deadline: Duration::from_nanos(ring.deadline_ns.load()),
+        width_shift: head.width_shift.load().into(),
+        deadline: Duration::from_nanos(head.deadline_ns.load()),
         after_deadline,
         buckets,
     }

@@ -19,13 +19,14 @@ use probe_common::{
 use super::{Error, object::map_error};
 
 /// The maps that outlive the daemon.
-pub const PINNED: [&str; 14] = [
+pub const PINNED: [&str; 15] = [
     "STATE",
     "HANDSHAKES",
     "QUERIES",
     "HOLDERS",
     "CELLS",
-    "RINGS",
+    "COHORT_HEADS",
+    "COHORTS",
     "LATENCIES",
     "VERIFIED",
     "BEGUN",
@@ -117,14 +118,16 @@ impl Layout {
     }
 
     /// The entries of each map.
-    pub fn entries(&self) -> [(&'static str, u32); 13] {
+    pub fn entries(&self) -> [(&'static str, u32); 14] {
         let cells = self.capacity * self.cells_per_service;
+        let rings = self.capacity * RINGS_PER_SERVICE as u32;
         [
             ("HANDSHAKES", self.handshake_sets),
             ("QUERIES", self.query_sets),
             ("HOLDERS", holders(cells)),
             ("CELLS", cells),
-            ("RINGS", self.capacity * RINGS_PER_SERVICE as u32),
+            ("COHORT_HEADS", rings),
+            ("COHORTS", rings),
             ("LATENCIES", self.capacity * RINGS_PER_BLOCK as u32),
             ("VERIFIED", self.capacity),
             ("BEGUN", self.capacity * Begun::COUNT as u32),

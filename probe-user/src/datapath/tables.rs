@@ -4,13 +4,12 @@ use aya::Ebpf;
 use probe_common::{
     address::NETWORK_BUCKETS,
     cell::Shared,
+    cohort::{CohortHead, CohortRing, Cohorts},
     counters::{SharedCounters, SharedTraffic},
     latency::SharedHistogram,
     skip::SharedSkips,
     state::State,
-    trial::{
-        Begun, CohortRing, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place, latencies_number,
-    },
+    trial::{Begun, Kind, RINGS_PER_BLOCK, RINGS_PER_SERVICE, by_place, latencies_number},
     uplink::{INTERFACES, Uplink},
 };
 
@@ -28,7 +27,8 @@ pub type Buckets = [Shared<u32>; NETWORK_BUCKETS];
 pub struct Tables {
     pub layout: Layout,
     pub state: One<State>,
-    rings: Mapped<CohortRing>,
+    heads: Mapped<CohortHead>,
+    cohorts: Mapped<Cohorts>,
     latencies: Mapped<SharedHistogram>,
     pub verified: Mapped<Buckets>,
     pub begun: Mapped<Buckets>,
@@ -47,7 +47,8 @@ impl Tables {
         Ok(Self {
             layout: *layout,
             state: many(ebpf, "STATE", 1).map(One::new)?,
-            rings: many(ebpf, "RINGS", capacity * RINGS_PER_SERVICE)?,
+            heads: many(ebpf, "COHORT_HEADS", capacity * RINGS_PER_SERVICE)?,
+            cohorts: many(ebpf, "COHORTS", capacity * RINGS_PER_SERVICE)?,
             latencies: many(ebpf, "LATENCIES", capacity * RINGS_PER_BLOCK)?,
             verified: many(ebpf, "VERIFIED", capacity)?,
             begun: many(ebpf, "BEGUN", capacity * Begun::COUNT)?,
@@ -61,9 +62,20 @@ impl Tables {
 
     /// The cohort ring with this number (see
     /// [`ring_index`](probe_common::service::ring_index)).
-    pub fn ring(&self, number: u32) -> Option<&CohortRing> {
-        let place = by_place(number, RINGS_PER_SERVICE, self.layout.capacity);
-        self.rings.get(place as usize)
+    pub fn ring(&self, number: u32) -> Option<CohortRing<'_>> {
+        Some(CohortRing {
+            head: self.head(number)?,
+            cohorts: self.cohorts.get(self.place_of_ring(number))?,
+        })
+    }
+
+    /// Its head alone.
+    pub fn head(&self, number: u32) -> Option<&CohortHead> {
+        self.heads.get(self.place_of_ring(number))
+    }
+
+    fn place_of_ring(&self, number: u32) -> usize {
+        by_place(number, RINGS_PER_SERVICE, self.layout.capacity) as usize
     }
 
     /// The latencies of a service's trials of a kind.

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use probe_common::trial::width_shift;
+use probe_common::cohort::width_shift;
 use probe_core::{
     Attention, Command, Engine, Input, Level, Timestamp,
     config::PrefixId,
@@ -225,10 +225,7 @@ impl Judge {
 mod tests {
     use std::cell::RefCell;
 
-    use probe_common::{
-        address::NETWORK_BUCKETS,
-        trial::{BUCKETS, Kind},
-    };
+    use probe_common::{address::NETWORK_BUCKETS, cohort::BUCKETS, trial::Kind};
     use probe_core::{
         config::ServiceId,
         input::{Bucket, CohortReading, ServiceReading, TrialReading},

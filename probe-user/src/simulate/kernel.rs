@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use probe_common::{
     address::NETWORK_BUCKETS,
-    trial::{BUCKETS, Kind, width_shift},
+    cohort::{BUCKETS, width_shift},
+    trial::Kind,
 };
 use probe_core::{
     Timestamp,

@@ -6,12 +6,13 @@ use std::{env, fs};
 use aya::programs::{TestRun as _, TestRunOptions};
 use probe_common::{
     address::NETWORK_BUCKETS,
+    cohort::CohortRing,
     counters::{Counters, Traffic},
     host::HostTables,
     parse::tunnel::Tunnels,
     service::{Options, Service},
     skip::Skip,
-    trial::{Begun, CohortRing, Kind},
+    trial::{Begun, Kind},
     uplink::Handshakes,
 };
 use probe_core::{config::Protocol, input::HandshakeCounts};
@@ -70,15 +71,15 @@ impl Reading {
         }
     }
 
-    fn add_ring(&mut self, kind: Kind, ring: &CohortRing) {
+    fn add_ring(&mut self, kind: Kind, ring: CohortRing<'_>) {
         let trials = &mut self.trials[kind as usize];
-        for bucket in &ring.buckets {
+        for bucket in &ring.cohorts.buckets {
             trials.started += bucket.started.load();
             trials.succeeded += bucket.succeeded.load();
             trials.failed += bucket.failed.load();
             trials.abandoned += bucket.abandoned.load();
         }
-        trials.after_deadline += ring.after_deadline.load();
+        trials.after_deadline += ring.head.after_deadline.load();
     }
 
     fn add_begun<'a>(

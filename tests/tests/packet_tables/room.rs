@@ -100,10 +100,10 @@ impl Crowd {
     fn trials(&self, kind: Kind) -> Trials {
         let ring = self.tables.cohorts(0, kind);
         let mut trials = Trials {
-            after_deadline: ring.after_deadline.load(),
+            after_deadline: ring.head.after_deadline.load(),
             ..Trials::default()
         };
-        for bucket in &ring.buckets {
+        for bucket in &ring.cohorts.buckets {
             trials.started += bucket.started.load();
             trials.succeeded += bucket.succeeded.load();
             trials.failed += bucket.failed.load();

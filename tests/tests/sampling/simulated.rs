@@ -16,11 +16,12 @@ use lapwing_tests::{
     },
 };
 use probe_common::{
+    cohort::{CohortBucket, CohortRing},
     counters::Counters,
     host::HostTables,
     parse::tunnel::Tunnels,
     service::Service,
-    trial::{CohortRing, Kind},
+    trial::Kind,
 };
 use probe_core::config::Application;
 use probe_user::datapath::{
@@ -155,9 +156,10 @@ fn play(flows: u32, rounds: u32, mut frame: impl FnMut(u64, &Way, &[u8])) -> Tru
     truth
 }
 
-fn check(truth: Truth, mask: u32, counters: &Counters, ring: &CohortRing, z: f64) -> Result<()> {
-    let sum = |field: fn(&probe_common::trial::CohortBucket) -> u32| -> u64 {
-        ring.buckets
+fn check(truth: Truth, mask: u32, counters: &Counters, ring: CohortRing<'_>, z: f64) -> Result<()> {
+    let sum = |field: fn(&CohortBucket) -> u32| -> u64 {
+        ring.cohorts
+            .buckets
             .iter()
             .map(|bucket| u64::from(field(bucket)))
             .sum()
