@@ -550,3 +550,33 @@ impl Set {
         (least < UNDECIDED).then(|| &self.entries[bounded(way, WAYS - 1)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{TCP, port_protocol};
+
+    /// A resolver or a proxy talks to many services from one port.
+    #[test]
+    fn flows_of_one_client_port_spread_over_the_services() {
+        let v4 = |number: u32| Address::v4((0x0a4d_0000 + number).to_be());
+        let v6 = |number: u32| Address([0x2001_0db8 << 32, u64::from(number)]);
+        for word in 1..=50 {
+            let key = FlowHashKey::from_random(word);
+            for address in [v4 as fn(u32) -> Address, v6] {
+                let mut sets = [false; 1024];
+                for number in 0..1000 {
+                    let ends = Ends {
+                        client: address(1 << 16),
+                        client_port: 443,
+                        local: address(number / 4),
+                        local_port_protocol: port_protocol(8000 + (number % 4) as u16, TCP),
+                    };
+                    sets[set_index(key.hash(&ends), 1024) as usize] = true;
+                }
+                let used = sets.iter().filter(|used| **used).count();
+                assert!(used > 580, "key {word}: {used} sets");
+            }
+        }
+    }
+}

@@ -201,7 +201,7 @@ impl Services {
         self.entries.fill_with(Service::default);
         let hash_of = |service: &Service| Hash::of(&key, &service.address, service.port_protocol);
         // How many each bucket has, then where its first one goes, then all of them.
-        let mut ends = [0_usize; BUCKETS];
+        let mut ends = [0_u16; BUCKETS];
         for service in services {
             ends[hash_of(service).bucket()] += 1;
         }
@@ -219,16 +219,16 @@ impl Services {
             }
             *entry = service.clone();
             let end = &mut ends[hash_of(service).bucket()];
-            numbers[*end] = number as u16;
+            numbers[*end as usize] = number as u16;
             *end += 1;
         }
         // The largest first, while nearly all places are free.
         let mut is_taken = [false; PLACES];
         for size in (1..=most).rev() {
             let mut first = 0;
-            for (bucket, end) in ends.into_iter().enumerate() {
+            for (bucket, end) in ends.into_iter().map(usize::from).enumerate() {
                 let members = core::mem::replace(&mut first, end)..end;
-                if members.len() != size {
+                if members.len() != usize::from(size) {
                     continue;
                 }
                 let members = numbers[members]

@@ -128,14 +128,12 @@ impl Reading {
 
 /// Of counts that are words and nothing else.
 fn difference<T: IntoBytes + FromBytes + Immutable>(now: &T, then: &T) -> T {
-    let words = |counts: &T| {
-        let (words, _) = counts.as_bytes().as_chunks::<8>();
-        words.to_vec().into_iter().map(u64::from_ne_bytes)
-    };
-    let differences = words(now).zip(words(then));
-    let bytes: Vec<u8> = differences
-        .flat_map(|(now, then)| (now - then).to_ne_bytes())
-        .collect();
+    let [(now, _), (then, _)] = [now, then].map(|counts| counts.as_bytes().as_chunks::<8>());
+    let words = now.iter().zip(then).map(|(now, then)| {
+        let [now, then] = [now, then].map(|word| u64::from_ne_bytes(*word));
+        now - then
+    });
+    let bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
     T::read_from_bytes(&bytes).unwrap()
 }
 
