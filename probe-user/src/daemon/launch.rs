@@ -176,10 +176,14 @@ impl Launcher {
 
     /// A result by the core's numbers; none if its service is gone.
     pub fn by_present_number(&self, result: ProbeResult) -> Option<ProbeResult> {
-        let place = self
-            .services
-            .iter()
-            .position(|asked| asked.number == result.service)?;
+        let number = result.service;
+        let is_its = |asked: &Asked| asked.number == number;
+        // Up to the first reload each has its own place.
+        let place = if self.services.get(number.0 as usize).is_some_and(is_its) {
+            number.0 as usize
+        } else {
+            self.services.iter().position(is_its)?
+        };
         let service = ServiceId(u32::try_from(place).ok()?);
         Some(ProbeResult { service, ..result })
     }

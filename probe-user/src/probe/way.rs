@@ -1,8 +1,12 @@
 //! From where to where a probe goes, and the sockets on that way.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::io;
+use std::{io, os::fd::AsRawFd};
 
+use nix::{
+    errno::Errno,
+    sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage},
+};
 use probe_core::input::ProbeFailure;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
@@ -32,6 +36,26 @@ impl Way {
             .connect(self.target)
             .await
             .map_err(|error| self.failure(&error))
+    }
+
+    /// A connection to the target that has begun, and may be made already. It is for
+    /// whoever asks no more of it than that.
+    pub(super) fn begin(self) -> Result<std::net::TcpStream, ProbeFailure> {
+        let family = match self.target {
+            SocketAddr::V4(_) => AddressFamily::Inet,
+            SocketAddr::V6(_) => AddressFamily::Inet6,
+        };
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket::socket(family, SockType::Stream, flags, SockProtocol::Tcp)
+            .map_err(|error| self.failure(&error.into()))?;
+        if self.source.is_some() {
+            socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(self.local()))
+                .map_err(|error| self.no_source(&error.into()))?;
+        }
+        match socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(self.target)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket.into()),
+            Err(error) => Err(self.failure(&error.into())),
+        }
     }
 
     /// A datagram socket that hears nobody but the target.
@@ -88,6 +112,8 @@ mod tests {
             };
             way.connect().await.unwrap();
             assert_eq!(listener.accept().await.unwrap().1.ip(), source);
+            way.begin().unwrap();
+            assert_eq!(listener.accept().await.unwrap().1.ip(), source);
             let server = UdpSocket::bind(target).await.unwrap();
             way.datagrams().await.unwrap().send(b"?").await.unwrap();
             let (_, client) = server.recv_from(&mut [0; 1]).await.unwrap();
@@ -103,6 +129,7 @@ mod tests {
         };
         for failure in [
             way.connect().await.unwrap_err(),
+            way.begin().unwrap_err(),
             way.datagrams().await.unwrap_err(),
         ] {
             assert!(
