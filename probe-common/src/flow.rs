@@ -22,6 +22,7 @@
 use crate::{
     address::{Address, HashKey, mixed},
     cell::{Atomics, Shared},
+    service::MAX_SERVICES,
     uplink::Ways,
     verifier::bounded,
 };
@@ -151,7 +152,21 @@ pub struct FlowKey {
     pub client_port: u32,
     /// Index of the service.
     pub service: u32,
+    /// At which port of it: one that has every port may be asked at several.
+    pub local_port: u16,
 }
+
+impl FlowKey {
+    /// The service and its port in one word.
+    #[inline(always)]
+    fn served(&self) -> u32 {
+        self.service | u32::from(self.local_port) << SERVED_PORT
+    }
+}
+
+/// Above the service's index, of twelve bits.
+const SERVED_PORT: u32 = 16;
+const _: () = assert!(MAX_SERVICES <= 1 << SERVED_PORT);
 
 /// Both ends of a packet of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +222,8 @@ impl FlowHashKey {
 #[derive(Debug, Default)]
 pub struct Entry {
     state: Shared<u32>,
-    service: Shared<u32>,
+    /// The service's index and, above it, its port.
+    served: Shared<u32>,
     client: [Shared<u64>; 2],
     client_port: Shared<u32>,
     /// Initial sequence number of the client; for UDP a hash of what it asked.
@@ -252,7 +268,7 @@ impl Seen {
     pub fn of(set: &SetWords) -> impl Iterator<Item = Self> + '_ {
         set.chunks_exact(size_of::<Entry>() / 8).map(|words| Self {
             state: State(words[0] as u32),
-            service: (words[0] >> 32) as u32,
+            service: (words[0] >> 32) as u32 & ((1 << SERVED_PORT) - 1),
             client: Address([words[1], words[2]]),
             started_ns: words[5],
             expires_ns: words[6],
@@ -262,7 +278,7 @@ impl Seen {
 }
 
 const _: () = assert!(
-    core::mem::offset_of!(Entry, service) == 4
+    core::mem::offset_of!(Entry, served) == 4
         && core::mem::offset_of!(Entry, client) == 8
         && core::mem::offset_of!(Entry, started_ns) == 40
         && core::mem::offset_of!(Entry, expires_ns) == 48
@@ -441,7 +457,7 @@ impl Entry {
             return Inserted::NoRoom;
         }
         let former = self.trial();
-        self.service.store(key.service);
+        self.served.store(key.served());
         self.client[0].store(key.client.0[0]);
         self.client[1].store(key.client.0[1]);
         self.client_port.store(key.client_port);
@@ -462,7 +478,7 @@ impl Entry {
     fn is_of(&self, key: &FlowKey) -> bool {
         self.client[1].load() == key.client.0[1]
             && self.client_port.load() == key.client_port
-            && self.service.load() == key.service
+            && self.served.load() == key.served()
             && self.client[0].load() == key.client.0[0]
     }
 
@@ -554,7 +570,43 @@ impl Set {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{TCP, port_protocol};
+    use crate::{
+        host::HostTables,
+        service::{TCP, port_protocol},
+    };
+
+    #[test]
+    fn a_client_may_ask_two_ports_of_one_service_from_one_port() {
+        let set = Set::default();
+        let key = |local_port| FlowKey {
+            client: Address::v4(7),
+            client_port: 40_000,
+            service: 3,
+            local_port,
+        };
+        let trial = NewTrial {
+            ring: 0,
+            started_ns: 1,
+            expires_ns: 2,
+        };
+        for port in [80, 443] {
+            assert!(set.find(&key(port)).is_none());
+            set.insert::<HostTables>(None, &key(port), Newcomer::default(), &trial);
+        }
+        let found = [80, 443].map(|port| set.find(&key(port)).unwrap().0);
+        assert!(!core::ptr::eq(found[0], found[1]));
+        let words: SetWords = core::array::from_fn(|word| {
+            if word % 8 == 0 {
+                2 | 0x1bb_0003 << 32
+            } else {
+                0
+            }
+        });
+        assert!(
+            Seen::of(&words).all(|seen| seen.service == 3),
+            "the port is above it"
+        );
+    }
 
     /// A resolver or a proxy talks to many services from one port.
     #[test]

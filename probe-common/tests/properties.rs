@@ -248,6 +248,7 @@ proptest! {
                 client: Address::v4(7),
                 client_port: port,
                 service: 0,
+                local_port: 80,
             };
             if set.find(&key).is_some() {
                 continue;

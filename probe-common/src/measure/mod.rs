@@ -141,6 +141,7 @@ impl<'a> Flow<'a> {
                 client: ends.client,
                 client_port: ends.client_port,
                 service: service.id,
+                local_port: (ends.local_port_protocol >> 16) as u16,
             },
             hash: flow_key.hash(ends),
         }

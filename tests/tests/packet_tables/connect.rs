@@ -30,6 +30,17 @@ fn a_syn_is_answered_and_the_client_proves_itself() {
             Script::handshake,
         )
         .established(),
+        case(
+            To::AnyPort,
+            "one port of a client, two ports of a service of all ports",
+            |s| {
+                let mut s = s.handshake();
+                s.service.set_port(s.service.port() + 1);
+                s.syn(10)
+            },
+        )
+        .established()
+        .syn(WAITING),
         web("no answer", |s| s.syn(0)).syn(WAITING),
         // The deadline runs from the first SYN: what the client waits is what counts.
         web("a retransmitted SYN is the same trial", |s| {
