@@ -215,12 +215,12 @@ impl HostTables {
 
     /// Measures a frame on its way in.
     pub fn ingress(&self, frame: &[u8]) {
-        self.count_skip(ingress(self, frame, 1));
+        self.count_skip(ingress(self, frame));
     }
 
     /// Measures a frame on its way out.
     pub fn egress(&self, frame: &[u8]) {
-        self.count_skip(egress(self, frame, 1));
+        self.count_skip(egress(self, frame));
     }
 
     fn count_skip(&self, measured: Result<Measured, Skip>) {
@@ -379,6 +379,10 @@ impl Tables for HostTables {
         if let Some(names) = self.servfails.borrow_mut().get_mut(service as usize) {
             names[name_bucket] += 1;
         }
+    }
+
+    fn segments(&self) -> u32 {
+        1
     }
 
     fn interface(&self) -> u32 {

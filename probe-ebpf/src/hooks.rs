@@ -7,7 +7,10 @@ use aya_ebpf::{
 
 use probe_common::measure::Direction;
 
-use crate::{packet::Frame, pipeline};
+use crate::{
+    packet::Frame,
+    pipeline::{self, Maps},
+};
 
 /// No headers that are measured, without options, are longer.
 const HEADERS: u32 = 128;
@@ -15,31 +18,44 @@ const HEADERS: u32 = 128;
 /// Ingress, before the kernel builds its socket buffer.
 #[inline(always)]
 pub fn xdp(context: &XdpContext) {
-    // SAFETY: the verifier rewrites this into checked loads of the context.
-    let interface = || unsafe { (*context.ctx).ingress_ifindex };
+    let maps = Maps {
+        // SAFETY: the verifier rewrites this into checked loads of the context.
+        interface: || unsafe { (*context.ctx).ingress_ifindex },
+        segments: || 1,
+    };
     let frame = whole(context);
-    if !pipeline::plain(&frame, interface, Direction::In, 1) {
-        pipeline::ingress(&frame, interface, 1);
+    if !pipeline::plain(&maps, &frame, Direction::In) {
+        pipeline::ingress(&maps, &frame);
     }
 }
 
 /// Ingress where XDP would disturb the link: after GRO, with the same counts.
 #[inline(always)]
 pub fn tc_ingress(context: &TcContext) {
-    let interface = || interface(context);
-    let segments = segments(context);
-    if !pipeline::plain(&as_it_lies(context), interface, Direction::In, segments) {
-        pipeline::ingress(&linear(context), interface, segments);
+    let maps = maps(context);
+    if !pipeline::plain(&maps, &as_it_lies(context), Direction::In) {
+        pipeline::ingress(&maps, &linear(context));
     }
 }
 
 /// Egress, before segmentation.
 #[inline(always)]
 pub fn tc_egress(context: &TcContext) {
-    let interface = || interface(context);
-    let segments = segments(context);
-    if !pipeline::plain(&as_it_lies(context), interface, Direction::Out, segments) {
-        pipeline::egress(&linear(context), interface, segments);
+    let maps = maps(context);
+    if !pipeline::plain(&maps, &as_it_lies(context), Direction::Out) {
+        pipeline::egress(&maps, &linear(context));
+    }
+}
+
+/// The maps for a packet at a tc hook.
+#[inline(always)]
+fn maps(context: &TcContext) -> Maps<impl Fn() -> u32, impl Fn() -> u32> {
+    let buffer = context.skb.skb;
+    Maps {
+        // SAFETY: the verifier rewrites this into checked loads of the context.
+        interface: move || unsafe { (*buffer).ifindex },
+        // SAFETY: likewise.
+        segments: move || unsafe { (*buffer).gso_segs },
     }
 }
 
@@ -76,18 +92,4 @@ pub fn linear(context: &TcContext) -> Frame<'_> {
         let _ = context.pull_data(wanted);
     }
     as_it_lies(context)
-}
-
-/// The interface's index.
-#[inline(always)]
-fn interface(context: &TcContext) -> u32 {
-    // SAFETY: the verifier rewrites this into checked loads of the context.
-    unsafe { (*context.skb.skb).ifindex }
-}
-
-/// How many packets the buffer stands for.
-#[inline(always)]
-fn segments(context: &TcContext) -> u32 {
-    // SAFETY: as in `interface`.
-    unsafe { (*context.skb.skb).gso_segs }
 }

@@ -17,14 +17,16 @@ use probe_common::{
 
 use crate::{atomics, bell, clock, counters, flows, packet::Frame, state, trace, trials, uplinks};
 
-/// The maps of this object, for a packet on an interface.
-struct Maps<I> {
+/// The maps of this object, for one packet.
+pub struct Maps<I, S> {
     /// Tells the interface's index, which is asked only where there may be tunnels, and
     /// where a connection is answered.
-    interface: I,
+    pub interface: I,
+    /// Tells how many packets the buffer is, when they are counted.
+    pub segments: S,
 }
 
-impl<I> Atomics for Maps<I> {
+impl<I, S> Atomics for Maps<I, S> {
     #[inline(always)]
     fn add(cell: &Shared<u32>, value: u32) {
         atomics::add(cell, value);
@@ -46,7 +48,7 @@ impl<I> Atomics for Maps<I> {
     }
 }
 
-impl<I: Fn() -> u32> Tables for Maps<I> {
+impl<I: Fn() -> u32, S: Fn() -> u32> Tables for Maps<I, S> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         clock::now_ns()
@@ -103,6 +105,11 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
     }
 
     #[inline(always)]
+    fn segments(&self) -> u32 {
+        (self.segments)()
+    }
+
+    #[inline(always)]
     fn interface(&self) -> u32 {
         (self.interface)()
     }
@@ -150,27 +157,22 @@ impl<I: Fn() -> u32> Tables for Maps<I> {
 
 /// Measures a packet as it lies, if it is like nearly all; whether it was.
 #[inline(always)]
-pub fn plain(
-    frame: &Frame<'_>,
-    interface: impl Fn() -> u32,
-    direction: Direction,
-    segments: u32,
-) -> bool {
-    measure::plain(&Maps { interface }, frame, direction, segments).is_some()
+pub fn plain(tables: &impl Tables, frame: &Frame<'_>, direction: Direction) -> bool {
+    measure::plain(tables, frame, direction).is_some()
 }
 
 /// Measures a packet on its way in that was not [`plain`].
 #[inline(always)]
-pub fn ingress(frame: &Frame<'_>, interface: impl Fn() -> u32, segments: u32) {
-    if let Err(reason) = measure::ingress_of_any(&Maps { interface }, frame, segments) {
+pub fn ingress(tables: &impl Tables, frame: &Frame<'_>) {
+    if let Err(reason) = measure::ingress_of_any(tables, frame) {
         counters::skip(reason);
     }
 }
 
 /// Measures a packet on its way out that was not [`plain`].
 #[inline(always)]
-pub fn egress(frame: &Frame<'_>, interface: impl Fn() -> u32, segments: u32) {
-    if let Err(reason) = measure::egress_of_any(&Maps { interface }, frame, segments) {
+pub fn egress(tables: &impl Tables, frame: &Frame<'_>) {
+    if let Err(reason) = measure::egress_of_any(tables, frame) {
         counters::skip(reason);
     }
 }

@@ -80,7 +80,10 @@ pub trait Tables: Atomics {
     fn holder(&self, service: u32, hash: u64) -> Option<&Holder>;
     /// That cell.
     fn cell(&self, service: u32, hash: u64) -> Option<&Cell>;
-    /// The index of the packet's interface. Free, but not kept in a register.
+    /// How many packets the buffer stands for (GRO) or will become (GSO); none also means
+    /// one. Free, but not kept in a register.
+    fn segments(&self) -> u32;
+    /// The index of the packet's interface. Likewise.
     fn interface(&self) -> u32;
     /// The counts of an interface.
     fn uplink(&self, interface: u32) -> Option<&Uplink>;
@@ -148,37 +151,27 @@ impl<'a> Flow<'a> {
     }
 }
 
-/// Measures a frame on its way in. `segments` is how many packets the buffer stands
-/// for (GRO).
+/// Measures a frame on its way in.
 ///
 /// # Errors
 /// The reason why the frame could not be measured.
 #[inline(always)]
-pub fn ingress<T: Tables, P: Packet + ?Sized>(
-    tables: &T,
-    packet: &P,
-    segments: u32,
-) -> Result<Measured, Skip> {
-    match plain(tables, packet, Direction::In, segments) {
+pub fn ingress<T: Tables, P: Packet + ?Sized>(tables: &T, packet: &P) -> Result<Measured, Skip> {
+    match plain(tables, packet, Direction::In) {
         Some(measured) => Ok(measured),
-        None => ingress_of_any(tables, packet, segments),
+        None => ingress_of_any(tables, packet),
     }
 }
 
-/// Measures a frame on its way out. `segments` is how many packets the buffer will
-/// become (GSO).
+/// Measures a frame on its way out.
 ///
 /// # Errors
 /// The reason why the frame could not be measured.
 #[inline(always)]
-pub fn egress<T: Tables, P: Packet + ?Sized>(
-    tables: &T,
-    packet: &P,
-    segments: u32,
-) -> Result<Measured, Skip> {
-    match plain(tables, packet, Direction::Out, segments) {
+pub fn egress<T: Tables, P: Packet + ?Sized>(tables: &T, packet: &P) -> Result<Measured, Skip> {
+    match plain(tables, packet, Direction::Out) {
         Some(measured) => Ok(measured),
-        None => egress_of_any(tables, packet, segments),
+        None => egress_of_any(tables, packet),
     }
 }
 
@@ -190,13 +183,12 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
 pub fn ingress_of_any<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    segments: u32,
 ) -> Result<Measured, Skip> {
     let state = tables.state().ok_or(Skip::NoTable)?;
     let network = parse::network(packet, tables.tunnels(state), &state.services)?;
     match network.protocol {
-        TCP => tcp::ingress(tables, packet, state, &network, segments),
-        UDP => udp::ingress(tables, packet, state, &network, segments),
+        TCP => tcp::ingress(tables, packet, state, &network),
+        UDP => udp::ingress(tables, packet, state, &network),
         _ => Err(Skip::NotTransport),
     }
 }
@@ -209,23 +201,29 @@ pub fn ingress_of_any<T: Tables, P: Packet + ?Sized>(
 pub fn egress_of_any<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
-    segments: u32,
 ) -> Result<Measured, Skip> {
     let state = tables.state().ok_or(Skip::NoTable)?;
     let network = parse::network(packet, tables.tunnels(state), &state.services)?;
     match network.protocol {
-        TCP => tcp::egress(tables, packet, state, &network, segments),
-        UDP => udp::egress(tables, packet, state, &network, segments),
+        TCP => tcp::egress(tables, packet, state, &network),
+        UDP => udp::egress(tables, packet, state, &network),
         ICMP | ICMPV6 => icmp::egress(tables, packet, state, &network),
         _ => Err(Skip::NotTransport),
     }
 }
 
+/// How many packets on the wire the buffer is.
+#[inline(always)]
+fn packets<T: Tables>(tables: &T) -> u64 {
+    u64::from(tables.segments().max(1))
+}
+
 /// IP bytes on the wire: a GSO or GRO buffer has one set of headers, its packets
 /// have one each.
 #[inline(always)]
-fn wire_bytes(network: &Network, transport_header: u32, segments: u32) -> u64 {
+fn wire_bytes<T: Tables>(tables: &T, network: &Network, transport_header: u32) -> u64 {
     let length = u64::from(network.ip_length);
+    let segments = tables.segments();
     if segments <= 1 {
         return length;
     }

@@ -32,13 +32,12 @@ const LENGTH_V6: usize = ETHERNET + 40 + TCP_HEADER;
 
 /// Measures a frame as nearly all are; none, and nothing was counted, if this is another.
 /// The first part of [`ingress`](super::ingress) and [`egress`](super::egress), for whoever
-/// has to prepare a frame before the second. `segments` as there.
+/// has to prepare a frame before the second.
 #[inline(always)]
 pub fn plain<T: Tables, P: Packet + ?Sized>(
     tables: &T,
     packet: &P,
     direction: Direction,
-    segments: u32,
 ) -> Option<Measured> {
     let start = packet.start::<LENGTH_V4>()?;
     let state = tables.state()?;
@@ -50,13 +49,13 @@ pub fn plain<T: Tables, P: Packet + ?Sized>(
         if !is_plain {
             return None;
         }
-        measure(tables, state, &Headers(start), direction, segments)
+        measure(tables, state, &Headers(start), direction)
     } else if ethertype == IPV6 {
         let start = packet.start::<LENGTH_V6>()?;
         if start.read::<u8>(20) != TCP {
             return None;
         }
-        measure(tables, state, &Headers(start), direction, segments)
+        measure(tables, state, &Headers(start), direction)
     } else {
         None
     }
@@ -68,7 +67,6 @@ fn measure<T: Tables, const LENGTH: usize>(
     state: &State,
     headers: &Headers<'_, LENGTH>,
     direction: Direction,
-    segments: u32,
 ) -> Option<Measured> {
     let header_length = headers.header_length();
     if header_length < 20 || headers.ip_length() < Headers::<LENGTH>::IP_HEADER + header_length {
@@ -104,13 +102,13 @@ fn measure<T: Tables, const LENGTH: usize>(
         let segment = headers.segment(flags);
         match direction {
             Direction::In => sampled::segment_in(tables, &flow, &segment),
-            Direction::Out => sampled::segment_out(tables, &flow, &segment, segments),
+            Direction::Out => sampled::segment_out(tables, &flow, &segment),
         }?;
     }
     let (network, segment) = (headers.network(), headers.segment(flags));
     match direction {
-        Direction::In => tcp::count_in(tables, service.id, &network, &segment, segments),
-        Direction::Out => tcp::count_out(tables, service.id, &network, &segment, segments),
+        Direction::In => tcp::count_in(tables, service.id, &network, &segment),
+        Direction::Out => tcp::count_out(tables, service.id, &network, &segment),
     }?;
     Some(Measured::Service)
 }

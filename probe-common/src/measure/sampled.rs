@@ -6,7 +6,7 @@ use crate::{
     trial::{Kind, Outcome},
 };
 
-use super::{Flow, Tables};
+use super::{Flow, Tables, packets};
 
 #[inline(always)]
 pub fn segment_in<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
@@ -44,12 +44,7 @@ pub fn segment_in<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> 
 }
 
 #[inline(always)]
-pub fn segment_out<T: Tables>(
-    tables: &T,
-    flow: &Flow<'_>,
-    segment: &Segment,
-    segments: u32,
-) -> Option<()> {
+pub fn segment_out<T: Tables>(tables: &T, flow: &Flow<'_>, segment: &Segment) -> Option<()> {
     let holder = tables.holder(flow.key.service, flow.hash)?;
     if !holder.is(flow.hash) {
         return Some(());
@@ -67,7 +62,7 @@ pub fn segment_out<T: Tables>(
         let is_fin = segment.flags.any(Flags::FIN);
         let sequence = cell.segment_out(segment.sequence, end, is_fin, now_ns);
         if sequence != Sequence::KeepAlive {
-            deliver(tables, flow, cell, sequence, now_ns, segments)?;
+            deliver(tables, flow, cell, sequence, now_ns)?;
         }
         sequence == Sequence::KeepAlive
     };
@@ -89,7 +84,6 @@ fn deliver<T: Tables>(
     cell: &Cell,
     sequence: Sequence,
     now_ns: u64,
-    segments: u32,
 ) -> Option<()> {
     let ring = tables.ring(flow.service.ring(Kind::Deliver))?;
     if let Some(start_ns) = cell.new_span(now_ns) {
@@ -101,7 +95,7 @@ fn deliver<T: Tables>(
         ring.end::<T>(start_ns, now_ns, Outcome::Failed);
         T::add_wide(&tables.uplink(tables.interface())?.spans_failed, 1);
     }
-    let segments = u64::from(segments.max(1));
+    let segments = packets(tables);
     tables.count(flow.key.service, |counters| {
         counters.sampled_segments_out += segments;
         if again {

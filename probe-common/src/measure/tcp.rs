@@ -11,7 +11,8 @@ use crate::{
 };
 
 use super::{
-    Direction, Event, Flow, Measured, Tables, connection, reset, sampled, tcp_dns, wire_bytes,
+    Direction, Event, Flow, Measured, Tables, connection, packets, reset, sampled, tcp_dns,
+    wire_bytes,
 };
 
 /// The bits of a segment that is not plain.
@@ -23,7 +24,6 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     state: &State,
     network: &Network,
-    segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
     let ends = Ends {
@@ -35,7 +35,7 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
-    count_in(tables, service.id, network, &segment, segments).ok_or(Skip::NoTable)?;
+    count_in(tables, service.id, network, &segment).ok_or(Skip::NoTable)?;
     let flow = Flow::new(&state.flow_key, service, &ends);
     let flags = segment.flags;
     if flags.any(CONTROL) {
@@ -73,7 +73,6 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     state: &State,
     network: &Network,
-    segments: u32,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
     let ends = Ends {
@@ -85,7 +84,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
-    count_out(tables, service.id, network, &segment, segments).ok_or(Skip::NoTable)?;
+    count_out(tables, service.id, network, &segment).ok_or(Skip::NoTable)?;
     let flow = Flow::new(&state.flow_key, service, &ends);
     let flags = segment.flags;
     if flags.any(CONTROL) {
@@ -102,7 +101,7 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
         reset::rst_out(tables, &flow, &segment)
     } else {
         if is_sampled(flow.hash, service.sample_mask()) {
-            sampled::segment_out(tables, &flow, &segment, segments);
+            sampled::segment_out(tables, &flow, &segment);
         }
         if service.options().any(Options::DNS) && segment.payload_length != 0 {
             tcp_dns::segment_out(tables, packet, &flow, &segment);
@@ -123,11 +122,10 @@ pub fn count_in<T: Tables>(
     service: u32,
     network: &Network,
     segment: &Segment,
-    segments: u32,
 ) -> Option<()> {
     tables.count_traffic(service, |traffic| {
-        traffic.packets_in += u64::from(segments.max(1));
-        traffic.bytes_in += wire_bytes(network, segment.header_length, segments);
+        traffic.packets_in += packets(tables);
+        traffic.bytes_in += wire_bytes(tables, network, segment.header_length);
     })?;
     let flags = segment.flags;
     if flags.any(CONTROL) {
@@ -149,11 +147,10 @@ pub fn count_out<T: Tables>(
     service: u32,
     network: &Network,
     segment: &Segment,
-    segments: u32,
 ) -> Option<()> {
     tables.count_traffic(service, |traffic| {
-        traffic.packets_out += u64::from(segments.max(1));
-        traffic.bytes_out += wire_bytes(network, segment.header_length, segments);
+        traffic.packets_out += packets(tables);
+        traffic.bytes_out += wire_bytes(tables, network, segment.header_length);
     })?;
     let flags = segment.flags;
     if flags.any(CONTROL) {

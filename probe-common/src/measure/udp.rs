@@ -18,7 +18,7 @@ use crate::{
 use super::{
     Flow, Measured, Tables,
     exchange::{self, Answer, Query},
-    trials, wire_bytes,
+    packets, trials, wire_bytes,
 };
 
 #[inline(always)]
@@ -27,7 +27,6 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     state: &State,
     network: &Network,
-    segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
     let mut ends = Ends {
@@ -52,8 +51,8 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     };
     tables
         .count_traffic(service.id, |traffic| {
-            traffic.packets_in += u64::from(segments.max(1));
-            traffic.bytes_in += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
+            traffic.packets_in += packets(tables);
+            traffic.bytes_in += wire_bytes(tables, network, UDP_HEADER_LENGTH as u32);
         })
         .ok_or(Skip::NoTable)?;
     if options.any(Options::DNS | Options::QUIC) {
@@ -87,7 +86,6 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     packet: &P,
     state: &State,
     network: &Network,
-    segments: u32,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
     let mut ends = Ends {
@@ -123,8 +121,8 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     }
     tables
         .count_traffic(service.id, |traffic| {
-            traffic.packets_out += u64::from(segments.max(1));
-            traffic.bytes_out += wire_bytes(network, UDP_HEADER_LENGTH as u32, segments);
+            traffic.packets_out += packets(tables);
+            traffic.bytes_out += wire_bytes(tables, network, UDP_HEADER_LENGTH as u32);
         })
         .ok_or(Skip::NoTable)?;
     if options.any(Options::DNS | Options::QUIC) {

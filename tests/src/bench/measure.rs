@@ -1,6 +1,8 @@
 //! How the cases are measured: every case once a round, by turns with the programs
 //! that it is compared with.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result};
 use probe_common::parse::tunnel::Tunnels;
 
@@ -15,6 +17,9 @@ use crate::{lab::netns::Namespace, packets::flags::ACK};
 /// Samples of a program in a round, by turns with those that it is compared with. The
 /// least counts: what a neighbour on the same hardware does only ever adds.
 const SAMPLES: usize = 5;
+
+/// So long after a flood, the next case finds what it left as fresh as the last one did.
+const FLOOD_LASTS: Duration = Duration::from_millis(1_500);
 
 /// What was measured of a case.
 #[derive(Clone, Debug)]
@@ -81,6 +86,7 @@ struct Worlds {
     clients: Stream,
     half_open: Stream,
     flooding: Stream,
+    flooded: Option<Instant>,
     exchanges: Stream,
 }
 
@@ -110,6 +116,7 @@ impl Worlds {
             clients: Stream::clients(),
             half_open: Stream::clients(),
             flooding: Stream::flood(),
+            flooded: None,
             exchanges: Stream::clients(),
         };
         worlds.handshakes.fill(&mut worlds.half_open)?;
@@ -136,8 +143,12 @@ impl Worlds {
             | State::Dns
             | State::Quic
             | State::Tunnels => Ok(()),
-            // The flood lasts: its marks are never older than the samples.
-            State::Flood => self.flood.fill(&mut self.flooding),
+            // The flood lasts: its marks are never older than the samples of two cases.
+            State::Flood if self.flooded.is_none_or(|at| at.elapsed() > FLOOD_LASTS) => {
+                self.flooded = Some(Instant::now());
+                self.flood.fill(&mut self.flooding)
+            }
+            State::Flood => Ok(()),
         }
     }
 
