@@ -136,20 +136,12 @@ impl Worlds {
 
     /// What must have happened just now for the state to be what it is called.
     fn renew(&mut self, state: State) -> Result<()> {
-        match state {
-            State::Established
-            | State::Sampled
-            | State::Handshakes
-            | State::Dns
-            | State::Quic
-            | State::Tunnels => Ok(()),
-            // The flood lasts: its marks are never older than the samples of two cases.
-            State::Flood if self.flooded.is_none_or(|at| at.elapsed() > FLOOD_LASTS) => {
-                self.flooded = Some(Instant::now());
-                self.flood.fill(&mut self.flooding)
-            }
-            State::Flood => Ok(()),
+        let lasts = self.flooded.is_some_and(|at| at.elapsed() < FLOOD_LASTS);
+        if state == State::Flood && !lasts {
+            self.flooded = Some(Instant::now());
+            self.flood.fill(&mut self.flooding)?;
         }
+        Ok(())
     }
 
     /// A sample of the case in nanoseconds.
