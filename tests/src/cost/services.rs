@@ -4,7 +4,6 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::Command,
     time::Duration,
 };
 
@@ -13,11 +12,11 @@ use anyhow::{Context as _, Result, ensure};
 use crate::lab::{
     lapwing::{Lapwing, MORE_PORTS},
     netns::{Namespace, Process},
+    nginx,
     topology::Family,
     wait_until,
 };
 
-const CONFIG: &str = "/run/lab/nginx-more.conf";
 /// A thousand services are probed before all of them are known.
 pub const PATIENT: Duration = Duration::from_mins(1);
 /// Half of the clients reach the other site, where nobody listens.
@@ -33,20 +32,11 @@ pub fn serve_more(node: &Namespace, per_family: u16) -> Result<Process> {
                 .map(|port| format!("listen {};\n", SocketAddr::new(family.service(), port)))
         })
         .collect();
-    node.write(
-        CONFIG,
-        &format!(
-            "user root;\nworker_processes 1;\nworker_rlimit_nofile 20000;\n\
-             pid /run/lab/nginx-more.pid;\nerror_log stderr error;\n\
-             events {{ worker_connections 8192; }}\nhttp {{ access_log off; keepalive_timeout 0;\n\
-             client_body_temp_path /run/lab/more-body; proxy_temp_path /run/lab/more-proxy;\n\
-             fastcgi_temp_path /run/lab/more-fastcgi; uwsgi_temp_path /run/lab/more-uwsgi;\n\
-             scgi_temp_path /run/lab/more-scgi;\nserver {{ {listen} return 204; }} }}\n"
-        ),
-    )?;
-    let mut command = Command::new("nginx");
-    command.args(["-c", CONFIG, "-e", "stderr", "-g", "daemon off;"]);
-    node.spawn("nginx-more", command)
+    nginx::serve(
+        node,
+        "nginx-more",
+        &format!("  server {{ {listen} return 204; }}\n"),
+    )
 }
 
 /// Waits until every service's probe passes.

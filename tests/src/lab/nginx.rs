@@ -13,7 +13,7 @@ use super::{
     wait_until,
 };
 
-const CONFIG: &str = "/run/lab/nginx.conf";
+const NAME: &str = "nginx";
 
 /// The web server of a site.
 pub struct Nginx {
@@ -24,7 +24,7 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it and waits until both addresses answer.
     pub fn start(node: &Namespace, site: Site) -> Result<Self> {
-        node.write(CONFIG, &config(site))?;
+        configure(node, NAME, &server(site))?;
         let mut nginx = Self {
             site,
             process: None,
@@ -35,9 +35,7 @@ impl Nginx {
 
     /// Starts it again after a [`kill`](Self::kill). Returns when it was seen to listen.
     pub fn start_again(&mut self, node: &Namespace) -> Result<Timestamp> {
-        let mut command = Command::new("nginx");
-        command.args(["-c", CONFIG, "-e", "stderr", "-g", "daemon off;"]);
-        let process = node.spawn("nginx", command)?;
+        let process = spawn(node, NAME)?;
         wait_until(
             "nginx answers on both addresses",
             Duration::from_secs(10),
@@ -91,30 +89,50 @@ impl Nginx {
     }
 }
 
+/// Starts an nginx beside the site's own, with this `server`.
+pub fn serve(node: &Namespace, name: &str, server: &str) -> Result<Process> {
+    configure(node, name, server)?;
+    spawn(node, name)
+}
+
+fn spawn(node: &Namespace, name: &str) -> Result<Process> {
+    let mut command = Command::new("nginx");
+    let path = path(name);
+    command.args(["-c", &path, "-e", "stderr", "-g", "daemon off;"]);
+    node.spawn(name, command)
+}
+
+fn path(name: &str) -> String {
+    format!("/run/lab/{name}.conf")
+}
+
 /// One worker is plenty for two cores. The server closes each connection, so that
 /// clients keep no TIME-WAIT.
-fn config(site: Site) -> String {
+fn configure(node: &Namespace, name: &str, server: &str) -> Result<()> {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("  {what}_temp_path /run/lab/{name}-{what};\n"))
+        .concat();
+    let text = format!(
+        "user root;\nworker_processes 1;\nworker_rlimit_nofile 20000;\n\
+         pid /run/lab/{name}.pid;\nerror_log stderr error;\n\
+         events {{ worker_connections 16384; }}\n\
+         http {{\n  access_log off;\n  keepalive_timeout 0;\n{temporary}{server}}}\n"
+    );
+    node.write(&path(name), &text)
+}
+
+fn server(site: Site) -> String {
     let listen = Family::ALL
-        .iter()
         .map(|family| {
-            format!(
-                "    listen {} backlog=4096;\n",
-                SocketAddr::new(family.service(), 80)
-            )
+            let address = SocketAddr::new(family.service(), 80);
+            format!("    listen {address} backlog=4096;\n")
         })
-        .collect::<Vec<_>>()
         .concat();
     format!(
-        "user root;\nworker_processes 1;\nworker_rlimit_nofile 20000;\npid /run/lab/nginx.pid;\n\
-         error_log stderr error;\nevents {{ worker_connections 16384; }}\n\
-         http {{\n  access_log off;\n  keepalive_timeout 0;\n\
-         \x20 client_body_temp_path /run/lab/nginx-body;\n  proxy_temp_path /run/lab/nginx-proxy;\n\
-         \x20 fastcgi_temp_path /run/lab/nginx-fastcgi;\n  uwsgi_temp_path /run/lab/nginx-uwsgi;\n\
-         \x20 scgi_temp_path /run/lab/nginx-scgi;\n\
-         \x20 server {{\n{listen}\
+        "  server {{\n{listen}\
          \x20   add_header X-Site {site};\n    default_type text/plain;\n\
          \x20   location / {{ return 200 \"this is {site}\\n\"; }}\n\
          \x20   location /unwell {{ return 503; }}\n\
-         \x20   location /missing {{ return 404; }}\n  }}\n}}\n"
+         \x20   location /missing {{ return 404; }}\n  }}\n"
     )
 }
