@@ -28,6 +28,7 @@ pub mod address;
 pub mod cell;
 pub mod cohort;
 pub mod counters;
+pub mod ends;
 pub mod flow;
 pub mod gate;
 #[cfg(feature = "host")]

@@ -2,7 +2,7 @@
 
 use crate::{
     cell::Shared,
-    flow::FlowHashKey,
+    ends::FlowHashKey,
     gate::Gate,
     service::ServiceTable,
     uplink::{INTERFACES, place},

@@ -11,7 +11,8 @@ use lapwing_fuzz::{
 };
 use probe_common::{
     address::Address,
-    flow::{Ends, FlowHashKey, FlowKey, Inserted, NewTrial, Newcomer, Set, set_index},
+    ends::{Ends, FlowHashKey},
+    flow::{FlowKey, Inserted, NewTrial, Newcomer, Set, set_index},
     gate::MIN_GENERATION_SHIFT,
     host::{HostSizes, HostTables},
     measure::{

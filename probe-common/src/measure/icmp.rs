@@ -1,16 +1,16 @@
 //! ICMP "unreachable" messages that the host sends about packets to its services.
 
 use crate::{
-    flow::Ends,
+    ends::Ends,
     packet::Packet,
     parse::{Network, icmp::undelivered},
-    service::{Options, TCP, port_protocol},
+    service::{Options, TCP},
     skip::Skip,
     state::State,
     trial::Outcome,
 };
 
-use super::{Flow, Measured, Tables, exchange};
+use super::{Direction, Flow, Measured, Tables, exchange};
 
 #[inline(always)]
 pub fn egress<T: Tables, P: Packet + ?Sized>(
@@ -22,12 +22,12 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     let Some(undelivered) = undelivered(packet, network)? else {
         return Err(Skip::NotTransport);
     };
-    let mut ends = Ends {
-        client: undelivered.source,
-        client_port: u32::from(undelivered.source_port),
-        local: undelivered.destination,
-        local_port_protocol: port_protocol(undelivered.destination_port, undelivered.protocol),
-    };
+    let mut ends = Ends::of(
+        Direction::In,
+        (undelivered.source, undelivered.source_port),
+        (undelivered.destination, undelivered.destination_port),
+        undelivered.protocol,
+    );
     let service = state.services.find(&ends.local, ends.local_port_protocol);
     let Some(service) = service else {
         return Ok(Measured::Other);

@@ -6,7 +6,7 @@
 
 use crate::{
     address::Address,
-    flow::Ends,
+    ends::Ends,
     packet::{Packet, Start},
     parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Flags, Network, Segment},
     sample::is_sampled,

@@ -1,11 +1,11 @@
 //! TCP segments of services: counted, and passed on to what they may mean.
 
 use crate::{
-    flow::Ends,
+    ends::Ends,
     packet::Packet,
     parse::{self, Flags, Network, Segment},
     sample::is_sampled,
-    service::{Options, TCP, port_protocol},
+    service::{Options, TCP},
     skip::Skip,
     state::State,
 };
@@ -26,12 +26,12 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     network: &Network,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let ends = Ends {
-        client: network.source,
-        client_port: u32::from(segment.source_port),
-        local: network.destination,
-        local_port_protocol: port_protocol(segment.destination_port, TCP),
-    };
+    let ends = Ends::of(
+        Direction::In,
+        (network.source, segment.source_port),
+        (network.destination, segment.destination_port),
+        TCP,
+    );
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
@@ -75,12 +75,12 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     network: &Network,
 ) -> Result<Measured, Skip> {
     let segment = parse::segment(packet, network)?;
-    let ends = Ends {
-        client: network.destination,
-        client_port: u32::from(segment.destination_port),
-        local: network.source,
-        local_port_protocol: port_protocol(segment.source_port, TCP),
-    };
+    let ends = Ends::of(
+        Direction::Out,
+        (network.source, segment.source_port),
+        (network.destination, segment.destination_port),
+        TCP,
+    );
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };

@@ -2,21 +2,21 @@
 
 use crate::{
     counters::RcodeClass,
-    flow::Ends,
+    ends::Ends,
     packet::Packet,
     parse::{
         self, Datagram, Network, UDP_HEADER_LENGTH,
         dns::{self, Dns},
         quic::{self, Quic},
     },
-    service::{Options, UDP, port_protocol},
+    service::{Options, UDP},
     skip::Skip,
     state::State,
     trial::Kind,
 };
 
 use super::{
-    Flow, Measured, Tables,
+    Direction, Flow, Measured, Tables,
     exchange::{self, Answer, Query},
     packets, trials, wire_bytes,
 };
@@ -29,12 +29,12 @@ pub fn ingress<T: Tables, P: Packet + ?Sized>(
     network: &Network,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let mut ends = Ends {
-        client: network.source,
-        client_port: u32::from(datagram.source_port),
-        local: network.destination,
-        local_port_protocol: port_protocol(datagram.destination_port, UDP),
-    };
+    let mut ends = Ends::of(
+        Direction::In,
+        (network.source, datagram.source_port),
+        (network.destination, datagram.destination_port),
+        UDP,
+    );
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };
@@ -88,12 +88,12 @@ pub fn egress<T: Tables, P: Packet + ?Sized>(
     network: &Network,
 ) -> Result<Measured, Skip> {
     let datagram = parse::datagram(packet, network)?;
-    let mut ends = Ends {
-        client: network.destination,
-        client_port: u32::from(datagram.destination_port),
-        local: network.source,
-        local_port_protocol: port_protocol(datagram.source_port, UDP),
-    };
+    let mut ends = Ends::of(
+        Direction::Out,
+        (network.source, datagram.source_port),
+        (network.destination, datagram.destination_port),
+        UDP,
+    );
     let Some(service) = state.services.find(&ends.local, ends.local_port_protocol) else {
         return Ok(Measured::Other);
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use probe_common::{
     address::Address,
     cohort::width_shift,
-    flow::FlowHashKey,
+    ends::FlowHashKey,
     gate::generation_shift,
     service::{Options, REPLAY_FLOW_WORD, SAMPLE_NONE, Service, ring_index},
     trial::Kind,

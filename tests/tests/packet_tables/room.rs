@@ -9,7 +9,8 @@ use lapwing_tests::packets::{
 };
 use probe_common::{
     address::Address,
-    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, Ends, FlowHashKey, WAYS, set_index},
+    ends::{Ends, FlowHashKey},
+    flow::{DEFAULT_HANDSHAKE_SETS, DEFAULT_QUERY_SETS, WAYS, set_index},
     host::HostTables,
     parse::tunnel::Tunnels,
     service::{Options, REPLAY_FLOW_WORD, Service},
