@@ -16,7 +16,7 @@ pub struct Ends {
     /// The service's address.
     pub local: Address,
     /// The port of it at which the client is served, and the protocol (see
-    /// [`port_protocol`](crate::service::port_protocol)).
+    /// [`port_protocol`]).
     pub local_port_protocol: u32,
 }
 
