@@ -66,8 +66,8 @@ pub struct Services {
 pub struct ServiceTable {
     /// 0 or 1: the copy in use.
     active: Shared<u32>,
-    /// Whether any service has [`ANY_PORT`](super::ANY_PORT); then a packet to no service's port is
-    /// looked up once more.
+    /// Whether any service has [`ANY_PORT`](super::ANY_PORT); then a packet to no service's
+    /// port is looked up once more.
     wildcards: Shared<u32>,
     /// Always zero, which the verifier does not know: see [`ServiceTable::opaque`].
     zero: Shared<u64>,

@@ -6,7 +6,7 @@
 //! where it was.
 //!
 //! ```text
-//! PIN_DIR/v2/maps/COHORTS ...            adopted if layout and size fit
+//! PIN_DIR/v2/maps/COHORTS ...          adopted if layout and size fit
 //! PIN_DIR/v2/links/eth0-ingress-native adopted and updated in place
 //! ```
 //! Links that a version with another layout pinned are taken over; its maps go. Whoever

@@ -12,7 +12,6 @@ use nix::{
     sys::socket::{setsockopt, sockopt::Linger},
 };
 use probe_core::input::ProbeFailure;
-use tokio::net::TcpStream;
 
 use super::way::Way;
 
@@ -27,15 +26,9 @@ pub(super) async fn ask(way: Way) -> Result<(), ProbeFailure> {
     // Nobody has a peer before the handshake is done (getpeername(2)).
     if begun.peer_addr().is_ok() {
         reset(way, &begun);
-        return Ok(());
+    } else {
+        reset(way, &way.finish(begun).await?);
     }
-    let failure = |error| way.failure(&error);
-    let stream = TcpStream::from_std(begun).map_err(failure)?;
-    stream.writable().await.map_err(failure)?;
-    if let Some(error) = stream.take_error().map_err(failure)? {
-        return Err(way.failure(&error));
-    }
-    reset(way, &stream);
     Ok(())
 }
 

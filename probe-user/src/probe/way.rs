@@ -8,7 +8,7 @@ use nix::{
     sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage},
 };
 use probe_core::input::ProbeFailure;
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 
 /// Whom a probe asks, and from which address. Both are of one family: the
 /// configuration saw to it.
@@ -22,24 +22,10 @@ pub(super) struct Way {
 impl Way {
     /// A connection to the target.
     pub(super) async fn connect(self) -> Result<TcpStream, ProbeFailure> {
-        let socket = match self.target {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }
-        .map_err(|error| self.failure(&error))?;
-        if self.source.is_some() {
-            socket
-                .bind(self.local())
-                .map_err(|error| self.no_source(&error))?;
-        }
-        socket
-            .connect(self.target)
-            .await
-            .map_err(|error| self.failure(&error))
+        self.finish(self.begin()?).await
     }
 
-    /// A connection to the target that has begun, and may be made already. It is for
-    /// whoever asks no more of it than that.
+    /// A connection to the target that has begun, and may be made already.
     pub(super) fn begin(self) -> Result<std::net::TcpStream, ProbeFailure> {
         let family = match self.target {
             SocketAddr::V4(_) => AddressFamily::Inet,
@@ -55,6 +41,20 @@ impl Way {
         match socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(self.target)) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket.into()),
             Err(error) => Err(self.failure(&error.into())),
+        }
+    }
+
+    /// Waits until a connection that has begun is made.
+    pub(super) async fn finish(
+        self,
+        begun: std::net::TcpStream,
+    ) -> Result<TcpStream, ProbeFailure> {
+        let failure = |error| self.failure(&error);
+        let stream = TcpStream::from_std(begun).map_err(failure)?;
+        stream.writable().await.map_err(failure)?;
+        match stream.take_error().map_err(failure)? {
+            None => Ok(stream),
+            Some(error) => Err(self.failure(&error)),
         }
     }
 
